@@ -1,0 +1,15 @@
+import { defineConfig } from 'drizzle-kit'
+import { loadConfig } from './src/config.ts'
+import { embeddedFolder } from './src/db/connect.ts'
+
+const { database } = loadConfig(process.env, 'database')
+const folder = embeddedFolder(database)
+
+export default defineConfig({
+  dialect: 'postgresql',
+  schema: './src/db/schema.ts',
+  out: './drizzle',
+  ...(folder === undefined
+    ? { dbCredentials: { url: database.url } }
+    : { driver: 'pglite', dbCredentials: { url: folder } })
+})

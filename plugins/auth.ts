@@ -1,0 +1,184 @@
+import fastifyJwt from '@fastify/jwt'
+import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import fp from 'fastify-plugin'
+import { createKeyStore } from '../src/auth/keys.ts'
+import { metadataUrl } from '../src/auth/resource.ts'
+import { developmentSecret, SECRET_FILE } from '../src/auth/secret.ts'
+import type { User } from '../src/auth/user.ts'
+import { createVerifier, type FindKey, type Key, type Outcome } from '../src/auth/verifier.ts'
+import { type ProblemCode, sendProblem } from '../src/errors.ts'
+
+declare module '@fastify/jwt' {
+  interface FastifyJWT {
+    /** `null` before authentication, and on routes with optional authentication when nobody is signed in. */
+    user: User
+  }
+}
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * An `onRequest` hook: goes on with `request.user` set, or answers 401 (RFC 6750 section 3), or 429 to an address
+     * that came too often without a valid token, or 503 while the issuer's keys cannot be had.
+     */
+    authenticate: onRequestHookHandler
+    /**
+     * An `onRequest` hook that lets an anonymous caller through with `request.user` null. A token that does not verify
+     * counts as none (`authenticateOptional()`), or as a 401 (`authenticateOptional({ rejectBadToken: true })`).
+     */
+    authenticateOptional(options?: { rejectBadToken?: boolean }): onRequestHookHandler
+    /** Makes an `onRequest` hook, for after `authenticate`, that answers 403 unless the token grants `scope`. */
+    requireScope(scope: string): onRequestHookHandler
+    /** Whether there is a key to verify tokens with: false until the issuer's were first obtained. */
+    hasKeys(): boolean
+  }
+}
+
+// RFC 6750 section 2.1: one scheme, in any case, and a b64token.
+const BEARER = /^bearer +([\w.~+/-]+=*)$/i
+
+const NAME = 'authorization'
+
+/** The token of the `Authorization` header and of nowhere else, or the problem with it. */
+function bearerToken(request: FastifyRequest): { token: string } | { problem: ProblemCode } {
+  const { authorization } = request.headers
+  if (authorization === undefined || authorization === '') return { problem: 'authorization_missing' }
+  // Of two lines Node keeps the first, a proxy perhaps the last: neither may choose. Names are at even places.
+  const { rawHeaders } = request.raw
+  let lines = 0
+  for (let i = 0; i < rawHeaders.length; i += 2) {
+    const name = rawHeaders[i]
+    if (name?.length === NAME.length && name.toLowerCase() === NAME) lines++
+  }
+  const token = lines > 1 ? undefined : BEARER.exec(authorization)?.[1]
+  if (token !== undefined) return { token }
+  return { problem: /^bearer\b/i.test(authorization) ? 'authorization_format' : 'authorization_scheme' }
+}
+
+/** The shared secret as the one key: for every token, whatever its header says. */
+async function sharedSecret(app: FastifyInstance): Promise<FindKey> {
+  const { auth } = app.config
+  if (auth.secret === undefined) app.log.warn(`BETTER_AUTH_SECRET is not set: using the one kept in ${SECRET_FILE}`)
+
+  await app.register(fastifyJwt, {
+    secret: auth.secret ?? developmentSecret(),
+    // The library checks the signature; what the header and the claims may say is decided in src/auth, since its own
+    // checks let absent and ill-typed claims pass and its cache remembers failures.
+    verify: { algorithms: ['HS256', 'HS384', 'HS512'], ignoreExpiration: true, ignoreNotBefore: true, cache: false }
+  })
+
+  const key: Key = {
+    algorithm: String(auth.algorithms[0]),
+    withdrawn: false,
+    signed: (token) => {
+      try {
+        app.jwt.verify(token)
+        return true
+      } catch {
+        return false
+      }
+    }
+  }
+  app.decorate('hasKeys', () => true)
+  return () => key
+}
+
+/** The keys that the issuer publishes at `url`, fetched while the application starts and runs. */
+function publishedKeys(app: FastifyInstance, url: string): FindKey {
+  const { auth } = app.config
+  if (auth.secretIgnored) {
+    app.log.warn(
+      'BETTER_AUTH_SECRET is ignored: tokens are verified with the published keys (ALGORITHM=HS256 would use it)'
+    )
+  }
+  const store = createKeyStore(url, auth.algorithms, app.log)
+  app.addHook('onClose', async () => store.close())
+  // @fastify/jwt would decorate this; here it has an instance for each key (src/auth/signature.ts).
+  app.decorateRequest('user', null as never)
+  app.decorate('hasKeys', store.hasKeys)
+
+  // RFC 9728 section 5.1: whoever is refused learns where to read what this resource wants.
+  app.addHook('onSend', (request, reply, _payload, done) => {
+    const challenge = reply.getHeader('www-authenticate')
+    const metadata = challenge === undefined ? undefined : metadataUrl(auth, request)
+    if (metadata !== undefined) {
+      reply.header(
+        'www-authenticate',
+        `${challenge}${challenge === 'Bearer' ? '' : ','} resource_metadata="${metadata}"`
+      )
+    }
+    done()
+  })
+  return store.find
+}
+
+/**
+ * Verifies the caller. Decorates the instance with the hooks that routes use; which routes do is decided by where they
+ * are registered (`routes/api/autohooks.ts`).
+ */
+export default fp(
+  async (app) => {
+    const { auth } = app.config
+    const findKey = auth.jwksUrl === undefined ? await sharedSecret(app) : publishedKeys(app, auth.jwksUrl)
+    const verifier = createVerifier(auth, findKey)
+
+    type Settle = (outcome: Outcome, request: FastifyRequest, reply: FastifyReply, done: () => void) => void
+
+    // With callbacks, not promises: a verified token that is seen again must not cost a turn of the event loop.
+    const hook =
+      (settle: Settle): onRequestHookHandler =>
+      (request, reply, done) => {
+        const bearer = bearerToken(request)
+        if ('problem' in bearer) return settle(bearer.problem, request, reply, done)
+        const user = verifier.known(bearer.token)
+        if (user !== undefined) return settle(user, request, reply, done)
+        const candidate = verifier.examine(bearer.token)
+        if (typeof candidate === 'string') return settle(candidate, request, reply, done)
+        if (!app.limits.admit(request, reply)) return
+        const conclude = (outcome: Outcome) => {
+          if (typeof outcome !== 'string') app.limits.refund(request)
+          settle(outcome, request, reply, done)
+        }
+        const outcome = verifier.check(candidate)
+        if (outcome instanceof Promise) outcome.then(conclude, done)
+        else conclude(outcome)
+      }
+
+    /** What did not verify: counted against its address, then answered, or let through as anonymous by `proceed`. */
+    const refuse = (problem: ProblemCode, request: FastifyRequest, reply: FastifyReply, proceed?: () => void) => {
+      // Nobody can tell yet whether the token is good, which is not the caller's fault and makes nobody anonymous.
+      if (problem === 'keys_unavailable') return void sendProblem(reply, problem)
+      app.limits.anonymous(request, reply, proceed ?? (() => void sendProblem(reply, problem)))
+    }
+
+    app.decorate(
+      'authenticate',
+      hook((outcome, request, reply, done) => {
+        if (typeof outcome === 'string') return refuse(outcome, request, reply)
+        request.user = outcome
+        done()
+      })
+    )
+
+    app.decorate('authenticateOptional', ({ rejectBadToken = false } = {}) =>
+      hook((outcome, request, reply, done) => {
+        if (typeof outcome === 'string') {
+          const rejected = rejectBadToken && outcome !== 'authorization_missing'
+          return refuse(outcome, request, reply, rejected ? undefined : done)
+        }
+        request.user = outcome
+        done()
+      })
+    )
+
+    app.decorate(
+      'requireScope',
+      (scope: string): onRequestHookHandler =>
+        (request, reply, done) => {
+          if (request.user.scope === null || request.user.scope.includes(scope)) done()
+          else sendProblem(reply, 'insufficient_scope')
+        }
+    )
+  },
+  { name: 'auth', dependencies: ['rate-limit'] }
+)

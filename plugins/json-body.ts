@@ -1,0 +1,34 @@
+import { isUtf8 } from 'node:buffer'
+import fp from 'fastify-plugin'
+import { Problem } from '../src/errors.ts'
+
+/**
+ * Parses JSON bodies: `application/json`, and for PATCH `application/merge-patch+json` (RFC 7396). A DELETE may say that
+ * it is JSON and have no body, as HTTP clients do that set the type on every request.
+ */
+export default fp(
+  async (app) => {
+    app.removeAllContentTypeParsers()
+    app.addContentTypeParser<Buffer>(
+      ['application/json', 'application/merge-patch+json'],
+      { parseAs: 'buffer' },
+      (request, body, done) => {
+        if (request.method !== 'PATCH' && request.mediaType === 'application/merge-patch+json') {
+          return done(new Problem('unsupported_media_type'))
+        }
+        // A compressed body is refused (RFC 9110 section 15.5.16): unpacking is how a small one becomes a large one.
+        const { 'content-encoding': encoding = 'identity' } = request.headers
+        if (encoding.toLowerCase() !== 'identity') return done(new Problem('unsupported_media_type'))
+        if (body.length === 0 && request.method === 'DELETE') return done(null, undefined)
+        // Decoding would put U+FFFD for what is not UTF-8, and so store other text than was sent.
+        if (!isUtf8(body)) return done(new Problem('invalid_json'))
+        try {
+          done(null, JSON.parse(body.toString()))
+        } catch {
+          done(new Problem('invalid_json'))
+        }
+      }
+    )
+  },
+  { name: 'json-body' }
+)

@@ -1,0 +1,52 @@
+import fastifySwagger from '@fastify/swagger'
+import fastifySwaggerUi from '@fastify/swagger-ui'
+import fp from 'fastify-plugin'
+import { version } from '../src/version.ts'
+
+// The page loads nothing from elsewhere. Its widgets bring styles of their own; no script may be inline.
+const CONTENT_SECURITY_POLICY = {
+  'default-src': ["'self'"],
+  'base-uri': ["'none'"],
+  'form-action': ["'none'"],
+  'frame-ancestors': ["'none'"],
+  'img-src': ["'self'", 'data:'],
+  'object-src': ["'none'"],
+  'script-src': ["'self'"],
+  'style-src': ["'self'", "'unsafe-inline'"]
+}
+
+/** Makes the OpenAPI document from the routes, and the documentation page from the document unless `DOCS=off`. */
+export default fp(
+  async (app) => {
+    await app.register(fastifySwagger, {
+      openapi: {
+        openapi: '3.1.0',
+        info: {
+          title: 'Rowkeeper',
+          version,
+          description:
+            'Tasks of the signed-in user, and of nobody else. Send the JWT of your Better Auth server as a bearer token. ' +
+            'Errors are problem details (RFC 9457) whose `code` is stable.',
+          license: { name: 'MIT', identifier: 'MIT' }
+        },
+        servers: [{ url: '/' }],
+        tags: [
+          { name: 'tasks', description: "The caller's tasks" },
+          { name: 'session', description: 'Who the caller is' },
+          { name: 'health', description: 'For load balancers and orchestrators' }
+        ],
+        components: {
+          securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } }
+        }
+      }
+    })
+    if (!app.config.docs) return
+    await app.register(fastifySwaggerUi, {
+      routePrefix: '/docs',
+      staticCSP: CONTENT_SECURITY_POLICY,
+      theme: { title: 'Rowkeeper' },
+      uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true }
+    })
+  },
+  { name: 'openapi' }
+)

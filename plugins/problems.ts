@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto'
+import { METHODS } from 'node:http'
+import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import findMyWay, { type HTTPMethod } from 'find-my-way'
+import { classify, codeOf } from '../src/db/errors.ts'
+import { Problem, problemOfFramework, rawProblem, sendProblem } from '../src/errors.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /** The methods that the path of a URL answers, as `Allow` lists them (RFC 9110 section 10.2.1), if it is one of ours. */
+    allowedMethods(url: string): string | undefined
+  }
+}
+
+/** Answers whatever goes wrong as a problem document: thrown errors, unknown paths (404) and methods (405). */
+export default fp(
+  async (app) => {
+    // Fastify's router knows a path only together with a method; this one knows the paths.
+    const router = findMyWay({ ignoreTrailingSlash: true, defaultRoute: () => undefined })
+    const methods = new Map<string, Set<string>>()
+
+    app.addHook('onRoute', ({ url, method }) => {
+      if (url.includes('*')) return
+      const path = url.replace(/(?<=.)\/$/, '')
+      const known = methods.get(path)
+      const set = known ?? new Set(['OPTIONS'])
+      for (const one of [method].flat()) set.add(one)
+      if (known !== undefined) return
+      methods.set(path, set)
+      router.on('GET', path, () => set)
+    })
+
+    // RFC 9112 section 3.2. Node would answer this one itself, in its own words.
+    app.addHook('onRequest', (request, reply, done) => {
+      if (request.headers.host === undefined && request.raw.httpVersion === '1.1') sendProblem(reply, 'bad_request')
+      else done()
+    })
+    // Neither of these reaches the router.
+    app.server.on('checkExpectation', (_request, response) => {
+      response.socket?.end(rawProblem('expectation_failed', randomUUID()))
+    })
+    app.server.on('connect', (_request, socket) => {
+      socket.end(rawProblem('bad_request', randomUUID()))
+    })
+
+    app.decorate('allowedMethods', (url: string) => {
+      const set = router.lookup(
+        { method: 'GET' satisfies HTTPMethod, url } as never,
+        undefined as never
+      ) as Set<string> | null
+      return set ? METHODS.filter((one) => set.has(one)).join(', ') : undefined
+    })
+
+    const notFound = (request: FastifyRequest, reply: FastifyReply) => {
+      const allow = app.allowedMethods(request.url)
+      if (allow === undefined) return sendProblem(reply, 'not_found')
+      reply.header('allow', allow)
+      return request.method === 'OPTIONS' ? reply.code(204).send() : sendProblem(reply, 'method_not_allowed')
+    }
+    app.setNotFoundHandler(notFound)
+
+    app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
+      // Whatever is wrong with the body of a request that leads nowhere, this is what the client must know.
+      if (request.is404) return notFound(request, reply)
+      if (error instanceof Problem) return sendProblem(reply, error.problem, error.faults)
+      const expected = ('query' in error ? classify(error) : undefined) ?? problemOfFramework(error, undefined)
+      if (expected === 'unavailable') request.log.warn({ code: codeOf(error) }, 'answered 503')
+      if (expected !== undefined) return sendProblem(reply, expected)
+      request.log.error({ err: error }, 'answered 500')
+      return sendProblem(reply, 'internal_error')
+    })
+  },
+  { name: 'problems', dependencies: ['request-id'] }
+)

@@ -1,0 +1,54 @@
+import { Type } from '@sinclair/typebox'
+import type { App } from '../../../src/app.ts'
+import type { User } from '../../../src/auth/user.ts'
+import { problems } from '../../../src/openapi.ts'
+
+const Session = Type.Object(
+  {
+    user: Type.Union([
+      Type.Object(
+        {
+          sub: Type.String({ description: "The user's identifier", examples: ['alice'] }),
+          scope: Type.Unsafe<string[] | null>({
+            type: ['array', 'null'],
+            items: { type: 'string' },
+            description: 'What the token is limited to; null when it is not'
+          }),
+          expiresAt: Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time' })
+        },
+        { additionalProperties: false }
+      ),
+      Type.Null()
+    ])
+  },
+  { additionalProperties: false, description: 'The verified caller, or null' }
+)
+
+export default async function session(app: App): Promise<void> {
+  app.get(
+    '/',
+    {
+      config: { caller: 'optional' },
+      schema: {
+        operationId: 'getSession',
+        summary: 'Who the caller is',
+        description: 'A token that does not verify counts as none here.',
+        tags: ['session'],
+        security: [{ bearer: [] }, {}],
+        response: { 200: Session, ...problems('headers_too_large', 'rate_limited', 'keys_unavailable') }
+      }
+    },
+    (request) => {
+      const user: User | null = request.user
+      if (user === null) return { user }
+      const { sub, scope, expiresAt } = user
+      return {
+        user: {
+          sub,
+          scope: scope === null ? null : [...scope],
+          expiresAt: expiresAt === null ? null : new Date(expiresAt * 1000).toISOString()
+        }
+      }
+    }
+  )
+}

@@ -1,0 +1,42 @@
+import { Type } from '@sinclair/typebox'
+import { sql } from 'drizzle-orm'
+import type { App } from '../../src/app.ts'
+import { sendProblem } from '../../src/errors.ts'
+import { problems } from '../../src/openapi.ts'
+
+const Status = Type.Object({ status: Type.Literal('ok') }, { additionalProperties: false, description: 'Healthy' })
+
+/** For load balancers and orchestrators: cheap, without authentication, never limited, and saying nothing sensitive. */
+export default async function health(app: App): Promise<void> {
+  app.get(
+    '/live',
+    {
+      schema: {
+        operationId: 'isLive',
+        summary: 'Whether the process answers',
+        tags: ['health'],
+        security: [],
+        response: { 200: Status, ...problems('headers_too_large') }
+      }
+    },
+    () => ({ status: 'ok' as const })
+  )
+
+  app.get(
+    '/ready',
+    {
+      schema: {
+        operationId: 'isReady',
+        summary: 'Whether requests can be served',
+        tags: ['health'],
+        security: [],
+        response: { 200: Status, ...problems('headers_too_large', 'unavailable', 'keys_unavailable') }
+      }
+    },
+    async (_request, reply) => {
+      if (!app.hasKeys()) return sendProblem(reply, 'keys_unavailable')
+      await app.db.execute(sql`select from tasks limit 0`)
+      return { status: 'ok' as const }
+    }
+  )
+}

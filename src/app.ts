@@ -1,0 +1,86 @@
+import { randomUUID } from 'node:crypto'
+import type { Server, ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
+import { fileURLToPath } from 'node:url'
+import fastifyAutoload from '@fastify/autoload'
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
+import { type Config, loadConfig } from './config.ts'
+import { loggable, problemOfFramework, rawProblem, sendProblem } from './errors.ts'
+import { RequestLog } from './request-log.ts'
+import { schemaErrorFormatter, validatorCompiler } from './validation.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    config: Config
+  }
+}
+
+/** The instance that routes are written for: TypeBox schemas give handlers the types of what they validated. */
+export type App = FastifyInstance<
+  FastifyInstance['server'],
+  import('node:http').IncomingMessage,
+  import('node:http').ServerResponse,
+  FastifyInstance['log'],
+  TypeBoxTypeProvider
+>
+
+/** Fits every valid task: 10,000 characters of description, each written as a surrogate pair of `\uXXXX` escapes. */
+const BODY_LIMIT_BYTES = 128 * 1024
+
+/** For all of a request to arrive; then it is a 408. */
+const REQUEST_TIMEOUT_MS = 4000
+
+const REQUEST_ID = /^[\w.-]{8,128}$/
+
+/** The options of the server that the application needs, whoever starts it: production, fastify-cli, the tests. */
+export const serverOptions = (config: Config) =>
+  ({
+    logger: { level: config.logLevel, serializers: { err: loggable } },
+    logController: new RequestLog(config.logLevel),
+    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+    bodyLimit: BODY_LIMIT_BYTES,
+    // While draining, requests on open connections are still answered, not refused.
+    return503OnClosing: false,
+    // Looked for twice a second; the two together stay within the deadline of plugins/deadline.ts.
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    // A request without Host is refused by plugins/problems.ts, as a problem document.
+    http: { connectionsCheckingInterval: 500, requireHostHeader: false },
+    routerOptions: { ignoreTrailingSlash: true },
+    // A client's own id is kept only when it is safe to log and to answer.
+    genReqId: ({ headers }) => {
+      const given = headers['x-request-id']
+      return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
+    },
+    // A URL that cannot be decoded or has an overlong parameter skips hooks and error handlers.
+    frameworkErrors: (error, request, reply) => {
+      reply.header('x-request-id', request.id)
+      sendProblem(reply, problemOfFramework(error, 'internal_error'))
+    },
+    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => {
+      // Nobody is there to answer, or an answer has begun (Node keeps the one in flight here, as its own handler knows).
+      const { _httpMessage: answer } = socket as Socket & { _httpMessage?: ServerResponse | null }
+      if (error.code === 'ECONNRESET' || !socket.writable || answer?.headersSent) return void socket.destroy()
+      socket.end(rawProblem(problemOfFramework(error, 'bad_request'), randomUUID()))
+    }
+  }) satisfies FastifyHttpOptions<Server>
+
+/** The same, by the environment: what fastify-cli takes (`--options`). */
+export const options = serverOptions(loadConfig())
+
+const folder = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
+
+/**
+ * The application: configuration, then `plugins/`, then `routes/`.
+ *
+ * @param opts.config the configuration, read from the environment unless given
+ */
+export default async function app(fastify: FastifyInstance, opts: { config?: Config }): Promise<void> {
+  fastify.decorate('config', opts.config ?? loadConfig())
+  fastify.setValidatorCompiler(validatorCompiler)
+  fastify.setSchemaErrorFormatter(schemaErrorFormatter('not_found'))
+  // Bodies are JSON that PostgreSQL or src/errors.ts made, or small objects: no serialiser to compile for each status.
+  fastify.setSerializerCompiler(() => JSON.stringify)
+  await fastify.register(fastifyAutoload, { dir: folder('plugins'), options: {} })
+  await fastify.register(fastifyAutoload, { dir: folder('routes'), options: {}, autoHooks: true, cascadeHooks: true })
+}

@@ -1,0 +1,113 @@
+import { createPublicKey, type JsonWebKey } from 'node:crypto'
+
+export type KeyAlgorithm = 'EdDSA' | 'ES256' | 'ES512' | 'PS256' | 'RS256'
+
+/** A key of a JSON Web Key Set that can verify tokens. */
+export interface PublishedKey {
+  /** Undefined only when the set has no other key. */
+  readonly kid: string | undefined
+  readonly algorithm: KeyAlgorithm
+  /** SubjectPublicKeyInfo, in PEM. */
+  readonly pem: string
+}
+
+/** A key set as published: the keys that we use, and why not the others. */
+export interface KeySet {
+  keys: PublishedKey[]
+  ignored: { kid: string | undefined; reason: string }[]
+}
+
+/** Thrown for what is not a key set; the message is for the log and repeats nothing of the text. */
+export class KeySetError extends Error {}
+
+/** Each key costs a verifier; an issuer has a handful, the old ones in their grace period included. */
+const MAX_KEYS = 64
+
+const MAX_KID_LENGTH = 255
+const RSA_MIN_BITS = 2048
+// Every message is its own signature when the exponent is 1.
+const RSA_MIN_EXPONENT = 3n
+
+// RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1, RFC 8037 section 2.
+const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
+
+// What a key for each algorithm is (RFC 7518 section 3.1, RFC 8037 section 3.1). Where a key does not say its algorithm it
+// is the first here that fits: RS256 for RSA, as everywhere.
+const KINDS: [algorithm: KeyAlgorithm, kty: string, crv?: string][] = [
+  ['EdDSA', 'OKP', 'Ed25519'],
+  ['ES256', 'EC', 'P-256'],
+  ['ES512', 'EC', 'P-521'],
+  ['RS256', 'RSA'],
+  ['PS256', 'RSA']
+]
+
+const isObject = (value: unknown): value is Record<string, unknown> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function parse(text: string): unknown[] {
+  let value: unknown
+  try {
+    value = JSON.parse(text)
+  } catch {
+    throw new KeySetError('not JSON')
+  }
+  if (!isObject(value) || !Array.isArray(value.keys)) throw new KeySetError('not a key set')
+  return value.keys
+}
+
+/** The key of a JWK, or why it is not used. */
+function read(jwk: Record<string, unknown>, algorithms: readonly string[]): PublishedKey | string {
+  const { kid, kty, crv, alg, use, key_ops: operations } = jwk
+  if (kid !== undefined && (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_LENGTH))
+    return 'its kid is unusable'
+  // Whoever reads the set can sign with such a key.
+  if (PRIVATE_MEMBERS.some((name) => name in jwk)) return 'it is not public'
+  if (use !== undefined && use !== 'sig') return 'its use is not sig'
+  if (operations !== undefined && !(Array.isArray(operations) && operations.includes('verify')))
+    return 'its key_ops forbid it'
+  const kind = KINDS.find(
+    (one) =>
+      one[1] === kty &&
+      (one[2] === undefined || one[2] === crv) &&
+      algorithms.includes(one[0]) &&
+      (alg === undefined || alg === one[0])
+  )
+  if (kind === undefined) return 'no accepted algorithm is for it'
+  try {
+    const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
+    const { modulusLength = RSA_MIN_BITS, publicExponent = RSA_MIN_EXPONENT } = { ...key.asymmetricKeyDetails }
+    if (modulusLength < RSA_MIN_BITS || publicExponent < RSA_MIN_EXPONENT) return 'it is weak'
+    return { kid, algorithm: kind[0], pem: key.export({ type: 'spki', format: 'pem' }).toString() }
+  } catch {
+    return 'it is malformed'
+  }
+}
+
+/**
+ * Reads a JSON Web Key Set (RFC 7517 section 5). A key that we cannot or must not use is left out and does not spoil the
+ * others.
+ *
+ * @param algorithms the accepted ones; a key is for exactly one of them (RFC 8725 section 3.1)
+ * @throws {KeySetError} for anything but a JSON object with an array `keys`
+ */
+export function readKeySet(text: string, algorithms: readonly string[]): KeySet {
+  const published = parse(text)
+  const keys = new Map<string | undefined, PublishedKey>()
+  const take = (key: PublishedKey): string | undefined => {
+    if (key.kid === undefined && published.length > 1) return 'it has no kid and is not alone'
+    if (keys.has(key.kid)) return 'its kid is taken'
+    if (keys.size === MAX_KEYS) return 'there are too many'
+    keys.set(key.kid, key)
+    return undefined
+  }
+  const ignored: KeySet['ignored'] = []
+  for (const jwk of published) {
+    const key = isObject(jwk) ? read(jwk, algorithms) : 'it is no JSON object'
+    const reason = typeof key === 'string' ? key : take(key)
+    if (reason !== undefined) ignored.push({ kid: nameOf(jwk), reason })
+  }
+  return { keys: [...keys.values()], ignored }
+}
+
+const nameOf = (jwk: unknown) =>
+  isObject(jwk) && typeof jwk.kid === 'string' ? jwk.kid.slice(0, MAX_KID_LENGTH) : undefined

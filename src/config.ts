@@ -1,0 +1,366 @@
+import { readFileSync } from 'node:fs'
+import { isIP } from 'node:net'
+import { parseEnv } from 'node:util'
+import { parse as parseDuration } from '@lukeed/ms'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { envSchema } from 'env-schema'
+
+/** The secret in `.env.example`; public, therefore refused in production. */
+const EXAMPLE_SECRET = 'replace-me-with-openssl-rand-base64-32'
+
+// Secrets that anyone can look up: our example, and the ones that Better Auth falls back to when none is set.
+const PUBLIC_SECRETS = new Set([
+  EXAMPLE_SECRET,
+  'better-auth-secret-12345678901234567890',
+  'better-auth-secret-123456789'
+])
+const PLACEHOLDER = /^(?:change|replace|your|example|secret|placeholder|insert|xxx)|(.)\1{15}/i
+
+const SECRET_MIN_BYTES = 32
+const DAY_MS = 86_400_000
+
+const SECRET_ALGORITHMS = ['HS256', 'HS384', 'HS512']
+/** What Better Auth's jwt plugin can sign with. */
+const KEY_ALGORITHMS = ['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256']
+
+const list = (expects: string, description: string, initial = '') =>
+  Type.Unsafe<string[]>(Type.String({ separator: ',', default: initial, expects, description }))
+
+const whole = (minimum: number, maximum: number, initial: number, description: string) =>
+  Type.Integer({
+    minimum,
+    maximum,
+    default: initial,
+    expects: `a whole number from ${minimum} to ${maximum}`,
+    description
+  })
+
+const choice = <const T extends string>(values: readonly T[], options: { default?: T; description: string }) =>
+  Type.Unsafe<T>({ type: 'string', enum: values, expects: `one of ${values.join(', ')}`, ...options })
+
+const budget = (initial: string, description: string) =>
+  Type.String({
+    pattern: '^(?:off|[1-9]\\d{0,14})$',
+    default: initial,
+    expects: 'a whole number from 1, or off',
+    description
+  })
+
+/** A variable that has no default: absent unless it is set. */
+const optional = (expects: string, description: string, pattern = '.') =>
+  Type.Optional(Type.String({ pattern, expects, description }))
+
+/**
+ * Every variable that the service reads: its type, bounds, default, what it expects (said when a value is refused) and
+ * its effect. The README's table and `.env.example` are held to this schema by a test.
+ */
+export const Environment = Type.Object({
+  NODE_ENV: choice(['development', 'production', 'test'], {
+    default: 'development',
+    description: 'In `production` nothing falls back to a development default, and `.env` is not read'
+  }),
+  HOST: Type.String({
+    default: '127.0.0.1',
+    expects: 'an address or a host name',
+    description: 'Address to listen on'
+  }),
+  PORT: whole(0, 65_535, 3000, 'Port to listen on; 0 takes a free one'),
+  LOG_LEVEL: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+    default: 'info',
+    description: 'Least severe level that is logged'
+  }),
+  TRUST_PROXY: list(
+    'addresses, CIDR ranges, or loopback, linklocal, uniquelocal, separated by commas',
+    'Proxies whose `X-Forwarded-For` is believed; none unless set'
+  ),
+  CORS_ORIGIN: list(
+    'origins such as https://app.example.com separated by commas, or *',
+    'Origins whose pages may call the API; none unless set'
+  ),
+  DOCS: choice(['on', 'off'], { default: 'on', description: 'Whether the documentation page is served at `/docs`' }),
+  DATABASE_URL: Type.String({
+    pattern: '^(?:postgres|postgresql|pglite)://.',
+    default: 'pglite://.data/pg',
+    expects: 'postgres://…, postgresql://… or pglite://folder',
+    description: 'The database; `pglite://` is the embedded PostgreSQL, which production must ask for by name'
+  }),
+  DATABASE_POOL_MAX: whole(1, 1000, 10, 'Connections to PostgreSQL; the embedded one always has 1'),
+  DATABASE_PREPARE: choice(['true', 'false'], {
+    default: 'true',
+    description: 'Whether statements are prepared; `false` for a transaction pooler that cannot'
+  }),
+  DATABASE_STATEMENT_TIMEOUT_MS: whole(1, 60_000, 4000, 'Milliseconds after which PostgreSQL gives a statement up'),
+  ALGORITHM: list(
+    `${SECRET_ALGORITHMS.join(', ')} (one, for a shared secret) or ${KEY_ALGORITHMS.join(', ')} (for published keys)`,
+    'Accepted signature algorithms; unless set `HS256` for a shared secret, and all of the second kind for published keys'
+  ),
+  BETTER_AUTH_SECRET: optional(
+    `at least ${SECRET_MIN_BYTES} bytes`,
+    'Secret that signs the tokens, where no keys are published; outside production one is made and kept in `.data/` when it is missing'
+  ),
+  BETTER_AUTH_URL: optional(
+    'the URL of the Better Auth server, such as https://app.example.com',
+    'Better Auth server whose published keys verify the tokens; its origin is the issuer and the audience'
+  ),
+  JWKS_URL: optional(
+    'the URL of a JSON Web Key Set',
+    'Where the keys are published, if not at `BETTER_AUTH_URL`; needs `JWT_ISSUER` when that is not set'
+  ),
+  JWT_ISSUER: list('issuers separated by commas', 'Accepted `iss`; a token must carry one of them when set'),
+  JWT_AUDIENCE: list(
+    'audiences separated by commas',
+    'Accepted `aud`; a token must carry one of them when set. With published keys it also admits OAuth access tokens'
+  ),
+  JWT_REQUIRED_CLAIMS: list(
+    'names of claims separated by commas, sub among them',
+    'Claims that a token must have',
+    'sub,exp,iat'
+  ),
+  JWT_CLOCK_TOLERANCE_SECONDS: whole(0, 300, 5, 'How far the clock of the issuer may be off'),
+  ACCESS_TOKEN_EXPIRE_MINUTES: whole(1, 525_600, 30, 'Longest accepted lifetime of a token (`exp - iat`)'),
+  RATE_LIMIT_MAX: budget('600', 'Requests of one user in a window'),
+  RATE_LIMIT_ANONYMOUS_MAX: budget('120', 'Requests of one address without a valid token in a window'),
+  RATE_LIMIT_WINDOW: Type.String({
+    default: '1 minute',
+    expects: 'milliseconds or a duration such as 1 minute, up to a day',
+    description: 'Length of the window'
+  }),
+  REDIS_URL: optional(
+    'redis://… or rediss://…',
+    'Redis that several instances count in; each counts alone unless set',
+    '^rediss?://.'
+  )
+})
+export type Environment = Static<typeof Environment>
+
+/** What the service runs on. Made once, frozen, and passed to whoever needs it. */
+export type Config = ReturnType<typeof settle>
+
+/** Thrown when the environment is not one to start with: one sentence a fault. */
+export class ConfigError extends Error {
+  readonly faults: string[]
+
+  constructor(faults: string[]) {
+    super(faults.join('\n'))
+    this.faults = faults
+  }
+}
+
+const budgetOf = (text: string) => (text === 'off' ? null : Number(text))
+
+// Values that may hold a password are not repeated in an error.
+const isSecret = (name: string) => name.endsWith('_SECRET') || name.endsWith('_URL')
+
+const isProxy = (text: string) => {
+  if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
+  const [address = '', prefix] = text.split('/')
+  const bits = isIP(address) === 4 ? 32 : isIP(address) === 6 ? 128 : 0
+  // A short prefix would trust half the world, which could then name any address; fc00::/7 is the shortest private one.
+  return (
+    bits > 0 &&
+    (prefix === undefined || (/^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) >= 7 && Number(prefix) <= bits))
+  )
+}
+
+/** Whether it is a URL whose user and password can be decoded. */
+function isUrl(text: string): boolean {
+  try {
+    const { username, password } = new URL(text)
+    decodeURIComponent(username + password)
+    return true
+  } catch {
+    return false
+  }
+}
+
+const isOrigin = (text: string) => text === '*' || (URL.canParse(text) && new URL(text).origin === text)
+
+/** Milliseconds of `60000` or `1 minute`; NaN for what is neither. */
+const durationMs = (text: string) => {
+  const ms = /^\d+$/.test(text) ? Number(text) : Number(parseDuration(text))
+  return Number.isInteger(ms) && ms >= 1 && ms <= DAY_MS ? ms : Number.NaN
+}
+
+const isLoopback = (host: string) => /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(host)
+
+/** Whether tokens are verified with published keys: an HS algorithm that is asked for by name wins over them. */
+const usesKeys = (env: Environment) =>
+  (env.BETTER_AUTH_URL !== undefined || env.JWKS_URL !== undefined) &&
+  !env.ALGORITHM.some((name) => SECRET_ALGORITHMS.includes(name))
+
+const expectation = (name: string): string => (Environment.properties as Record<string, TSchema>)[name]?.expects
+
+function* conflicts(env: Environment): Generator<string> {
+  const bad = (name: keyof Environment, value: string) => `${name} has "${value}": set it to ${expectation(name)}.`
+  for (const proxy of env.TRUST_PROXY) if (!isProxy(proxy)) yield bad('TRUST_PROXY', proxy)
+  for (const origin of env.CORS_ORIGIN) if (!isOrigin(origin)) yield bad('CORS_ORIGIN', origin)
+  if (Number.isNaN(durationMs(env.RATE_LIMIT_WINDOW))) yield bad('RATE_LIMIT_WINDOW', env.RATE_LIMIT_WINDOW)
+  if (!env.JWT_REQUIRED_CLAIMS.includes('sub')) {
+    yield 'JWT_REQUIRED_CLAIMS has no sub: add it, since a token without a user identifies nobody.'
+  }
+  if (env.REDIS_URL !== undefined && !isUrl(env.REDIS_URL)) {
+    yield 'REDIS_URL is not a URL: write it as redis://user:password@host:6379/0.'
+  }
+  for (const name of env.ALGORITHM) {
+    if (!SECRET_ALGORITHMS.includes(name) && !KEY_ALGORITHMS.includes(name)) yield bad('ALGORITHM', name)
+  }
+  yield* usesKeys(env) ? keyConflicts(env) : secretConflicts(env)
+}
+
+function* keyConflicts(env: Environment): Generator<string> {
+  for (const name of ['BETTER_AUTH_URL', 'JWKS_URL'] as const) {
+    const text = env[name]
+    if (text === undefined) continue
+    const url = URL.canParse(text) ? new URL(text) : undefined
+    if (
+      url === undefined ||
+      !/^https?:$/.test(url.protocol) ||
+      url.username !== '' ||
+      url.password !== '' ||
+      url.search !== '' ||
+      url.hash !== ''
+    ) {
+      yield `${name} is not right: set it to ${expectation(name)}.`
+    } else if (env.NODE_ENV === 'production' && url.protocol === 'http:' && !isLoopback(url.hostname)) {
+      yield `${name} is not https: whoever sits between could replace the keys; use https.`
+    }
+  }
+  if (env.BETTER_AUTH_URL === undefined && env.JWT_ISSUER.length === 0) {
+    yield 'JWT_ISSUER is missing: JWKS_URL alone does not say who issues the tokens; set it to the accepted iss.'
+  }
+}
+
+function* secretConflicts(env: Environment): Generator<string> {
+  const asymmetric = env.ALGORITHM.filter((name) => KEY_ALGORITHMS.includes(name))
+  if (asymmetric.length > 0 && asymmetric.length < env.ALGORITHM.length) {
+    yield 'ALGORITHM mixes shared-secret and published-key algorithms: keep one kind, since accepting both lets a public key pass for a secret.'
+  } else if (asymmetric.length > 0) {
+    yield `ALGORITHM is ${asymmetric.join(', ')}, which needs published keys: set BETTER_AUTH_URL or JWKS_URL, or remove it.`
+  } else if (env.ALGORITHM.length > 1) {
+    yield 'ALGORITHM has several values: one secret signs with one algorithm; keep one.'
+  }
+  const secret = env.BETTER_AUTH_SECRET
+  const make = 'make one with: openssl rand -base64 32'
+  if (secret === undefined) {
+    if (env.NODE_ENV === 'production') {
+      yield `BETTER_AUTH_SECRET is missing: set it to the secret of your issuer (${make}), or set BETTER_AUTH_URL.`
+    }
+  } else if (Buffer.byteLength(secret) < SECRET_MIN_BYTES) {
+    yield `BETTER_AUTH_SECRET is shorter than ${SECRET_MIN_BYTES} bytes: ${make}`
+  } else if (env.NODE_ENV === 'production' && (PUBLIC_SECRETS.has(secret) || PLACEHOLDER.test(secret))) {
+    yield `BETTER_AUTH_SECRET is a placeholder or publicly known: ${make}`
+  }
+}
+
+function* databaseConflicts(env: Environment, given: NodeJS.ProcessEnv): Generator<string> {
+  const url = env.DATABASE_URL
+  if (!url.startsWith('pglite:') && !isUrl(url)) {
+    yield 'DATABASE_URL is not a URL: write it as postgres://user:password@host:5432/database.'
+  }
+  if (env.NODE_ENV === 'production' && given.DATABASE_URL === undefined) {
+    yield 'DATABASE_URL is missing: production uses the embedded database only when asked by name (pglite://folder).'
+  }
+}
+
+/** The rules of the verifier (`src/auth`), from variables that `conflicts` found consistent. */
+function settleAuth(env: Environment) {
+  const keys = usesKeys(env)
+  const base = env.BETTER_AUTH_URL?.replace(/\/+$/, '').replace(/\/api\/auth$/, '')
+  const origin = base === undefined || !keys ? [] : [new URL(base).origin]
+  const or = (given: readonly string[], otherwise: readonly string[]) => (given.length > 0 ? given : otherwise)
+  return Object.freeze({
+    /** The algorithms that a token may name; the key decides which of them it must. */
+    algorithms: or(env.ALGORITHM, keys ? KEY_ALGORITHMS : ['HS256']),
+    secret: keys ? undefined : env.BETTER_AUTH_SECRET,
+    secretIgnored: keys && env.BETTER_AUTH_SECRET !== undefined,
+    /** Where the keys are published; undefined in the shared-secret mode. */
+    jwksUrl: keys ? (env.JWKS_URL ?? `${base}/api/auth/jwks`) : undefined,
+    issuers: or(env.JWT_ISSUER, origin),
+    audiences: or(env.JWT_AUDIENCE, origin),
+    /** Issuers of OAuth access tokens (RFC 9068); empty while those are off. */
+    oauthIssuers: keys && env.JWT_AUDIENCE.length > 0 ? or(env.JWT_ISSUER, [`${base}/api/auth`]) : [],
+    requiredClaims: env.JWT_REQUIRED_CLAIMS,
+    clockToleranceSeconds: env.JWT_CLOCK_TOLERANCE_SECONDS,
+    maxLifetimeSeconds: env.ACCESS_TOKEN_EXPIRE_MINUTES * 60
+  })
+}
+
+const settle = (env: Environment) =>
+  Object.freeze({
+    production: env.NODE_ENV === 'production',
+    host: env.HOST,
+    port: env.PORT,
+    logLevel: env.LOG_LEVEL,
+    trustProxy: env.TRUST_PROXY,
+    corsOrigin: env.CORS_ORIGIN,
+    docs: env.DOCS === 'on',
+    database: Object.freeze({
+      url: env.DATABASE_URL,
+      poolMax: env.DATABASE_POOL_MAX,
+      prepare: env.DATABASE_PREPARE === 'true',
+      statementTimeoutMs: env.DATABASE_STATEMENT_TIMEOUT_MS
+    }),
+    auth: settleAuth(env),
+    rateLimit: Object.freeze({
+      max: budgetOf(env.RATE_LIMIT_MAX),
+      anonymousMax: budgetOf(env.RATE_LIMIT_ANONYMOUS_MAX),
+      windowMs: durationMs(env.RATE_LIMIT_WINDOW),
+      redisUrl: env.REDIS_URL
+    })
+  })
+
+/** `.env` of the working directory, in development only; what the process was given wins over it. */
+function withDotenv(given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (given.NODE_ENV !== undefined && given.NODE_ENV !== 'development') return given
+  try {
+    return { ...parseEnv(readFileSync('.env', 'utf8')), ...given }
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return given
+    throw error
+  }
+}
+
+const LISTS = (Object.keys(Environment.properties) as (keyof Environment)[]).filter(
+  (name) => 'separator' in Environment.properties[name]
+) as { [K in keyof Environment]-?: Environment[K] extends string[] ? K : never }[keyof Environment][]
+
+/** Types, bounds and defaults, by the schema. Returns the names of the variables that do not fit instead, if any. */
+function parse(data: NodeJS.ProcessEnv): Environment | Set<string> {
+  try {
+    return envSchema<Environment>({
+      schema: Environment,
+      data,
+      env: false,
+      ajv: { customOptions: (ajv) => ajv.addKeyword('expects') }
+    })
+  } catch (error) {
+    const { errors } = error as { errors: { instancePath: string }[] }
+    return new Set(errors.map(({ instancePath }) => instancePath.slice(1)))
+  }
+}
+
+/**
+ * Reads, checks and freezes the configuration. An empty variable counts as unset.
+ *
+ * @param given the environment, `process.env` unless a test passes its own
+ * @param part `database` checks only what a command needs that speaks to nothing but the database
+ * @throws {ConfigError} with every fault at once
+ */
+export function loadConfig(given: NodeJS.ProcessEnv = process.env, part: 'all' | 'database' = 'all'): Config {
+  const data = Object.fromEntries(Object.entries(withDotenv(given)).filter(([, value]) => value !== ''))
+  const faults: string[] = []
+  let env = parse(data)
+  if (env instanceof Set) {
+    for (const name of env) {
+      faults.push(`${name} is ${isSecret(name) ? 'not right' : `"${data[name]}"`}: set it to ${expectation(name)}.`)
+      delete data[name]
+    }
+    // Once more without them, so that the rules below are checked too and every fault is told at once.
+    env = parse(data) as Environment
+  }
+  for (const name of LISTS) env[name] = env[name].map((item) => item.trim()).filter((item) => item !== '')
+  if (part === 'all') faults.push(...conflicts(env))
+  faults.push(...databaseConflicts(env, data))
+  if (faults.length > 0) throw new ConfigError(faults)
+  return settle(env)
+}

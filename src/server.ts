@@ -1,0 +1,51 @@
+import closeWithGrace from 'close-with-grace'
+import Fastify from 'fastify'
+import { developmentToken } from './auth/development-token.ts'
+import { run } from './commands/run.ts'
+import { loadConfig } from './config.ts'
+
+/** Within this the requests in flight end and the process exits 0; Docker and Kubernetes kill after 10 s and more. */
+const DRAIN_MS = 8000
+
+/** The production process: listens on HOST:PORT, and drains on SIGTERM and SIGINT. */
+await run(async () => {
+  const config = loadConfig()
+  // Not at the top: it reads the environment too, and a fault there must end in a sentence.
+  const { default: app, options } = await import('./app.ts')
+  const server = Fastify(options)
+  const grace = closeWithGrace({ delay: DRAIN_MS }, async ({ err, signal }) => {
+    if (err) server.log.fatal({ err }, 'closing after an error that nobody caught')
+    else server.log.info({ signal }, 'closing')
+    await server.close()
+  })
+  try {
+    await server.register(app, { config })
+    const address = await server.listen({ host: config.host, port: config.port })
+    if (!config.production) console.log(await welcome(address))
+  } catch (error) {
+    // It would exit 0 once nothing is left to do.
+    grace.uninstall()
+    await server.close()
+    throw error
+  }
+  async function welcome(address: string): Promise<string> {
+    const lines = [
+      '',
+      `  The API         ${address}/api/tasks`,
+      `  Documentation   ${address}${config.docs ? '/docs' : '/openapi.json'}`,
+      `  OpenAPI         ${address}/openapi.json`,
+      ''
+    ]
+    if (config.auth.jwksUrl === undefined) {
+      const token = await developmentToken(config, 'alice')
+      lines.push(
+        `  Try it, as alice for ${config.auth.maxLifetimeSeconds / 60} minutes (npm run token -- --sub bob for somebody else):`,
+        '',
+        `  curl -H 'Authorization: Bearer ${token}' \\`,
+        `    -H 'Content-Type: application/json' -d '{"title":"Buy milk"}' ${address}/api/tasks`,
+        ''
+      )
+    }
+    return lines.join('\n')
+  }
+})

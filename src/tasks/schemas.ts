@@ -1,0 +1,54 @@
+import { type Static, Type } from '@sinclair/typebox'
+
+// `storable` and `moment` are formats of src/validation.ts.
+const Title = Type.String({ minLength: 1, maxLength: 200, format: 'storable', examples: ['Buy milk'] })
+// One schema of two types, not a union of two schemas: what is wrong is then said once.
+const Description = Type.Unsafe<string | null>({
+  type: ['string', 'null'],
+  maxLength: 10_000,
+  format: 'storable',
+  examples: ['Two litres, semi-skimmed']
+})
+const Completed = Type.Boolean({ examples: [false] })
+const DueAt = Type.Unsafe<string | null>({
+  type: ['string', 'null'],
+  format: 'moment',
+  description: 'RFC 3339, with an offset; answered in UTC',
+  examples: ['2030-01-31T09:00:00Z']
+})
+const Moment = Type.String({ format: 'date-time', examples: ['2026-11-22T17:11:08.123456+00:00'] })
+
+/** A task as the API answers it. PostgreSQL writes this JSON (see store.ts); the tests hold it to this schema. */
+export const Task = Type.Object(
+  {
+    id: Type.String({
+      format: 'uuid',
+      description: 'UUIDv7 (RFC 9562)',
+      examples: ['019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708']
+    }),
+    title: Title,
+    description: Description,
+    completed: Completed,
+    dueAt: Type.Unsafe<string | null>({ ...Moment, type: ['string', 'null'], description: 'In UTC' }),
+    createdAt: Moment,
+    updatedAt: Moment,
+    version: Type.Integer({ minimum: 1, description: 'Grows by one with each update; the `ETag` is made of it' })
+  },
+  { additionalProperties: false }
+)
+
+/** The body of a create. What is not named here (an owner, an id) is refused, not ignored. */
+export const NewTask = Type.Object(
+  {
+    title: Title,
+    description: Type.Optional(Description),
+    completed: Type.Optional(Completed),
+    dueAt: Type.Optional(DueAt)
+  },
+  { additionalProperties: false }
+)
+export type NewTask = Static<typeof NewTask>
+
+/** The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, the same for PUT). */
+export const TaskChange = Type.Partial(NewTask, { additionalProperties: false, minProperties: 1 })
+export type TaskChange = Static<typeof TaskChange>

@@ -1,0 +1,158 @@
+import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import { v7 as uuidv7 } from 'uuid'
+import type { Owner } from '../auth/user.ts'
+import type { Db } from '../db/connect.ts'
+import { tasks } from '../db/schema.ts'
+import { toUtc } from '../validation.ts'
+import type { NewTask, TaskChange } from './schemas.ts'
+
+/** One task: its JSON, as the client gets it, and what the service itself needs of it. */
+export interface StoredTask {
+  id: string
+  version: number
+  json: string
+}
+
+/** A page of tasks as a JSON array, and the id to go on after, null when there is nothing more. */
+export interface TaskPage {
+  json: string
+  next: string | null
+}
+
+// What the API shows of a row, by its names. `user_id` is not among it and never leaves the server.
+const shown = {
+  id: tasks.id,
+  title: tasks.title,
+  description: tasks.description,
+  completed: tasks.completed,
+  dueAt: tasks.dueAt,
+  createdAt: tasks.createdAt,
+  updatedAt: tasks.updatedAt,
+  version: tasks.version
+} satisfies Record<string, PgColumn>
+
+const fields = Object.entries(shown).map(([name, column]) => sql`${column} as ${sql.identifier(name)}`)
+
+// PostgreSQL writes the JSON and Node passes it on: parsing 50 rows into objects and serialising them again costs Node
+// more than that costs PostgreSQL.
+const json = sql<string>`(select row_to_json(task)::text from (select ${sql.join(fields, sql`, `)}) task)`
+const stored = { id: tasks.id, version: tasks.version, json }
+
+/** No UUID sorts after this one (RFC 9562 section 5.10): "before it" is the first page. */
+const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+
+// A quotation mark inside a JSON string is escaped, so this is only ever the start of an element.
+const ELEMENT = '{"id":"'
+const UUID_LENGTH = 36
+
+const own = (...conditions: SQL[]) => and(eq(tasks.userId, sql.placeholder('owner')), ...conditions)
+const byId = own(eq(tasks.id, sql.placeholder('id')))
+
+// `$set ? value : column`, in one statement that is prepared once whatever members an update has.
+const unlessAbsent = (column: PgColumn, type: string) => {
+  const set = sql.placeholder(`${column.name}_set`)
+  return sql`case when ${set}::boolean then ${sql.placeholder(column.name)}::${sql.raw(type)} else ${column} end`
+}
+
+/**
+ * The tasks of one owner at a time. Every statement carries `user_id = <owner>`, so that a foreign row is as absent as
+ * a missing one. All are prepared once.
+ */
+export function taskStore(db: Db) {
+  const page = db
+    .select(Object.fromEntries(Object.entries(shown).map(([name, column]) => [name, sql`${column}`.as(name)])))
+    .from(tasks)
+    .where(own(lt(tasks.id, sql.placeholder('before'))))
+    .orderBy(desc(tasks.id))
+    .limit(sql.placeholder('limit'))
+    .as('page')
+  const list = db
+    .select({
+      elements: sql<string | null>`string_agg(row_to_json(page)::text, ',')`,
+      count: sql<number>`count(*)::int`
+    })
+    .from(page)
+    .prepare('tasks_list')
+
+  const get = db.select(stored).from(tasks).where(byId).prepare('tasks_get')
+
+  const insert = db
+    .insert(tasks)
+    .values({
+      userId: sql.placeholder('owner'),
+      id: sql.placeholder('id'),
+      title: sql.placeholder('title'),
+      description: sql.placeholder('description'),
+      completed: sql.placeholder('completed'),
+      dueAt: sql.placeholder('dueAt')
+    })
+    .returning(stored)
+    .prepare('tasks_insert')
+
+  const update = db
+    .update(tasks)
+    .set({
+      title: unlessAbsent(tasks.title, 'text'),
+      description: unlessAbsent(tasks.description, 'text'),
+      completed: unlessAbsent(tasks.completed, 'boolean'),
+      dueAt: unlessAbsent(tasks.dueAt, 'timestamptz'),
+      updatedAt: sql`now()`,
+      version: sql`${tasks.version} + 1`
+    })
+    .where(byId)
+    .returning(stored)
+    .prepare('tasks_update')
+
+  const remove = db.delete(tasks).where(byId).returning({ id: tasks.id }).prepare('tasks_delete')
+
+  return {
+    /** At most `limit` tasks, newest first, from after the task `before` (the first page without it). */
+    async list(owner: Owner, limit: number, before = MAX_UUID): Promise<TaskPage> {
+      // One more than asked for tells whether there is a next page.
+      const [row] = await list.execute({ owner, before, limit: limit + 1 })
+      let elements = row?.elements ?? ''
+      let next: string | null = null
+      if (row !== undefined && row.count > limit) {
+        elements = elements.slice(0, elements.lastIndexOf(ELEMENT) - 1)
+        const last = elements.lastIndexOf(ELEMENT) + ELEMENT.length
+        next = elements.slice(last, last + UUID_LENGTH)
+      }
+      return { json: `[${elements}]`, next }
+    },
+
+    /** The owner's task, or undefined when there is none: unknown and foreign alike. */
+    async get(owner: Owner, id: string): Promise<StoredTask | undefined> {
+      return (await get.execute({ owner, id }))[0]
+    },
+
+    async create(owner: Owner, task: NewTask): Promise<StoredTask> {
+      const { title, description = null, completed = false, dueAt = null } = task
+      const [row] = await insert.execute({ owner, id: uuidv7(), title, description, completed, dueAt: toUtc(dueAt) })
+      return row as StoredTask
+    },
+
+    /** Changes the members that are there. Undefined when the owner has no such task. */
+    async update(owner: Owner, id: string, change: TaskChange): Promise<StoredTask | undefined> {
+      const { title = null, description = null, completed = null, dueAt = null } = change
+      const values = {
+        owner,
+        id,
+        title_set: change.title !== undefined,
+        title,
+        description_set: change.description !== undefined,
+        description,
+        completed_set: change.completed !== undefined,
+        completed,
+        due_at_set: change.dueAt !== undefined,
+        due_at: toUtc(dueAt)
+      }
+      return (await update.execute(values))[0]
+    },
+
+    /** Whether there was such a task. */
+    async remove(owner: Owner, id: string): Promise<boolean> {
+      return (await remove.execute({ owner, id })).length > 0
+    }
+  }
+}

@@ -1,0 +1,82 @@
+import type { TSchema } from '@sinclair/typebox'
+import { Ajv, type Options } from 'ajv'
+import addFormats from 'ajv-formats'
+import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
+import { Problem, type ProblemCode } from './errors.ts'
+
+/** Any UUID of RFC 9562, of every version and variant; case does not matter. */
+export const UUID_PATTERN = '^[0-9a-fA-F]{8}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{4}-[0-9a-fA-F]{12}$'
+
+// RFC 3339 with an offset, to the microsecond that PostgreSQL keeps; a leap second has no place in a timestamptz.
+const MOMENT = /^(\d{4}-\d\d-\d\d)[Tt](\d\d:\d\d:[0-5]\d)(\.\d{1,6})?([Zz]|[+-](?:[01]\d|2[0-3]):[0-5]\d)$/
+
+/**
+ * A moment in UTC, with the fraction of a second as it was written; undefined for text that is none. Years outside
+ * 0001 to 9999 are none, before and after the shift to UTC.
+ */
+function inUtc(text: string): string | undefined {
+  const match = MOMENT.exec(text)
+  if (match === null) return undefined
+  const [, date, time, fraction = '', offset] = match as unknown as [string, string, string, string | undefined, string]
+  // Date would drop what is below a millisecond, so the fraction stays out of it.
+  const local = new Date(`${date}T${time}Z`)
+  // Date takes the 31st of a short month for the 1st of the next.
+  if (Number.isNaN(local.getTime()) || !local.toISOString().startsWith(date) || date.startsWith('0000'))
+    return undefined
+  const shifted = new Date(`${date}T${time}${offset.toUpperCase()}`)
+  const utc = shifted.toISOString()
+  return utc.length === 24 && !utc.startsWith('0000') ? `${utc.slice(0, 19)}${fraction}Z` : undefined
+}
+
+/** A moment that passed the `moment` format, in UTC; null stays null. */
+export const toUtc = (text: string | null) => (text === null ? null : (inUtc(text) as string))
+
+function ajv(options: Options) {
+  const instance = new Ajv({ ...options, allErrors: true, allowUnionTypes: true })
+  addFormats.default(instance)
+  instance.addFormat('moment', (text: string) => inUtc(text) !== undefined)
+  // PostgreSQL refuses U+0000, and a lone surrogate would be stored as another character.
+  instance.addFormat('storable', (text: string) => text.isWellFormed() && !text.includes('\u0000'))
+  return instance
+}
+
+// A body says its types itself; a query string and a path are all text.
+const strict = ajv({ coerceTypes: false })
+const coercing = ajv({ coerceTypes: true })
+
+/** Compiles the schemas of the routes, once, at start. */
+export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) =>
+  (httpPart === 'body' ? strict : coercing).compile(schema)
+
+// What our own formats ask for, in words.
+const MESSAGES: Record<string, string> = {
+  storable: 'must NOT contain U+0000 or a lone surrogate',
+  moment: 'must be an RFC 3339 date-time with an offset, of years 0001 to 9999, to the microsecond at most'
+}
+
+const MAX_FAULTS = 20
+
+// RFC 6901 section 3.
+const escapePointer = (name: unknown) => String(name).replaceAll('~', '~0').replaceAll('/', '~1')
+
+/** A JSON Pointer to the member at fault, also when the fault is that it is missing or should not be there. */
+function pointerOf({ instancePath, params }: FastifySchemaValidationError): string {
+  const member = params.missingProperty ?? params.additionalProperty
+  return member === undefined ? instancePath : `${instancePath}/${escapePointer(member)}`
+}
+
+/**
+ * Makes the formatter that turns validation errors into problems: a body or query that does not fit is
+ * `validation_failed` with its faults, and a path that does not fit is the resource's own "not found".
+ */
+export const schemaErrorFormatter = (notFound: ProblemCode) => (errors: FastifySchemaValidationError[], part: string) =>
+  part === 'params'
+    ? new Problem(notFound)
+    : new Problem(
+        'validation_failed',
+        errors.slice(0, MAX_FAULTS).map((error) => ({
+          in: part === 'querystring' ? 'query' : part,
+          pointer: pointerOf(error),
+          detail: MESSAGES[String(error.params.format)] ?? String(error.message)
+        }))
+      )

@@ -1,0 +1,108 @@
+import { cpSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+import { run } from '../../src/commands/run.ts'
+import { build, SECRET } from '../helper.ts'
+import { folder, start } from '../program.ts'
+import { TEMPLATE } from '../template.ts'
+
+const TOKEN = 'src/commands/token.js'
+const MIGRATE = 'src/commands/migrate.js'
+
+t.test('npm run token', async (t) => {
+  const env = { BETTER_AUTH_SECRET: SECRET }
+  const token = async (args: string[], more: Record<string, string> = {}) => {
+    const { code, output } = await start(t, TOKEN, folder(t), { ...env, ...more }, args).ended
+    return { code, output: output.trim() }
+  }
+  t.test('makes a token that the service takes', async (t) => {
+    const app = await build(t, { JWT_ISSUER: 'https://a.example', JWT_AUDIENCE: 'tasks,other', ALGORITHM: 'HS384' })
+    const more = { JWT_ISSUER: 'https://a.example', JWT_AUDIENCE: 'tasks,other', ALGORITHM: 'HS384' }
+    const { output } = await token(['--sub', 'alice', '--minutes', '5', '--scope', 'tasks:read'], more)
+    const session = await app.inject({ url: '/api/session', headers: { authorization: `Bearer ${output}` } })
+    t.match(session.json(), { user: { sub: 'alice', scope: ['tasks:read'] } })
+    const seconds = (Date.parse(session.json().user.expiresAt) - Date.now()) / 1000
+    t.ok(seconds > 200 && seconds <= 300, `${seconds} s`)
+  })
+  t.test('keeps the development secret', async (t) => {
+    const cwd = folder(t)
+    const first = await start(t, TOKEN, cwd, {}, ['--sub', 'alice']).ended
+    const second = await start(t, TOKEN, cwd, { BETTER_AUTH_SECRET: '' }, ['--sub', 'alice']).ended
+    const header = (output: string) => output.split('.')[0]
+    t.equal(first.code, 0)
+    t.equal(header(first.output), header(second.output))
+  })
+  for (const [what, args, more, sentence] of [
+    ['without a user', [], {}, /^Failed: Usage: npm run token -- --sub USER/],
+    ['with an option that it does not know', ['--subject', 'x'], {}, /^Failed: Unknown option/],
+    [
+      'for longer than the service accepts',
+      ['--sub', 'a', '--minutes', '31'],
+      {},
+      /^Failed: The lifetime must be from 1 to 30 minutes/
+    ],
+    ['for no number of minutes', ['--sub', 'a', '--minutes', 'x'], {}, /^Failed: The lifetime must be/],
+    [
+      'in production',
+      ['--sub', 'a'],
+      { NODE_ENV: 'production', DATABASE_URL: 'postgres://x/y' },
+      /^Failed: .* not made in production/
+    ],
+    [
+      'with published keys',
+      ['--sub', 'a'],
+      { BETTER_AUTH_URL: 'https://a.example' },
+      /^Failed: .* only their issuer can sign/
+    ],
+    ['with a bad environment', ['--sub', 'a'], { PORT: 'x' }, /^PORT is "x": set it to/]
+  ] as const) {
+    t.test(`refuses ${what}`, async (t) => {
+      const { code, output } = await token([...args], more)
+      t.equal(code, 1)
+      t.match(output, sentence)
+      t.equal(output.split('\n').length, 1, output)
+    })
+  }
+})
+
+t.test('npm run db:migrate', async (t) => {
+  t.test('needs only DATABASE_URL, and may run twice', async (t) => {
+    const cwd = folder(t)
+    cpSync(TEMPLATE, join(cwd, 'pg'), { recursive: true })
+    const env = { NODE_ENV: 'production', DATABASE_URL: 'pglite://pg' }
+    for (let i = 0; i < 2; i++) {
+      t.match(await start(t, MIGRATE, cwd, env).ended, { code: 0, output: 'The database is up to date.\n' })
+    }
+  })
+  t.test('says what is wrong', async (t) => {
+    const away = await start(t, MIGRATE, folder(t), { DATABASE_URL: 'postgres://127.0.0.1:1/x' }).ended
+    t.equal(away.code, 1)
+    t.match(away.output, /^Failed: .*ECONNREFUSED/)
+    const missing = await start(t, MIGRATE, folder(t), { NODE_ENV: 'production' }).ended
+    t.match(missing, { code: 1, output: /^DATABASE_URL is missing/ })
+  })
+})
+
+t.test('fastify-cli mounts the same application, by the environment', async (t) => {
+  const cli = createRequire(import.meta.url).resolve('fastify-cli/cli.js')
+  const app = fileURLToPath(new URL('../../src/app.js', import.meta.url))
+  const env = { LOG_LEVEL: 'silent', DATABASE_URL: 'postgres://unused', BETTER_AUTH_SECRET: SECRET }
+  const { code, output } = await start(t, cli, folder(t), env, ['print-routes', app]).ended
+  t.equal(code, 0)
+  t.match(output, /api\/tasks \(GET, HEAD, POST\)/)
+})
+
+t.test('an error without a message is told by its code', async (t) => {
+  const told = t.capture(console, 'error')
+  t.teardown(() => {
+    process.exitCode = 0
+  })
+  // What Node throws when it tried several addresses of a host.
+  await run(async () => {
+    throw Object.assign(new AggregateError([], ''), { code: 'ECONNREFUSED' })
+  })
+  t.same(told.args(), [['Failed: ECONNREFUSED']])
+  t.equal(process.exitCode, 1)
+})

@@ -1,0 +1,138 @@
+import { createHmac, randomUUID } from 'node:crypto'
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Ajv } from 'ajv'
+import addFormats from 'ajv-formats'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import Fastify, { type FastifyInstance } from 'fastify'
+import fp from 'fastify-plugin'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import appPlugin, { serverOptions } from '../src/app.ts'
+import { type Config, loadConfig } from '../src/config.ts'
+import { migrate } from '../src/db/migrate.ts'
+import { TEMPLATE } from './template.ts'
+
+export const SECRET = 'the secret of the test suite, which is long enough'
+
+/**
+ * The database of this test process, its own and migrated: a copy of the embedded template, or with `TEST_DATABASE_URL`
+ * (an administrator's) a new database on that server. Made on first use and gone with the process.
+ */
+let database: Promise<string> | undefined
+export const databaseUrl = () => (database ??= makeDatabase())
+
+async function makeDatabase(): Promise<string> {
+  const server = process.env.TEST_DATABASE_URL
+  if (server === undefined) {
+    const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-test-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
+    return `pglite://${join(folder, 'pg')}`
+  }
+  const name = `rowkeeper_test_${process.pid}_${Date.now()}`
+  const admin = postgres(server, { max: 1, onnotice: () => {} })
+  await admin.unsafe(`create database ${name}`)
+  const url = Object.assign(new URL(server), { pathname: `/${name}` }).href
+  const client = postgres(url, { max: 1, onnotice: () => {} })
+  await migrate(drizzle({ client }))
+  await client.end()
+  t.teardown(async () => {
+    await admin.unsafe(`drop database ${name} with (force)`)
+    await admin.end()
+  })
+  return url
+}
+
+/** A configuration as the environment would give it, complete but for what `env` says otherwise. */
+export async function testConfig(env: Record<string, string> = {}): Promise<Config> {
+  const DATABASE_URL = env.DATABASE_URL ?? (await databaseUrl())
+  return loadConfig({
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'silent',
+    BETTER_AUTH_SECRET: SECRET,
+    RATE_LIMIT_ANONYMOUS_MAX: 'off',
+    ...env,
+    DATABASE_URL
+  })
+}
+
+interface Route {
+  method: string
+  url: string
+}
+
+/** The routes of each application that was built. */
+export const routesOf = new WeakMap<FastifyInstance, Route[]>()
+
+/**
+ * The real application, as production starts it, on this process's database. It closes itself at the end of `t`, and
+ * every answer is held to what the route documents: an undocumented status or body fails the test.
+ *
+ * @param env variables as in the environment, `{ RATE_LIMIT_MAX: '2' }`
+ * @param extend registers more before the application starts
+ */
+export async function build(
+  t: Test,
+  env: Record<string, string> = {},
+  extend?: (app: FastifyInstance) => Promise<void> | void
+): Promise<FastifyInstance> {
+  const config = await testConfig(env)
+  const app = Fastify(serverOptions(config))
+  t.teardown(() => app.close())
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const fault = undocumented(request.routeOptions.schema?.response, reply.statusCode, payload)
+    if (fault !== undefined) t.fail(`${request.method} ${request.url}: ${fault}`)
+    done()
+  })
+  const routes: Route[] = []
+  routesOf.set(app, routes)
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) routes.push({ method: one, url })
+  })
+  // Not encapsulated, so that a test can add routes that use what the application decorates.
+  await app.register(fp(appPlugin), { config })
+  await extend?.(app)
+  await app.ready()
+  return app
+}
+
+const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, strict: false })
+addFormats.default(ajv)
+// What the service's own formats check is checked on the way in.
+for (const name of ['storable', 'moment']) ajv.addFormat(name, true)
+
+function undocumented(response: unknown, status: number, payload: unknown): string | undefined {
+  if (response === undefined) return undefined
+  const documented = (response as Record<number, { content?: Record<string, { schema: object }> }>)[status]
+  if (documented === undefined) return `the status ${status} is not documented`
+  const schema = documented.content === undefined ? documented : Object.values(documented.content)[0]?.schema
+  if (schema === undefined || typeof (payload as Buffer | string)?.toString !== 'function') return undefined
+  const text = String(payload)
+  if (text === '') return undefined
+  return ajv.validate(schema, JSON.parse(text)) ? undefined : ajv.errorsText()
+}
+
+/** Signs a compact JWS by hand, independent of the library that verifies it. Strings are taken as they are. */
+export function sign(header: object | string, payload: object | string, secret = SECRET, hash = 'sha256'): string {
+  const part = (value: object | string) =>
+    Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+  const input = `${part(header)}.${part(payload)}`
+  return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`
+}
+
+/** The claims of a good token for `sub`; `claims` replaces or, with undefined, removes some. */
+export function claimsOf(sub: string, claims: object = {}): Record<string, unknown> {
+  const now = Math.floor(Date.now() / 1000)
+  return { sub, iat: now, exp: now + 600, ...claims }
+}
+
+/** A good token for `sub`. */
+export const tokenFor = (sub: string, claims: object = {}) => sign({ alg: 'HS256', typ: 'JWT' }, claimsOf(sub, claims))
+
+/** Headers of a request by `sub`. */
+export const asUser = (sub: string, claims: object = {}) => ({ authorization: `Bearer ${tokenFor(sub, claims)}` })
+
+/** A user that no other test has. */
+export const newUser = (name = 'user') => `${name}-${randomUUID()}`

@@ -1,0 +1,65 @@
+import { createConfig, lintFromString } from '@redocly/openapi-core'
+import t from 'tap'
+import { asUser, build, newUser, routesOf } from '../helper.ts'
+
+t.test('the document describes every route, and lints clean', async (t) => {
+  const app = await build(t)
+  const answer = await app.inject('/openapi.json')
+  t.match(answer.headers['content-type'], 'application/json')
+  t.equal((await app.inject('/openapi.json')).body, answer.body)
+  const document = answer.json()
+  t.equal(document.openapi, '3.1.0')
+
+  const described = Object.entries<object>(document.paths).flatMap(([path, item]) =>
+    Object.keys(item).map((method) => `${method.toUpperCase()} ${path.replace(/(?<=.)\/$/, '')}`)
+  )
+  const served = (routesOf.get(app) ?? [])
+    .filter(({ method, url }) => /^\/(api|health)\//.test(url) && method !== 'HEAD')
+    .map(({ method, url }) => `${method} ${url.replace(':id', '{id}')}`)
+  t.same(described.sort(), served.sort())
+
+  const operations = Object.values<
+    Record<string, { operationId: string; responses: Record<string, { description: string }> }>
+  >(document.paths).flatMap((item) => Object.values(item))
+  t.equal(new Set(operations.map(({ operationId }) => operationId)).size, operations.length, 'operation ids are unique')
+  for (const { operationId, responses } of operations) {
+    for (const [status, { description }] of Object.entries(responses)) {
+      t.not(description, 'Default Response', `${operationId} says what ${status} means`)
+    }
+  }
+
+  const config = await createConfig({ extends: ['recommended'], rules: { 'no-server-example.com': 'off' } })
+  const problems = await lintFromString({ source: answer.body, config })
+  t.same(
+    problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`),
+    []
+  )
+})
+
+t.test('the documentation page is there, unless it is turned off', async (t) => {
+  const on = await build(t)
+  t.equal((await on.inject('/')).headers.location, '/docs')
+  const page = await on.inject('/docs')
+  t.equal(page.statusCode, 200)
+  t.match(page.headers['content-type'], 'text/html')
+  t.match(page.headers['content-security-policy'], "default-src 'self'")
+  await on.close()
+
+  const off = await build(t, { DOCS: 'off' })
+  for (const url of ['/docs', '/docs/', '/docs/json', '/docs/static/index.html']) {
+    t.equal((await off.inject(url)).statusCode, 404, url)
+  }
+  t.equal((await off.inject('/')).headers.location, '/openapi.json')
+  t.equal((await off.inject('/openapi.json')).statusCode, 200)
+})
+
+t.test('the examples of the document are good requests', async (t) => {
+  const app = await build(t)
+  const { paths } = (await app.inject('/openapi.json')).json()
+  const { properties } = paths['/api/tasks'].post.requestBody.content['application/json'].schema
+  const payload = Object.fromEntries(
+    Object.entries<{ examples: unknown[] }>(properties).map(([name, { examples }]) => [name, examples[0]])
+  )
+  const answer = await app.inject({ method: 'POST', url: '/api/tasks', headers: asUser(newUser()), payload })
+  t.equal(answer.statusCode, 201, answer.body)
+})

@@ -1,0 +1,229 @@
+import { once } from 'node:events'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
+import t, { type Test } from 'tap'
+import { asUser, build, newUser } from '../helper.ts'
+
+async function listening(t: Test, env: Record<string, string> = {}) {
+  const app = await build(t, env)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  return (app.server.address() as AddressInfo).port
+}
+
+/** What the server sends for exactly these bytes. */
+async function raw(port: number, bytes: string) {
+  const socket = connect(port, '127.0.0.1')
+  socket.write(bytes)
+  const answer = await text(socket)
+  const [head = '', body = ''] = answer.split('\r\n\r\n')
+  return { status: Number(head.split(' ')[1]), head, body }
+}
+
+t.test('every error of the framework is a problem document', async (t) => {
+  const app = await build(t)
+  const headers = { ...asUser(newUser()), 'content-type': 'application/json' }
+  const cases = [
+    ['an unknown path', 404, 'not_found', { url: '/nothing/here' }],
+    ['an unknown path below /api', 404, 'not_found', { url: '/api/nothing' }],
+    ['a URL that cannot be decoded', 400, 'bad_request', { url: '/api/tasks/%zz' }],
+    ['an overlong parameter', 414, 'url_too_long', { method: 'PUT', url: `/api/tasks/${'x'.repeat(101)}` }],
+    ['no JSON', 400, 'invalid_json', { payload: '{' }],
+    ['an empty body', 400, 'invalid_json', { payload: '' }],
+    ['text that is not UTF-8', 400, 'invalid_json', { payload: Buffer.from('{"title":"\xff"}', 'latin1') }],
+    [
+      'another content type',
+      415,
+      'unsupported_media_type',
+      { payload: '<x/>', headers: { ...headers, 'content-type': 'text/xml' } }
+    ],
+    [
+      'a form',
+      415,
+      'unsupported_media_type',
+      { payload: 'title=x', headers: { ...headers, 'content-type': 'application/x-www-form-urlencoded' } }
+    ],
+    [
+      'a compressed body',
+      415,
+      'unsupported_media_type',
+      { payload: '{}', headers: { ...headers, 'content-encoding': 'gzip' } }
+    ],
+    ['no content type', 415, 'unsupported_media_type', { payload: Buffer.from('{"title":"x"}'), headers: asUser('x') }],
+    ['a body over the limit', 413, 'body_too_large', { payload: JSON.stringify({ title: 'x'.repeat(128 * 1024) }) }]
+  ] as const
+  for (const [what, status, code, options] of cases) {
+    const answer = await app.inject({ method: 'POST', url: '/api/tasks', headers, ...options })
+    t.equal(answer.statusCode, status, what)
+    t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8', what)
+    t.match(answer.json(), { type: 'about:blank', title: String, status, detail: String, code }, what)
+    t.match(answer.headers['x-request-id'], /^[\w-]{36}$/, what)
+  }
+})
+
+t.test('a method that a path does not have is a 405 with Allow, OPTIONS a 204 with it', async (t) => {
+  const app = await build(t)
+  const collection = 'GET, HEAD, OPTIONS, POST'
+  const item = 'DELETE, GET, HEAD, OPTIONS, PATCH, PUT'
+  for (const [url, allow, methods] of [
+    ['/api/tasks', collection, ['PUT', 'PATCH', 'DELETE', 'TRACE']],
+    ['/api/tasks/', collection, ['DELETE']],
+    ['/api/tasks/x?y=z', item, ['POST', 'TRACE']],
+    ['/api/session', 'GET, HEAD, OPTIONS', ['POST', 'DELETE']],
+    ['/health/live', 'GET, HEAD, OPTIONS', ['POST']],
+    ['/', 'GET, HEAD, OPTIONS', ['POST']]
+  ] as const) {
+    for (const method of methods) {
+      const answer = await app.inject({ method: method as 'PUT', url })
+      t.equal(answer.statusCode, 405, `${method} ${url}`)
+      t.equal(answer.headers.allow, allow)
+      t.equal(answer.json().code, 'method_not_allowed')
+    }
+    const options = await app.inject({ method: 'OPTIONS', url })
+    t.equal(options.statusCode, 204)
+    t.equal(options.headers.allow, allow)
+    t.equal(options.body, '')
+  }
+  t.equal((await app.inject({ method: 'OPTIONS', url: '/nothing' })).statusCode, 404)
+})
+
+t.test("what Node's parser refuses is a problem document too", async (t) => {
+  const port = await listening(t)
+  for (const [bytes, status, code] of [
+    ['NONSENSE\r\n\r\n', 400, 'bad_request'],
+    ['GET / HTTP/1.1\r\nConnection: close\r\n\r\n', 400, 'bad_request'],
+    ['CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n', 400, 'bad_request'],
+    ['POST / HTTP/1.1\r\nHost: x\r\nExpect: more\r\n\r\n', 417, 'expectation_failed'],
+    ['GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n', 400, 'bad_request'],
+    [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large']
+  ] as const) {
+    const answer = await raw(port, bytes)
+    t.equal(answer.status, status)
+    t.match(answer.head, /^Content-Type: application\/problem\+json/im)
+    t.match(answer.head, /^X-Request-Id: \S{36}/im)
+    t.match(JSON.parse(answer.body), { status, code })
+  }
+})
+
+t.test('a method that only Node knows is a 405 as well', async (t) => {
+  const port = await listening(t)
+  const answer = await raw(port, 'PROPFIND /api/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  t.equal(answer.status, 405)
+  t.match(answer.head, /^allow: GET, HEAD, OPTIONS, POST/im)
+})
+
+t.test('a client that resets its connection gets nothing, and the server goes on', async (t) => {
+  const port = await listening(t)
+  const socket = connect(port, '127.0.0.1')
+  await once(socket, 'connect')
+  socket.write('GET / HTTP/1.1\r\nHost')
+  socket.resetAndDestroy()
+  await once(socket, 'close')
+  t.equal((await raw(port, 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')).status, 200)
+})
+
+t.test('a refusal is said on a connection that was answered before', async (t) => {
+  const port = await listening(t)
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  socket.write(`GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`)
+  t.match(await text(socket), /^HTTP\/1.1 431 .*"code":"headers_too_large"/s)
+})
+
+t.test('garbage in the middle of an answer ends the connection without another', async (t) => {
+  const app = await build(t, {}, (app) => {
+    app.get('/endless', (_request, reply) => {
+      reply.hijack()
+      reply.raw.write('a')
+    })
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  socket.write('GET /endless HTTP/1.1\r\nHost: x\r\n\r\n')
+  await once(socket, 'data')
+  socket.write('NONSENSE\r\n\r\n')
+  t.notMatch(await text(socket), 'HTTP/1.1')
+})
+
+t.test('an error of ours is a 500 that tells nothing, and is logged', async (t) => {
+  const lines: string[] = []
+  t.intercept(process.stdout, 'write', { value: (line: string) => lines.push(line) > 0, configurable: true })
+  const app = await build(t, { LOG_LEVEL: 'error' }, (app) => {
+    app.get('/broken', () => {
+      throw new TypeError('the secret is 42')
+    })
+    app.get('/query', async () => {
+      const query = {
+        query: 'select $1',
+        params: ['alice'],
+        cause: Object.assign(new Error('alice'), { code: '42601' })
+      }
+      throw Object.assign(new Error('Failed query: select $1, params: alice'), query)
+    })
+  })
+  const broken = await app.inject('/broken')
+  const query = await app.inject('/query')
+  t.equal(broken.statusCode, 500)
+  t.equal(
+    broken.body,
+    '{"type":"about:blank","title":"Internal Server Error","status":500,"detail":"Something went wrong","code":"internal_error"}'
+  )
+  t.equal(query.body, broken.body)
+  const [first = '', second = ''] = lines
+  t.match(JSON.parse(first), { err: { message: 'the secret is 42' }, reqId: broken.headers['x-request-id'] })
+  t.match(JSON.parse(second), { err: { code: '42601', message: 'select $1' } })
+  t.notMatch(second, 'alice', 'parameters are not logged')
+})
+
+t.test('what a database error means to the client', async (t) => {
+  const codes = ['57P01', '53300', '08006', '25006', 'ECONNREFUSED', 'CONNECT_TIMEOUT', '22P02']
+  const app = await build(t, {}, (app) => {
+    app.get<{ Params: { code: string } }>('/:code', ({ params: { code } }) => {
+      throw Object.assign(new Error('x'), { query: 'select 1', cause: Object.assign(new Error('y'), { code }) })
+    })
+    app.get('/direct', () => {
+      throw Object.assign(new Error('x'), { query: 'select 1', code: '57014' })
+    })
+  })
+  for (const code of codes) {
+    const answer = await app.inject(`/${code}`)
+    t.equal(answer.statusCode, code === '22P02' ? 400 : 503, code)
+    t.equal(answer.headers['retry-after'], code === '22P02' ? undefined : '1', code)
+  }
+  t.equal((await app.inject('/direct')).statusCode, 503)
+})
+
+t.test("a client's own request id is kept when it is well-formed", async (t) => {
+  const app = await build(t)
+  const idOf = async (id: string) =>
+    (await app.inject({ url: '/', headers: { 'x-request-id': id } })).headers['x-request-id']
+  t.equal(await idOf('client-id.01'), 'client-id.01')
+  for (const bad of ['short', 'x'.repeat(129), 'with space', 'semi;colon-x', '']) t.not(await idOf(bad), bad)
+})
+
+t.test('one line a request is logged, without its URL, headers or body', async (t) => {
+  const lines: string[] = []
+  t.intercept(process.stdout, 'write', { value: (line: string) => lines.push(line) > 0, configurable: true })
+  const app = await build(t, { LOG_LEVEL: 'info' })
+  lines.length = 0
+  const user = newUser()
+  await app.inject({
+    method: 'POST',
+    url: '/api/tasks?token=hunter2',
+    headers: asUser(user),
+    payload: { title: 'hunter2' }
+  })
+  await app.inject('/nothing/hunter2')
+  const answered = lines.filter((line) => line.includes('answered'))
+  t.equal(answered.length, 2)
+  t.match(JSON.parse(answered[0] ?? ''), {
+    method: 'POST',
+    route: '/api/tasks',
+    status: 201,
+    ms: Number,
+    reqId: String
+  })
+  t.match(JSON.parse(answered[1] ?? ''), { method: 'GET', route: null, status: 404 })
+  t.notMatch(lines.join(), /hunter2|eyJ/)
+  t.notMatch(lines.join(), user)
+})

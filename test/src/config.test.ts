@@ -1,0 +1,257 @@
+import { mkdirSync, mkdtempSync, readFileSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { TSchema } from '@sinclair/typebox'
+import t from 'tap'
+import { ConfigError, Environment, loadConfig } from '../../src/config.ts'
+
+const SECRET = 'mRi1kWg2pXz3nQb4vTj5sHd6yLf7cNe8'
+const production = { NODE_ENV: 'production', DATABASE_URL: 'postgres://db/rowkeeper', BETTER_AUTH_SECRET: SECRET }
+
+/** The sentences that an environment is refused with; empty when it is accepted. */
+function faults(env: Record<string, string>, part?: 'database'): string[] {
+  try {
+    loadConfig(env, part)
+    return []
+  } catch (error) {
+    if (error instanceof ConfigError) return error.faults
+    throw error
+  }
+}
+
+t.test('nothing needs to be set outside production', async (t) => {
+  const config = loadConfig({ NODE_ENV: 'test' })
+  t.match(config, {
+    production: false,
+    host: '127.0.0.1',
+    port: 3000,
+    logLevel: 'info',
+    trustProxy: [],
+    corsOrigin: [],
+    docs: true,
+    database: { url: 'pglite://.data/pg', prepare: true, statementTimeoutMs: 4000 },
+    auth: {
+      algorithms: ['HS256'],
+      secret: undefined,
+      jwksUrl: undefined,
+      issuers: [],
+      audiences: [],
+      requiredClaims: ['sub', 'exp', 'iat'],
+      clockToleranceSeconds: 5,
+      maxLifetimeSeconds: 1800
+    },
+    rateLimit: { windowMs: 60_000, redisUrl: undefined }
+  })
+  for (const part of [config, config.auth, config.database, config.rateLimit]) t.ok(Object.isFrozen(part))
+})
+
+t.test('an empty variable counts as unset, and a list is trimmed', async (t) => {
+  const config = loadConfig({
+    NODE_ENV: 'test',
+    PORT: '',
+    CORS_ORIGIN: ' https://a.example , ,http://localhost:5173',
+    TRUST_PROXY: ''
+  })
+  t.equal(config.port, 3000)
+  t.same(config.corsOrigin, ['https://a.example', 'http://localhost:5173'])
+  t.same(config.trustProxy, [])
+})
+
+t.test('production refuses what only development may do without', async (t) => {
+  t.same(faults(production), [])
+  const { BETTER_AUTH_SECRET: _secret, ...noSecret } = production
+  t.match(faults(noSecret), [/^BETTER_AUTH_SECRET is missing: /])
+  const { DATABASE_URL: _url, ...noDatabase } = production
+  t.match(faults(noDatabase), [/^DATABASE_URL is missing: .* by name/])
+  t.same(faults({ ...production, DATABASE_URL: 'pglite:///var/lib/rowkeeper' }), [], 'asked for by name')
+  const example = /^BETTER_AUTH_SECRET=(.+)$/m.exec(readFileSync('.env.example', 'utf8'))?.[1] ?? ''
+  for (const secret of [
+    example,
+    'better-auth-secret-12345678901234567890',
+    'change-me-change-me-change-me-change-me',
+    'your-secret-key-at-least-32-characters-long',
+    'a'.repeat(64)
+  ]) {
+    t.match(
+      faults({ ...production, BETTER_AUTH_SECRET: secret }),
+      [/^BETTER_AUTH_SECRET is a placeholder or publicly known: /],
+      secret
+    )
+    t.same(faults({ NODE_ENV: 'test', BETTER_AUTH_SECRET: secret }), [], 'development may')
+  }
+})
+
+t.test('each bad value is one sentence that names its variable', async (t) => {
+  for (const [name, bad] of [
+    ['NODE_ENV', ['prod']],
+    ['PORT', ['x', '-1', '65536', '3000.5', '3000x']],
+    ['LOG_LEVEL', ['verbose', 'INFO']],
+    [
+      'TRUST_PROXY',
+      ['true', '1', '10.0.0.0/33', '10.0.0.0/0', '0.0.0.0/1', '::/0', '::/6', 'fe80::1/129', 'proxy.local', '*']
+    ],
+    ['CORS_ORIGIN', ['app.example.com', 'https://app.example.com/', 'https://app.example.com/path', 'null']],
+    ['DOCS', ['yes', 'true']],
+    ['DATABASE_URL', ['mysql://x', 'postgres://', 'localhost:5432', 'postgres://x:y:z:/q']],
+    ['DATABASE_POOL_MAX', ['0', '1001', 'ten']],
+    ['DATABASE_PREPARE', ['yes', '1']],
+    ['DATABASE_STATEMENT_TIMEOUT_MS', ['0', '60001', '4s']],
+    ['ALGORITHM', ['none', 'hs256', 'HS1', 'RS384', 'EdDSA', 'HS256,EdDSA', 'HS256,HS512']],
+    ['BETTER_AUTH_SECRET', ['short', 'é'.repeat(15)]],
+    ['JWT_REQUIRED_CLAIMS', ['exp', 'exp,iat']],
+    ['JWT_CLOCK_TOLERANCE_SECONDS', ['-1', '301', 'x']],
+    ['ACCESS_TOKEN_EXPIRE_MINUTES', ['0', 'x', '525601']],
+    ['RATE_LIMIT_MAX', ['0', '-1', 'none', '1.5']],
+    ['RATE_LIMIT_ANONYMOUS_MAX', ['0', 'x']],
+    ['RATE_LIMIT_WINDOW', ['soon', '0', '2 days', '-1 minute']],
+    ['REDIS_URL', ['localhost:6379', 'http://x', 'redis://:pass@:bad:1', 'redis://:%zz@x']]
+  ] as const) {
+    for (const value of bad) {
+      const found = faults({ NODE_ENV: 'test', [name]: value })
+      const [fault = ''] = found
+      t.equal(found.length, 1, `${name}=${value}: ${found}`)
+      t.ok(fault.startsWith(`${name} `), fault)
+      if (/SECRET|URL/.test(name)) t.notMatch(fault, `"${value}"`, 'a value that may hold a password is not repeated')
+    }
+  }
+  for (const good of [
+    { TRUST_PROXY: 'loopback, 10.0.0.0/8,2001:db8::/32,::1' },
+    { CORS_ORIGIN: '*' },
+    { RATE_LIMIT_WINDOW: '60000', RATE_LIMIT_MAX: 'off', RATE_LIMIT_ANONYMOUS_MAX: '5' },
+    { RATE_LIMIT_WINDOW: '30 seconds' },
+    { ALGORITHM: 'HS512' },
+    { DATABASE_URL: 'postgresql://u:p@h:5432/d?sslmode=require' },
+    { REDIS_URL: 'rediss://cache:6380/0' }
+  ]) {
+    t.same(faults({ NODE_ENV: 'test', ...good }), [], JSON.stringify(good))
+  }
+})
+
+t.test('all faults are told at once', async (t) => {
+  const found = faults({
+    NODE_ENV: 'production',
+    PORT: 'x',
+    DOCS: 'maybe',
+    TRUST_PROXY: 'all',
+    JWT_REQUIRED_CLAIMS: 'exp'
+  })
+  t.same(found.map((fault) => fault.split(' ')[0]).sort(), [
+    'BETTER_AUTH_SECRET',
+    'DATABASE_URL',
+    'DOCS',
+    'JWT_REQUIRED_CLAIMS',
+    'PORT',
+    'TRUST_PROXY'
+  ])
+})
+
+t.test('a command that needs only the database asks for nothing else', async (t) => {
+  t.same(faults({ NODE_ENV: 'production', DATABASE_URL: 'postgres://db/x' }, 'database'), [])
+  t.match(faults({ NODE_ENV: 'production' }, 'database'), [/^DATABASE_URL is missing/])
+})
+
+t.test('published keys', async (t) => {
+  const URL_ONLY = {
+    NODE_ENV: 'production',
+    DATABASE_URL: 'postgres://db/x',
+    BETTER_AUTH_URL: 'https://app.example.com'
+  }
+  const keys = ['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256']
+  t.match(loadConfig(URL_ONLY).auth, {
+    jwksUrl: 'https://app.example.com/api/auth/jwks',
+    issuers: ['https://app.example.com'],
+    audiences: ['https://app.example.com'],
+    oauthIssuers: [],
+    algorithms: keys,
+    secret: undefined,
+    secretIgnored: false
+  })
+  t.match(loadConfig({ ...URL_ONLY, BETTER_AUTH_SECRET: SECRET }).auth, { secret: undefined, secretIgnored: true })
+  t.equal(
+    loadConfig({ ...URL_ONLY, BETTER_AUTH_URL: 'https://app.example.com/api/auth' }).auth.jwksUrl,
+    'https://app.example.com/api/auth/jwks'
+  )
+  t.match(loadConfig({ ...URL_ONLY, BETTER_AUTH_URL: 'https://app.example.com/base/' }).auth, {
+    jwksUrl: 'https://app.example.com/base/api/auth/jwks',
+    issuers: ['https://app.example.com']
+  })
+  t.match(loadConfig({ ...URL_ONLY, JWT_AUDIENCE: 'tasks', ALGORITHM: 'ES256' }).auth, {
+    audiences: ['tasks'],
+    oauthIssuers: ['https://app.example.com/api/auth'],
+    algorithms: ['ES256']
+  })
+  t.match(loadConfig({ ...URL_ONLY, BETTER_AUTH_SECRET: SECRET, ALGORITHM: 'HS256' }).auth, {
+    jwksUrl: undefined,
+    secret: SECRET,
+    algorithms: ['HS256'],
+    issuers: [],
+    audiences: []
+  })
+  const { BETTER_AUTH_URL: _url, ...rest } = URL_ONLY
+  const JWKS_URL = 'https://keys.example.com/jwks'
+  t.match(loadConfig({ ...rest, JWKS_URL, JWT_ISSUER: 'https://issuer.example' }).auth, {
+    jwksUrl: JWKS_URL,
+    issuers: ['https://issuer.example'],
+    audiences: []
+  })
+  t.match(faults({ ...rest, JWKS_URL }), [/^JWT_ISSUER is missing/])
+  t.match(faults({ ...URL_ONLY, BETTER_AUTH_URL: 'http://app.example.com' }), [/^BETTER_AUTH_URL is not https/])
+  t.same(faults({ ...URL_ONLY, BETTER_AUTH_URL: 'http://localhost:3001' }), [])
+  t.same(faults({ ...URL_ONLY, NODE_ENV: 'test', BETTER_AUTH_URL: 'http://auth:3001' }), [])
+  for (const bad of [
+    'app.example.com',
+    'ftp://app.example.com',
+    'https://user:pass@app.example.com',
+    'https://:pass@x',
+    'https://x/#y',
+    'https://x/?q=1'
+  ]) {
+    t.match(faults({ ...URL_ONLY, BETTER_AUTH_URL: bad }), [/^BETTER_AUTH_URL is not right/], bad)
+  }
+  t.match(faults({ ...URL_ONLY, BETTER_AUTH_SECRET: SECRET, ALGORITHM: 'HS256,EdDSA' }), [/^ALGORITHM mixes/])
+})
+
+t.test('.env is read in development only, and what the process was given wins', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-env-'))
+  const before = process.cwd()
+  t.teardown(() => process.chdir(before))
+  process.chdir(folder)
+  t.equal(loadConfig({}).port, 3000, 'it need not be there')
+  writeFileSync('.env', 'PORT=4000\nLOG_LEVEL=warn\n')
+  t.match(loadConfig({ LOG_LEVEL: 'error' }), { port: 4000, logLevel: 'error' })
+  t.equal(loadConfig({ NODE_ENV: 'development' }).port, 4000)
+  t.equal(loadConfig({ NODE_ENV: 'test' }).port, 3000)
+  t.equal(loadConfig(production).port, 3000)
+})
+
+t.test('an unreadable .env is not taken for none', async (t) => {
+  const before = process.cwd()
+  t.teardown(() => process.chdir(before))
+  process.chdir(mkdtempSync(join(tmpdir(), 'rowkeeper-env-')))
+  mkdirSync('.env')
+  t.throws(() => loadConfig({}), { code: 'EISDIR' })
+})
+
+t.test("the README's table and .env.example say what the schema says", async (t) => {
+  const properties = Object.entries(Environment.properties as Record<string, TSchema>)
+  const readme = readFileSync('README.md', 'utf8')
+  const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*?) \|$/gm)].map(([, ...cells]) => cells)
+  t.same(
+    rows,
+    properties.map(([name, { expects, default: initial, description }]) => [
+      name,
+      expects,
+      initial === undefined || initial === '' ? '' : `\`${initial}\``,
+      description
+    ])
+  )
+  const example = [...readFileSync('.env.example', 'utf8').matchAll(/^#? ?([A-Z_]+)=(.*)$/gm)]
+  t.same(
+    example.map(([, name]) => name),
+    properties.map(([name]) => name)
+  )
+  for (const [line, name = '', value] of example) {
+    const initial = (Environment.properties as Record<string, TSchema>)[name]?.default
+    if (line?.startsWith('#') && initial !== undefined) t.equal(value, String(initial), name)
+  }
+})

@@ -1,0 +1,17 @@
+import { readFileSync } from 'node:fs'
+import t from 'tap'
+import { problemList } from '../../src/errors.ts'
+
+t.test("the README's table lists every error", async (t) => {
+  const readme = readFileSync('README.md', 'utf8')
+  const rows = [...readme.matchAll(/^\| (\d{3}) \| `(\w+)` \| `(.*?)` \|$/gm)].map(([, status, code, detail]) => [
+    code,
+    Number(status),
+    detail
+  ])
+  t.same(rows, problemList)
+})
+
+t.test('every detail can stand in a quoted-string of WWW-Authenticate (RFC 9110 section 5.6.4)', async (t) => {
+  for (const [code, , detail] of problemList) t.match(detail, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, code)
+})
