@@ -31,6 +31,9 @@ const BODY_LIMIT_BYTES = 128 * 1024
 /** For all of a request to arrive; then it is a 408. */
 const REQUEST_TIMEOUT_MS = 4000
 
+/** For the application to start: the embedded database makes its folder in seconds, on a busy machine in many. */
+const START_TIMEOUT_MS = 60_000
+
 const REQUEST_ID = /^[\w.-]{8,128}$/
 
 /** The options of the server that the application needs, whoever starts it: production, fastify-cli, the tests. */
@@ -40,6 +43,7 @@ export const serverOptions = (config: Config) =>
     logController: new RequestLog(config.logLevel),
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     bodyLimit: BODY_LIMIT_BYTES,
+    pluginTimeout: START_TIMEOUT_MS,
     // While draining, requests on open connections are still answered, not refused.
     return503OnClosing: false,
     // Looked for twice a second; the two together stay within the deadline of plugins/deadline.ts.

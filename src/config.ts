@@ -89,6 +89,11 @@ export const Environment = Type.Object({
     default: 'true',
     description: 'Whether statements are prepared; `false` for a transaction pooler that cannot'
   }),
+  DATABASE_RLS: choice(['true', 'false'], {
+    default: 'false',
+    description:
+      'Whether row-level security holds each statement to its owner too; needs a role that does not own the tables'
+  }),
   DATABASE_STATEMENT_TIMEOUT_MS: whole(1, 60_000, 4000, 'Milliseconds after which PostgreSQL gives a statement up'),
   ALGORITHM: list(
     `${SECRET_ALGORITHMS.join(', ')} (one, for a shared secret) or ${KEY_ALGORITHMS.join(', ')} (for published keys)`,
@@ -298,6 +303,7 @@ const settle = (env: Environment) =>
       url: env.DATABASE_URL,
       poolMax: env.DATABASE_POOL_MAX,
       prepare: env.DATABASE_PREPARE === 'true',
+      rls: env.DATABASE_RLS === 'true',
       statementTimeoutMs: env.DATABASE_STATEMENT_TIMEOUT_MS
     }),
     auth: settleAuth(env),

@@ -1,5 +1,5 @@
 import { createHmac, randomUUID } from 'node:crypto'
-import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Ajv } from 'ajv'
@@ -10,44 +10,59 @@ import fp from 'fastify-plugin'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import appPlugin, { serverOptions } from '../src/app.ts'
+import type { User } from '../src/auth/user.ts'
 import { type Config, loadConfig } from '../src/config.ts'
 import { migrate } from '../src/db/migrate.ts'
+import { violation, watchStatements } from './statements.ts'
 import { TEMPLATE } from './template.ts'
 
 export const SECRET = 'the secret of the test suite, which is long enough'
 
 /**
  * The database of this test process, its own and migrated: a copy of the embedded template, or with `TEST_DATABASE_URL`
- * (an administrator's) a new database on that server. Made on first use and gone with the process.
+ * (an administrator's) a new database on that server. Made on first use and gone with the process. `walled` is it for a role that
+ * row-level security binds.
  */
-let database: Promise<string> | undefined
-export const databaseUrl = () => (database ??= makeDatabase())
+let databases: Promise<{ owner: string; walled: string }> | undefined
+export async function databaseUrl(user: 'owner' | 'walled' = 'owner'): Promise<string> {
+  databases ??= makeDatabase()
+  return (await databases)[user]
+}
 
-async function makeDatabase(): Promise<string> {
+async function makeDatabase() {
   const server = process.env.TEST_DATABASE_URL
   if (server === undefined) {
     const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-test-'))
     t.teardown(() => rmSync(folder, { recursive: true, force: true }))
     cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
-    return `pglite://${join(folder, 'pg')}`
+    const url = `pglite://${join(folder, 'pg')}`
+    return { owner: url, walled: url }
   }
   const name = `rowkeeper_test_${process.pid}_${Date.now()}`
   const admin = postgres(server, { max: 1, onnotice: () => {} })
   await admin.unsafe(`create database ${name}`)
-  const url = Object.assign(new URL(server), { pathname: `/${name}` }).href
-  const client = postgres(url, { max: 1, onnotice: () => {} })
+  const owner = Object.assign(new URL(server), { pathname: `/${name}` })
+  const client = postgres(owner.href, { max: 1, onnotice: () => {} })
   await migrate(drizzle({ client }))
+  await client.unsafe(roleFromReadme(name))
   await client.end()
   t.teardown(async () => {
     await admin.unsafe(`drop database ${name} with (force)`)
+    await admin.unsafe(`drop role ${name}`)
     await admin.end()
   })
-  return url
+  return { owner: owner.href, walled: Object.assign(new URL(owner), { username: name, password: name }).href }
+}
+
+/** The statements by which an operator makes the role of `DATABASE_RLS`, for a role `name` with that password. */
+function roleFromReadme(name: string): string {
+  const [, block = ''] = /^```sql\n([\s\S]*?)^```$/m.exec(readFileSync('README.md', 'utf8')) ?? []
+  return block.replaceAll('rowkeeper', name).replace('…', name)
 }
 
 /** A configuration as the environment would give it, complete but for what `env` says otherwise. */
 export async function testConfig(env: Record<string, string> = {}): Promise<Config> {
-  const DATABASE_URL = env.DATABASE_URL ?? (await databaseUrl())
+  const DATABASE_URL = env.DATABASE_URL ?? (await databaseUrl(env.DATABASE_RLS === 'true' ? 'walled' : 'owner'))
   return loadConfig({
     NODE_ENV: 'test',
     LOG_LEVEL: 'silent',
@@ -86,6 +101,7 @@ export async function build(
     if (fault !== undefined) t.fail(`${request.method} ${request.url}: ${fault}`)
     done()
   })
+  audit(t, app)
   const routes: Route[] = []
   routesOf.set(app, routes)
   app.addHook('onRoute', ({ method, url }) => {
@@ -96,6 +112,29 @@ export async function build(
   await extend?.(app)
   await app.ready()
   return app
+}
+
+/** The verified callers of the requests that are in hand, in every application of this process. */
+const callers = new Map<string, string>()
+
+/** Fails `t` for every statement that names an owned table and is not bound to a verified caller of a request in hand. */
+function audit(t: Test, app: FastifyInstance): void {
+  // Their ids are unique in an application only.
+  const prefix = randomUUID()
+  app.addHook('preHandler', (request, _reply, done) => {
+    const user: User | null = request.user
+    if (user !== null) callers.set(prefix + request.id, user.sub)
+    done()
+  })
+  app.addHook('onResponse', (request, _reply, done) => {
+    callers.delete(prefix + request.id)
+    done()
+  })
+  const stop = watchStatements((statement) => {
+    const fault = violation(statement, callers.values())
+    if (fault !== undefined) t.fail(fault)
+  })
+  app.addHook('onClose', async () => stop())
 }
 
 const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, strict: false })

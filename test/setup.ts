@@ -6,7 +6,7 @@ import { TEMPLATE } from './template.ts'
 // Runs once, before the suite (.taprc): a migrated folder for each test process to copy, since making one takes seconds.
 rmSync(TEMPLATE, { recursive: true, force: true })
 const { close } = await connect(
-  { url: `pglite://${TEMPLATE}`, poolMax: 1, prepare: true, statementTimeoutMs: 0 },
+  { url: `pglite://${TEMPLATE}`, poolMax: 1, prepare: true, rls: false, statementTimeoutMs: 0 },
   pino({ level: 'silent' })
 )
 await close()

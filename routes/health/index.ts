@@ -1,5 +1,4 @@
 import { Type } from '@sinclair/typebox'
-import { sql } from 'drizzle-orm'
 import type { App } from '../../src/app.ts'
 import { sendProblem } from '../../src/errors.ts'
 import { problems } from '../../src/openapi.ts'
@@ -35,8 +34,7 @@ export default async function health(app: App): Promise<void> {
     },
     async (_request, reply) => {
       if (!app.hasKeys()) return sendProblem(reply, 'keys_unavailable')
-      await app.db.execute(sql`select from tasks limit 0`)
-      return { status: 'ok' as const }
+      return (await app.isDatabaseUsable()) ? { status: 'ok' as const } : sendProblem(reply, 'unavailable')
     }
   )
 }

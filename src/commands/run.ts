@@ -9,7 +9,8 @@ export async function run(main: () => Promise<void>): Promise<void> {
     await main()
   } catch (error) {
     console.error(error instanceof ConfigError ? error.message : `Failed: ${describe(error)}`)
-    process.exitCode = 1
+    // Whatever a failed start left open must not keep the process.
+    process.exit(1)
   }
 }
 

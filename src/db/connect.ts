@@ -1,19 +1,39 @@
+import { sql } from 'drizzle-orm'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
 import postgres, { type Options } from 'postgres'
+import type { Owner } from '../auth/user.ts'
 import type { Config } from '../config.ts'
-import { migrate } from './migrate.ts'
+import { MIGRATIONS, migrate } from './migrate.ts'
+import { EMBEDDED_ROLE, prepareWalled } from './wall.ts'
 
 export type Db = PostgresJsDatabase
 
+/** A statement of Drizzle's whose rows are `R`. */
+export interface Preparable<R> {
+  prepare(name: string): { execute(values: Record<string, unknown>): Promise<R> }
+}
+
+/** Prepares a statement, and returns what runs it for an owner with the values of its placeholders. */
+export type Prepare = <R>(
+  name: string,
+  build: (db: Db) => Preparable<R>
+) => (owner: Owner, values: Record<string, unknown>) => Promise<R>
+
+/** An open database. `db` reaches every row: it is for migrations, and for nobody who answers requests. */
 export interface Connection {
   db: Db
+  prepare: Prepare
+  /**
+   * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, and the policies
+   * bind it if and only if they should (`DATABASE_RLS`).
+   */
+  fault(tables: Iterable<string>): Promise<string | undefined>
   /** Waits up to 5 s for statements in flight, then closes every connection and the embedded engine. */
   close(): Promise<void>
 }
 
-const options = ({ poolMax, prepare, statementTimeoutMs }: Config['database']): Options<Record<string, never>> => ({
-  max: poolMax,
+const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, never>> => ({
   prepare,
   // Array types, which we do not use, would cost a query on each new connection.
   fetch_types: false,
@@ -32,31 +52,64 @@ export const embeddedFolder = ({ url }: Config['database']) =>
  * Opens the database of `DATABASE_URL`: PostgreSQL through postgres.js and Drizzle, or with `pglite://folder` the
  * embedded one, which is started, migrated, and spoken to through the same driver over a local socket. Connections
  * are made when they are first needed, so an unreachable server fails queries, not this call.
+ *
+ * @param migrations the folder of the migrations for the embedded database
  */
-export async function connect(config: Config['database'], log: FastifyBaseLogger): Promise<Connection> {
+export async function connect(
+  config: Config['database'],
+  log: FastifyBaseLogger,
+  migrations = MIGRATIONS
+): Promise<Connection> {
   const folder = embeddedFolder(config)
   if (folder === undefined) {
-    const client = postgres(config.url, options(config))
-    return { db: drizzle({ client }), close: () => client.end({ timeout: 5 }) }
+    const open = (max: number) => postgres(config.url, { ...options(config), max })
+    if (!config.rls) return connection(config, [open(config.poolMax)])
+    return connection(config, [open(1), ...Array.from({ length: config.poolMax - 1 }, () => open(1))])
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
-  const client = postgres({
-    ...options(config),
-    path: engine.socket,
-    user: 'postgres',
-    database: 'postgres',
-    // The engine has one session; its socket corrupts or hangs with several connections.
-    max: 1
-  })
-  const db = drizzle({ client })
-  await migrate(db)
+  // The engine has one session; its socket corrupts or hangs with several connections.
+  const socket = { path: engine.socket, user: 'postgres', database: 'postgres', max: 1 }
+  const embedded = connection(config, [postgres({ ...options(config), ...socket })])
+  await migrate(embedded.db, migrations)
+  if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
+  return {
+    ...embedded,
+    close: async () => {
+      await embedded.close()
+      await engine.close()
+    }
+  }
+}
+
+/** @param clients one for all statements, or behind the wall one for each connection */
+function connection({ rls }: Config['database'], clients: [postgres.Sql, ...postgres.Sql[]]): Connection {
+  const db = drizzle({ client: clients[0] })
   return {
     db,
+    prepare: rls
+      ? prepareWalled(clients)
+      : (name, build) => {
+          const prepared = build(db).prepare(name)
+          return (_owner, values) => prepared.execute(values)
+        },
+    async fault(tables) {
+      // Their names are a parameter, and their rows are not looked at.
+      const names = [...tables].map((name) => `"${name}"`).join()
+      const [row] = await db.execute<{ role: string; bound: boolean; usable: boolean }>(sql`
+        select current_user as role, bool_and(row_security_active(name::oid) = ${rls}) as bound,
+          bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
+            and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable
+        from unnest(string_to_array(${names}, ',')::regclass[]) name`)
+      if (row?.usable === false) return `The role ${row.role} may not read and write ${names}: grant it that.`
+      if (row?.bound !== false) return undefined
+      return rls
+        ? `DATABASE_RLS is true, but row-level security does not bind the role ${row.role}: let DATABASE_URL connect as a role that does not own the tables, is no superuser and has no BYPASSRLS.`
+        : `DATABASE_RLS is not set, but row-level security binds the role ${row.role}: set it to true, or connect as the owner of the tables.`
+    },
     close: async () => {
-      await client.end({ timeout: 5 })
-      await engine.close()
+      await Promise.all(clients.map((client) => client.end({ timeout: 5 })))
     }
   }
 }

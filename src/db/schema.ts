@@ -1,4 +1,16 @@
-import { boolean, customType, integer, pgTable, primaryKey, text, timestamp, uuid } from 'drizzle-orm/pg-core'
+import { sql } from 'drizzle-orm'
+import {
+  boolean,
+  customType,
+  integer,
+  type PgColumnBuilderBase,
+  pgPolicy,
+  pgTable,
+  primaryKey,
+  text,
+  timestamp,
+  uuid
+} from 'drizzle-orm/pg-core'
 
 /**
  * A user's identifier. Compared by bytes: an index in the "C" collation costs no locale rules on each comparison and
@@ -10,21 +22,36 @@ const ownerId = customType<{ data: string }>({ dataType: () => 'text collate "C"
 const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
 
 /**
- * The tasks of all users. Ids are UUIDv7, which sort by creation, so the primary key alone serves "my newest tasks",
- * and a query that names no owner has no index to use.
+ * A table whose rows belong to users: `columns`, and what every such table has. Ids are UUIDv7, which sort by creation, so
+ * the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is the second
+ * wall (`src/db/wall.ts`); it binds every role but the table's owner and superusers.
  */
-export const tasks = pgTable(
-  'tasks',
-  {
-    userId: ownerId('user_id').notNull(),
-    id: uuid('id').notNull(),
-    title: text('title').notNull(),
-    description: text('description'),
-    completed: boolean('completed').notNull().default(false),
-    dueAt: moment('due_at'),
-    createdAt: moment('created_at').notNull().defaultNow(),
-    updatedAt: moment('updated_at').notNull().defaultNow(),
-    version: integer('version').notNull().default(1)
-  },
-  (table) => [primaryKey({ columns: [table.userId, table.id] })]
-)
+const ownedTable = <const Name extends string, Columns extends Record<string, PgColumnBuilderBase>>(
+  name: Name,
+  columns: Columns
+) =>
+  pgTable(
+    name,
+    {
+      userId: ownerId('user_id').notNull(),
+      id: uuid('id').notNull(),
+      ...columns,
+      createdAt: moment('created_at').notNull().defaultNow(),
+      updatedAt: moment('updated_at').notNull().defaultNow(),
+      version: integer('version').notNull().default(1)
+    },
+    (table) => {
+      const own = sql`${table.userId} = current_setting('rowkeeper.owner', true)`
+      return [
+        primaryKey({ columns: [table.userId, table.id] }),
+        pgPolicy(`${name}_owner`, { using: own, withCheck: own })
+      ]
+    }
+  )
+
+export const tasks = ownedTable('tasks', {
+  title: text('title').notNull(),
+  description: text('description'),
+  completed: boolean('completed').notNull().default(false),
+  dueAt: moment('due_at')
+})

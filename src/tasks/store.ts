@@ -1,8 +1,8 @@
-import { and, desc, eq, lt, type SQL, sql } from 'drizzle-orm'
+import { desc, eq, lt, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import { v7 as uuidv7 } from 'uuid'
 import type { Owner } from '../auth/user.ts'
-import type { Db } from '../db/connect.ts'
+import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import { toUtc } from '../validation.ts'
 import type { NewTask, TaskChange } from './schemas.ts'
@@ -32,6 +32,7 @@ const shown = {
   version: tasks.version
 } satisfies Record<string, PgColumn>
 
+const columns = Object.fromEntries(Object.entries(shown).map(([name, column]) => [name, sql`${column}`.as(name)]))
 const fields = Object.entries(shown).map(([name, column]) => sql`${column} as ${sql.identifier(name)}`)
 
 // PostgreSQL writes the JSON and Node passes it on: parsing 50 rows into objects and serialising them again costs Node
@@ -46,8 +47,7 @@ const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 const ELEMENT = '{"id":"'
 const UUID_LENGTH = 36
 
-const own = (...conditions: SQL[]) => and(eq(tasks.userId, sql.placeholder('owner')), ...conditions)
-const byId = own(eq(tasks.id, sql.placeholder('id')))
+const byId = eq(tasks.id, sql.placeholder('id'))
 
 // `$set ? value : column`, in one statement that is prepared once whatever members an update has.
 const unlessAbsent = (column: PgColumn, type: string) => {
@@ -56,61 +56,62 @@ const unlessAbsent = (column: PgColumn, type: string) => {
 }
 
 /**
- * The tasks of one owner at a time. Every statement carries `user_id = <owner>`, so that a foreign row is as absent as
- * a missing one. All are prepared once.
+ * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`).
+ *
+ * @param owned `app.owned`
  */
-export function taskStore(db: Db) {
-  const page = db
-    .select(Object.fromEntries(Object.entries(shown).map(([name, column]) => [name, sql`${column}`.as(name)])))
-    .from(tasks)
-    .where(own(lt(tasks.id, sql.placeholder('before'))))
-    .orderBy(desc(tasks.id))
-    .limit(sql.placeholder('limit'))
-    .as('page')
-  const list = db
-    .select({
+export function taskStore(owned: OwnedBy) {
+  const own = owned(tasks)
+
+  const list = own.prepare('tasks_list', (own) => {
+    const page = own
+      .select(columns, lt(tasks.id, sql.placeholder('before')))
+      .orderBy(desc(tasks.id))
+      .limit(sql.placeholder('limit'))
+      .as('page')
+    return own.selectFrom(page, {
       elements: sql<string | null>`string_agg(row_to_json(page)::text, ',')`,
       count: sql<number>`count(*)::int`
     })
-    .from(page)
-    .prepare('tasks_list')
+  })
 
-  const get = db.select(stored).from(tasks).where(byId).prepare('tasks_get')
+  const get = own.prepare('tasks_get', (own) => own.select(stored, byId))
 
-  const insert = db
-    .insert(tasks)
-    .values({
-      userId: sql.placeholder('owner'),
-      id: sql.placeholder('id'),
-      title: sql.placeholder('title'),
-      description: sql.placeholder('description'),
-      completed: sql.placeholder('completed'),
-      dueAt: sql.placeholder('dueAt')
-    })
-    .returning(stored)
-    .prepare('tasks_insert')
+  const insert = own.prepare('tasks_insert', (own) =>
+    own
+      .insert({
+        id: sql.placeholder('id'),
+        title: sql.placeholder('title'),
+        description: sql.placeholder('description'),
+        completed: sql.placeholder('completed'),
+        dueAt: sql.placeholder('dueAt')
+      })
+      .returning(stored)
+  )
 
-  const update = db
-    .update(tasks)
-    .set({
-      title: unlessAbsent(tasks.title, 'text'),
-      description: unlessAbsent(tasks.description, 'text'),
-      completed: unlessAbsent(tasks.completed, 'boolean'),
-      dueAt: unlessAbsent(tasks.dueAt, 'timestamptz'),
-      updatedAt: sql`now()`,
-      version: sql`${tasks.version} + 1`
-    })
-    .where(byId)
-    .returning(stored)
-    .prepare('tasks_update')
+  const update = own.prepare('tasks_update', (own) =>
+    own
+      .update(
+        {
+          title: unlessAbsent(tasks.title, 'text'),
+          description: unlessAbsent(tasks.description, 'text'),
+          completed: unlessAbsent(tasks.completed, 'boolean'),
+          dueAt: unlessAbsent(tasks.dueAt, 'timestamptz'),
+          updatedAt: sql`now()`,
+          version: sql`${tasks.version} + 1`
+        },
+        byId
+      )
+      .returning(stored)
+  )
 
-  const remove = db.delete(tasks).where(byId).returning({ id: tasks.id }).prepare('tasks_delete')
+  const remove = own.prepare('tasks_delete', (own) => own.delete(byId).returning({ id: tasks.id }))
 
   return {
     /** At most `limit` tasks, newest first, from after the task `before` (the first page without it). */
     async list(owner: Owner, limit: number, before = MAX_UUID): Promise<TaskPage> {
       // One more than asked for tells whether there is a next page.
-      const [row] = await list.execute({ owner, before, limit: limit + 1 })
+      const [row] = await list(owner, { before, limit: limit + 1 })
       let elements = row?.elements ?? ''
       let next: string | null = null
       if (row !== undefined && row.count > limit) {
@@ -123,12 +124,12 @@ export function taskStore(db: Db) {
 
     /** The owner's task, or undefined when there is none: unknown and foreign alike. */
     async get(owner: Owner, id: string): Promise<StoredTask | undefined> {
-      return (await get.execute({ owner, id }))[0]
+      return (await get(owner, { id }))[0]
     },
 
     async create(owner: Owner, task: NewTask): Promise<StoredTask> {
       const { title, description = null, completed = false, dueAt = null } = task
-      const [row] = await insert.execute({ owner, id: uuidv7(), title, description, completed, dueAt: toUtc(dueAt) })
+      const [row] = await insert(owner, { id: uuidv7(), title, description, completed, dueAt: toUtc(dueAt) })
       return row as StoredTask
     },
 
@@ -136,7 +137,6 @@ export function taskStore(db: Db) {
     async update(owner: Owner, id: string, change: TaskChange): Promise<StoredTask | undefined> {
       const { title = null, description = null, completed = null, dueAt = null } = change
       const values = {
-        owner,
         id,
         title_set: change.title !== undefined,
         title,
@@ -147,12 +147,12 @@ export function taskStore(db: Db) {
         due_at_set: change.dueAt !== undefined,
         due_at: toUtc(dueAt)
       }
-      return (await update.execute(values))[0]
+      return (await update(owner, values))[0]
     },
 
     /** Whether there was such a task. */
     async remove(owner: Owner, id: string): Promise<boolean> {
-      return (await remove.execute({ owner, id })).length > 0
+      return (await remove(owner, { id })).length > 0
     }
   }
 }

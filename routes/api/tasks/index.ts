@@ -72,7 +72,7 @@ const BODY_ERRORS = [
 
 /** The caller's tasks. Each handler passes the verified `sub`, and nothing else, as the owner. */
 export default async function tasks(app: App): Promise<void> {
-  const store = taskStore(app.db)
+  const store = taskStore(app.owned)
   const read = app.requireScope('tasks:read')
   const write = app.requireScope('tasks:write')
   app.setSchemaErrorFormatter(schemaErrorFormatter(NOT_FOUND))

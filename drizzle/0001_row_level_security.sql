@@ -1,0 +1,2 @@
+ALTER TABLE "tasks" ENABLE ROW LEVEL SECURITY;--> statement-breakpoint
+CREATE POLICY "tasks_owner" ON "tasks" AS PERMISSIVE FOR ALL TO public USING ("tasks"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("tasks"."user_id" = current_setting('rowkeeper.owner', true));

@@ -1,0 +1,72 @@
+import { and, eq, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
+import type { PgColumn, PgTable, SelectedFields } from 'drizzle-orm/pg-core'
+import type { Owner } from '../auth/user.ts'
+import type { Db, Preparable, Prepare } from './connect.ts'
+
+/** A table whose rows belong to users (`ownedTable` in `src/db/schema.ts` makes one). */
+export type OwnedTable = PgTable & { userId: PgColumn }
+
+type Inserted<T extends OwnedTable> = Omit<T['$inferInsert'], 'userId'>
+type Value<V> = V | SQL | Placeholder
+
+/** The values of a new row; of its owner there is nothing to say. */
+type NewRow<T extends OwnedTable> = { [Column in keyof Inserted<T>]: Value<Inserted<T>[Column]> }
+
+/** The columns that an update sets. A row never changes its owner. */
+type Change<T extends OwnedTable> = { [Column in keyof Inserted<T>]?: Value<Inserted<T>[Column]> } & { userId?: never }
+
+/** The way to the rows of `table`, for the store of its resource: `app.owned` (`plugins/database.ts`). */
+export type OwnedBy = <T extends OwnedTable>(table: T) => ReturnType<typeof ownedBy<T>>
+
+const OWNER = 'owner'
+
+/** The statements on `table` that can be built: each is about the rows of one owner, who is named when it runs. */
+function statements<T extends OwnedTable>(db: Db, table: T) {
+  const owner = sql.placeholder(OWNER)
+  // In parentheses, or an `or` among them would end the filter.
+  const own = (conditions: SQL[]) => and(eq(table.userId, owner), ...conditions.map((one) => sql`(${one})`))
+  return {
+    /** `select fields from table where user_id = owner and …`. */
+    select: <F extends SelectedFields>(fields: F, ...conditions: SQL[]) =>
+      db
+        .select(fields)
+        .from(table as PgTable)
+        .where(own(conditions)),
+
+    /** `select fields from (a select of the above)`. */
+    selectFrom: <F extends SelectedFields>(rows: Subquery, fields: F) => db.select(fields).from(rows),
+
+    /** `insert into table values (owner, …)`. */
+    insert: (row: NewRow<T>) => db.insert(table).values({ ...row, userId: owner } as T['$inferInsert']),
+
+    /** `update table set … where user_id = owner and …`. */
+    update: (change: Change<T>, ...conditions: SQL[]) =>
+      db
+        .update(table as PgTable)
+        .set(change)
+        .where(own(conditions)),
+
+    /** `delete from table where user_id = owner and …`. */
+    delete: (...conditions: SQL[]) => db.delete(table).where(own(conditions))
+  }
+}
+
+/**
+ * The one way to an owned table: statements that begin their `where` with its owner, and run for one. The owner is a type
+ * that only a verified token has (`src/auth/user.ts`), so there is nothing to forget and nothing else to pass.
+ */
+export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T) {
+  return {
+    /**
+     * Prepares a statement, once, under a name that no other has.
+     *
+     * @param build makes it, with `sql.placeholder(name)` for each value that differs from run to run
+     * @returns runs it for an owner, with the values of its placeholders; it throws what the database answers
+     */
+    prepare<R>(name: string, build: (own: ReturnType<typeof statements<T>>) => Preparable<R>) {
+      const run = prepare(name, (db) => build(statements(db, table)))
+      return (owner: Owner, values: Record<string, unknown> = {}): Promise<R> =>
+        run(owner, { ...values, [OWNER]: owner })
+    }
+  }
+}

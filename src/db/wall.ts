@@ -1,0 +1,85 @@
+import { drizzle } from 'drizzle-orm/postgres-js'
+import type { Sql } from 'postgres'
+import type { Owner } from '../auth/user.ts'
+import type { Prepare } from './connect.ts'
+
+/**
+ * The role that the embedded database is used with behind the wall. On a server it is a role of the operator's, which
+ * `DATABASE_URL` connects as: one that owns no table, so that the policies bind it.
+ */
+export const EMBEDDED_ROLE = `
+  do $$ begin create role rowkeeper nologin; exception when duplicate_object then null; end $$;
+  grant select, insert, update, delete on all tables in schema public to rowkeeper;
+  set role rowkeeper`
+
+// The policies of src/db/schema.ts read it; with `true` it ends with the transaction.
+const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
+
+/**
+ * Row-level security, the second wall: each statement is sent in a transaction that first names its owner to the policies, so a
+ * statement whose filter was forgotten still reaches nobody else's rows. The four go out at once and are answered at once:
+ * one round trip.
+ *
+ * @param client has one connection only (`max: 1`), which keeps the four together and in order
+ */
+function wall(client: Sql) {
+  let owner: Owner | undefined
+
+  async function send(...queries: { execute(): Promise<unknown> }[]) {
+    const [, , answer] = await Promise.all(queries.map((query) => query.execute()))
+    return answer
+  }
+
+  return {
+    /** Statements that were sent and not answered yet. */
+    pending: 0,
+
+    // Drizzle needs no more of a client than this to run prepared statements.
+    db: drizzle({
+      client: {
+        options: client.options,
+        unsafe(text: string, parameters: [], options: object) {
+          if (owner === undefined) throw new Error(`No owner was named for: ${text}`)
+          const statement = client.unsafe(text, parameters, options)
+          const answer = send(
+            client.unsafe('begin'),
+            client.unsafe(NAME_OWNER, [owner], { prepare: true }),
+            statement,
+            client.unsafe('commit')
+          )
+          // It leaves when this turn is over: until then Drizzle can ask for rows as arrays.
+          const values = () => {
+            statement.values()
+            return answer
+          }
+          return Object.assign(answer, { values })
+        }
+      } as unknown as Sql
+    }),
+
+    /** Runs a statement of Drizzle's for `who`. A prepared one is sent before `run` returns; any other would be for nobody. */
+    async as<R>(who: Owner, run: () => Promise<R>): Promise<R> {
+      this.pending++
+      try {
+        owner = who
+        const answer = run()
+        owner = undefined
+        return await answer
+      } finally {
+        this.pending--
+      }
+    }
+  }
+}
+
+/** `Prepare` (`src/db/connect.ts`) behind the wall: a statement takes the connection with the least to do. */
+export function prepareWalled(clients: readonly Sql[]): Prepare {
+  const walls = clients.map(wall)
+  return (name, build) => {
+    const statements = walls.map((wall) => ({ wall, prepared: build(wall.db).prepare(name) }))
+    return (owner, values) => {
+      const { wall, prepared } = statements.reduce((a, b) => (b.wall.pending < a.wall.pending ? b : a))
+      return wall.as(owner, () => prepared.execute(values))
+    }
+  }
+}

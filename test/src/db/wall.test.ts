@@ -1,0 +1,160 @@
+import { eq, getTableColumns, sql } from 'drizzle-orm'
+import { pgTable, text } from 'drizzle-orm/pg-core'
+import pino from 'pino'
+import t from 'tap'
+import type { Owner } from '../../../src/auth/user.ts'
+import { connect } from '../../../src/db/connect.ts'
+import { ownedBy } from '../../../src/db/owned.ts'
+import { tasks as table } from '../../../src/db/schema.ts'
+import { taskStore } from '../../../src/tasks/store.ts'
+import { build, databaseUrl, newUser, testConfig } from '../../helper.ts'
+import { isolationSuite } from '../../isolation.ts'
+import { watchStatements } from '../../statements.ts'
+import { tasks } from '../../tasks.ts'
+
+const RLS = { DATABASE_RLS: 'true' }
+
+const ownedTableNamed = (name: string) => pgTable(name, { userId: text('user_id') })
+
+const silent = pino({ level: 'silent' })
+const owner = (name: string) => newUser(name) as Owner
+
+async function open(t: { teardown(close: () => Promise<void>): void }, env: Record<string, string>) {
+  const { database } = await testConfig(env)
+  const connection = await connect(database, silent)
+  let closed: Promise<void> | undefined
+  const close = () => {
+    closed ??= connection.close()
+    return closed
+  }
+  t.teardown(close)
+  return { ...connection, close, store: taskStore((table) => ownedBy(connection.prepare, table)) }
+}
+
+t.test('behind the wall the service does what it does without', async (t) => isolationSuite(t, tasks, RLS, 30))
+
+t.test('behind the wall a statement whose filter was forgotten returns nothing and changes nothing', async (t) => {
+  const { prepare, store, db } = await open(t, RLS)
+  const [alice, mallory] = [owner('alice'), owner('mallory')]
+  const secret = await store.create(alice, { title: 'secret' })
+
+  const { title } = getTableColumns(table)
+  const select = prepare('forgetful_select', (db) => db.select({ title }).from(table))
+  const update = prepare('forgetful_update', (db) => db.update(table).set({ title: 'taken' }).returning({ title }))
+  const remove = prepare('forgetful_delete', (db) => db.delete(table).returning({ title }))
+  for (const [name, forgetful] of Object.entries({ select, update, remove })) {
+    t.same(await forgetful(mallory, {}), [], `${name}: nothing of alice`)
+  }
+  t.same(await store.get(alice, secret.id), secret)
+
+  const insert = prepare('forgetful_insert', (db) =>
+    db.insert(table).values({ userId: sql.placeholder('for'), id: sql`gen_random_uuid()`, title: 'planted' })
+  )
+  await t.rejects(insert(mallory, { for: alice }), { cause: { code: '42501' } }, 'nothing is put among what alice has')
+  const own = await store.create(mallory, { title: 'own' })
+  const give = prepare('forgetful_owner', (db) =>
+    db
+      .update(table)
+      .set({ userId: sql`${sql.placeholder('for')}` })
+      .where(eq(table.id, own.id))
+  )
+  await t.rejects(give(mallory, { for: alice }), { cause: { code: '42501' } }, 'nor given to her')
+  t.equal((await store.list(alice, 10)).json, `[${secret.json}]`)
+
+  t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
+  t.same(await db.select({ title }).from(table), [], 'for nobody there is nothing at all')
+})
+
+t.test('behind the wall nothing is sent for nobody', async (t) => {
+  const { prepare, store } = await open(t, RLS)
+  const alice = owner('alice')
+  let late: (() => Promise<unknown>) | undefined
+  const run = prepare('late', (db) => ({
+    prepare: (name) => {
+      const prepared = db.select({ title: table.title }).from(table).prepare(name)
+      // Not at once, as `as` asks for.
+      return { execute: async () => (late = () => prepared.execute()) }
+    }
+  }))
+  await run(alice, {})
+  const sent: string[] = []
+  const stop = watchStatements(({ text }) => sent.push(text))
+  await t.rejects(late?.() ?? Promise.resolve(), { cause: { message: /^No owner was named/ } })
+  stop()
+  t.same(sent.slice(0, 8), [])
+  t.match(await store.list(alice, 1), { json: '[]' }, 'and the connection goes on')
+})
+
+t.test('behind the wall a statement is one transaction, and a failed one leaves nothing behind', async (t) => {
+  const { prepare, store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+  const [alice, bob] = [owner('alice'), owner('bob')]
+  const sent: string[] = []
+  const stop = watchStatements(({ text }) => sent.push(text.split(' ').slice(0, 2).join(' ')))
+  const broken = prepare('broken', (db) => db.select({ title: sql`1 / ${sql.placeholder('n')}::int` }).from(table))
+  await store.create(alice, { title: 'x' })
+  await t.rejects(broken(alice, { n: 0 }), { cause: { code: '22012' } })
+  // The answer to the statement is there before the end of its transaction is sent, since it was new to the connection.
+  await store.list(alice, 1)
+  stop()
+  t.same(sent.slice(0, 8), [
+    'begin',
+    "select set_config('rowkeeper.owner',",
+    'insert into',
+    'commit',
+    'begin',
+    "select set_config('rowkeeper.owner',",
+    'select 1',
+    'commit'
+  ])
+
+  const runs = Array.from({ length: 200 }, async (_, n) => {
+    const user = n % 2 === 0 ? alice : bob
+    if (n % 10 === 9) return t.rejects(broken(alice, { n: 0 }))
+    const { id } = await store.create(user, { title: user })
+    t.match(JSON.parse((await store.get(user, id))?.json ?? ''), { title: user })
+    t.equal(await store.get(user === alice ? bob : alice, id), undefined)
+    return undefined
+  })
+  await Promise.all(runs)
+})
+
+t.test('readiness tells of a wall that does not stand, and of one that nobody asked for', async (t) => {
+  const names = ['tasks']
+  const walled = await open(t, RLS)
+  t.equal(await walled.fault(names), undefined)
+  t.equal(await walled.fault([]), undefined)
+  await t.rejects(walled.fault(['nothing']), { cause: { code: '42P01' } })
+  t.match(await walled.fault(['pg_authid']), /may not read and write "pg_authid"/)
+  // Each process has one embedded database, of one session.
+  await walled.close()
+
+  // Of the embedded one the session chooses its role, of a server the URL does.
+  const embedded = process.env.TEST_DATABASE_URL === undefined
+  const fault = async (env: Record<string, string>, role: string) => {
+    const connection = await open(t, { DATABASE_POOL_MAX: '1', ...env })
+    if (embedded) await connection.db.execute(sql.raw(role))
+    const told = await connection.fault(names)
+    await connection.close()
+    return told
+  }
+  const [owning, bound] = [await databaseUrl('owner'), await databaseUrl('walled')]
+  t.match(await fault({ ...RLS, DATABASE_URL: owning }, 'reset role'), /^DATABASE_RLS is true, but .* role postgres/)
+  t.match(await fault({ DATABASE_URL: bound }, 'set role rowkeeper'), /^DATABASE_RLS is not set, but .* set it to true/)
+  t.equal(await fault({ DATABASE_URL: owning }, 'reset role'), undefined)
+})
+
+t.test('a wall that is asked for and does not stand refuses to start', async (t) => {
+  const forbidden = ownedTableNamed('pg_authid')
+  await t.rejects(
+    build(t, RLS, (app) => void app.owned(forbidden)),
+    /may not read and write/
+  )
+})
+
+t.test('a database that is not migrated yet, or absent, is waited for', async (t) => {
+  const missing = ownedTableNamed('not_migrated')
+  const early = await build(t, RLS, (app) => void app.owned(missing))
+  t.equal((await early.inject('/health/ready')).statusCode, 503)
+  const absent = await build(t, { ...RLS, DATABASE_URL: 'postgres://u:p@127.0.0.1:1/none' })
+  t.match((await absent.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
+})

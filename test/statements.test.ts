@@ -1,0 +1,55 @@
+import t from 'tap'
+import { violation } from './statements.ts'
+
+// What the suite would catch, were the service to send it: each of these is about somebody, or everybody, else.
+t.test('a statement that is not bound to its caller is a violation', async (t) => {
+  for (const text of [
+    'select "title" from "tasks"',
+    'select "title" from "tasks" where "tasks"."id" = $1',
+    'select "title" from tasks where user_id = $1',
+    'select "title" from "tasks" where ("tasks"."id" = $2 and "tasks"."user_id" = $1)',
+    'select "title" from "tasks" where "tasks"."user_id" <> $1',
+    'select "title" from "tasks" where "tasks"."user_id" = $2',
+    'select "title" from "tasks" where "tasks"."user_id" = \'alice\'',
+    'select "title" from "tasks" where "tasks"."user_id" = $1 or true',
+    'select "title" from "tasks" where ("tasks"."user_id" = $1 or true)',
+    'select "title" from "tasks" where ("tasks"."user_id" = $1 and "tasks"."id" = $2 or true)',
+    'select "title" from "tasks" where ("tasks"."user_id" = $1 and ("tasks"."id" = $2)) or true',
+    'select (select count(*) from "tasks") from "tasks" where "tasks"."user_id" = $1',
+    'select "title" from "tasks" "other", "tasks" where "tasks"."user_id" = $1',
+    'update "tasks" set "title" = $2 returning "id"',
+    'update "tasks" set "title" = $2 where "tasks"."id" = $1',
+    'update "tasks" set "user_id" = $2 where "tasks"."user_id" = $1',
+    'delete from "tasks" where "tasks"."id" = $1',
+    'delete from "tasks"',
+    'delete from "tasks" using "tasks" where "tasks"."user_id" = $1',
+    'truncate "tasks"',
+    'insert into "tasks" ("user_id", "id") values ($2, $1)',
+    'insert into "tasks" ("id", "user_id") values ($1, $2)',
+    'insert into "tasks" ("user_id", "id") values ($1, $3), ($2, $3)',
+    'insert into "tasks" ("user_id", "id") values (\'alice\', $1)',
+    'copy tasks to stdout',
+    "select set_config('rowkeeper.owner', $2, true)"
+  ]) {
+    const parameters = text.includes('set_config') ? ['bob', 'alice'] : ['alice', 'bob', 'x']
+    t.type(violation({ text, parameters }, ['alice']), 'string', text)
+  }
+  t.match(violation({ text: 'select from "tasks" where "tasks"."user_id" = $1', parameters: ['alice'] }, []), /alice/)
+})
+
+t.test('one that is bound to it is none', async (t) => {
+  for (const text of [
+    'select "title" from "tasks" where "tasks"."user_id" = $1',
+    'select "title" from "tasks" where "tasks"."user_id" = $1 order by "tasks"."id" desc limit $2',
+    'select "title" from "tasks" where ("tasks"."user_id" = $1 and ("tasks"."id" = $2)) limit $3',
+    'select sum(n) from (select 1 n from "tasks" where ("tasks"."user_id" = $1 and ("tasks"."id" = $2 or ($3)))) "page"',
+    'update "tasks" set "title" = $2 where ("tasks"."user_id" = $1 and ("tasks"."id" = $3)) returning "id"',
+    'delete from "tasks" where "tasks"."user_id" = $1 returning "id"',
+    'insert into "tasks" ("user_id", "id") values ($1, $2) returning "id"',
+    "select set_config('rowkeeper.owner', $1, true)",
+    'CREATE TABLE "tasks" ()',
+    'select 1'
+  ]) {
+    t.equal(violation({ text, parameters: ['alice', 'bob', 'x'] }, ['alice']), undefined, text)
+  }
+})
