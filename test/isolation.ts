@@ -148,7 +148,7 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
       const [bob, eve] = [newUser('bob'), newUser('eve')]
       const ids = new Map<string, string[]>([bob, eve].map((user) => [user, []]))
       for (const user of [bob, eve, bob, eve, bob]) {
-        const options = by(user, 'POST', collection, sample)
+        const options = by(user, 'POST', `${collection}?userId=${bob}&user_id=${bob}&sub=${bob}`, sample)
         const created = await app.inject({ ...options, headers: { ...options.headers, ...lyingHeaders(bob) } })
         ids.get(user)?.unshift(created.json().id)
       }

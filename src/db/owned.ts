@@ -3,7 +3,7 @@ import type { PgColumn, PgTable, SelectedFields } from 'drizzle-orm/pg-core'
 import type { Owner } from '../auth/user.ts'
 import type { Db, Preparable, Prepare } from './connect.ts'
 
-/** A table whose rows belong to users (`ownedTable` in `src/db/schema.ts` makes one). */
+/** A table whose rows belong to users (`ownedTable` in `src/db/owned-table.ts` makes one). */
 export type OwnedTable = PgTable & { userId: PgColumn }
 
 type Inserted<T extends OwnedTable> = Omit<T['$inferInsert'], 'userId'>

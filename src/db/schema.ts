@@ -1,53 +1,5 @@
-import { sql } from 'drizzle-orm'
-import {
-  boolean,
-  customType,
-  integer,
-  type PgColumnBuilderBase,
-  pgPolicy,
-  pgTable,
-  primaryKey,
-  text,
-  timestamp,
-  uuid
-} from 'drizzle-orm/pg-core'
-
-/**
- * A user's identifier. Compared by bytes: an index in the "C" collation costs no locale rules on each comparison and
- * does not break when an upgrade of the operating system changes them.
- */
-const ownerId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
-
-// Mode `string`: the service never turns a timestamp into a Date (PostgreSQL writes the JSON, see src/tasks/store.ts).
-const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
-
-/**
- * A table whose rows belong to users: `columns`, and what every such table has. Ids are UUIDv7, which sort by creation, so
- * the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is the second
- * wall (`src/db/wall.ts`); it binds every role but the table's owner and superusers.
- */
-const ownedTable = <const Name extends string, Columns extends Record<string, PgColumnBuilderBase>>(
-  name: Name,
-  columns: Columns
-) =>
-  pgTable(
-    name,
-    {
-      userId: ownerId('user_id').notNull(),
-      id: uuid('id').notNull(),
-      ...columns,
-      createdAt: moment('created_at').notNull().defaultNow(),
-      updatedAt: moment('updated_at').notNull().defaultNow(),
-      version: integer('version').notNull().default(1)
-    },
-    (table) => {
-      const own = sql`${table.userId} = current_setting('rowkeeper.owner', true)`
-      return [
-        primaryKey({ columns: [table.userId, table.id] }),
-        pgPolicy(`${name}_owner`, { using: own, withCheck: own })
-      ]
-    }
-  )
+import { boolean, text } from 'drizzle-orm/pg-core'
+import { moment, ownedTable } from './owned-table.ts'
 
 export const tasks = ownedTable('tasks', {
   title: text('title').notNull(),

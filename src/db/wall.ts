@@ -12,7 +12,7 @@ export const EMBEDDED_ROLE = `
   grant select, insert, update, delete on all tables in schema public to rowkeeper;
   set role rowkeeper`
 
-// The policies of src/db/schema.ts read it; with `true` it ends with the transaction.
+// The policies of src/db/owned-table.ts read it; with `true` it ends with the transaction.
 const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
 
 /**

@@ -34,6 +34,14 @@ if ttl < 0 then
 end
 return {count, ttl}`
 
+/** The Redis that instances count in. */
+export interface RedisLimits {
+  Store: new () => { incr: FastifyRateLimitStore['incr']; child(): FastifyRateLimitStore }
+  /** Whether this instance counts alone. */
+  degraded(): boolean
+  close(): void
+}
+
 /**
  * Opens the Redis that instances count in. While it fails to answer in time, for whatever reason, each instance counts
  * alone, with what it has counted itself so far; that costs one deadline, not one a request, and ends by itself.
@@ -41,7 +49,7 @@ return {count, ttl}`
  * @param url redis:// or rediss://
  * @param log hears once of each outage, and of its end
  */
-export async function openRedis(url: string, log: FastifyBaseLogger) {
+export async function openRedis(url: string, log: FastifyBaseLogger): Promise<RedisLimits> {
   const redis = new Redis(url, {
     connectionName: 'rowkeeper',
     // What cannot be sent at once, or was sent before a connection was lost, fails: nothing is queued.
@@ -139,7 +147,6 @@ export async function openRedis(url: string, log: FastifyBaseLogger) {
 
   return {
     Store: RedisStore,
-    /** Whether this instance counts alone. */
     degraded: () => !shared,
     close: () => {
       clearInterval(retries)

@@ -2,6 +2,7 @@ import { desc, eq, lt, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import { v7 as uuidv7 } from 'uuid'
 import type { Owner } from '../auth/user.ts'
+import { jsonOf, unlessAbsent } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import { toUtc } from '../validation.ts'
@@ -33,12 +34,8 @@ const shown = {
 } satisfies Record<string, PgColumn>
 
 const columns = Object.fromEntries(Object.entries(shown).map(([name, column]) => [name, sql`${column}`.as(name)]))
-const fields = Object.entries(shown).map(([name, column]) => sql`${column} as ${sql.identifier(name)}`)
 
-// PostgreSQL writes the JSON and Node passes it on: parsing 50 rows into objects and serialising them again costs Node
-// more than that costs PostgreSQL.
-const json = sql<string>`(select row_to_json(task)::text from (select ${sql.join(fields, sql`, `)}) task)`
-const stored = { id: tasks.id, version: tasks.version, json }
+const stored = { id: tasks.id, version: tasks.version, json: jsonOf(shown) }
 
 /** No UUID sorts after this one (RFC 9562 section 5.10): "before it" is the first page. */
 const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
@@ -48,12 +45,6 @@ const ELEMENT = '{"id":"'
 const UUID_LENGTH = 36
 
 const byId = eq(tasks.id, sql.placeholder('id'))
-
-// `$set ? value : column`, in one statement that is prepared once whatever members an update has.
-const unlessAbsent = (column: PgColumn, type: string) => {
-  const set = sql.placeholder(`${column.name}_set`)
-  return sql`case when ${set}::boolean then ${sql.placeholder(column.name)}::${sql.raw(type)} else ${column} end`
-}
 
 /**
  * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`).

@@ -1,0 +1,56 @@
+import { type BuildColumns, sql } from 'drizzle-orm'
+import {
+  customType,
+  integer,
+  type PgColumnBuilderBase,
+  type PgTableWithColumns,
+  pgPolicy,
+  pgTable,
+  primaryKey,
+  timestamp,
+  uuid
+} from 'drizzle-orm/pg-core'
+
+/**
+ * A user's identifier. Compared by bytes: an index in the "C" collation costs no locale rules on each comparison and
+ * does not break when an upgrade of the operating system changes them.
+ */
+const ownerId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
+
+// Mode `string`: the service never turns a timestamp into a Date (PostgreSQL writes the JSON, see src/tasks/store.ts).
+export const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
+
+const ownership = { userId: ownerId('user_id').notNull(), id: uuid('id').notNull() }
+
+const history = {
+  createdAt: moment('created_at').notNull().defaultNow(),
+  updatedAt: moment('updated_at').notNull().defaultNow(),
+  version: integer('version').notNull().default(1)
+}
+
+type Columns = Record<string, PgColumnBuilderBase>
+
+/** In words, since the compiler writes something else into the declarations of the package. */
+type Table<Name extends string, Own extends Columns> = PgTableWithColumns<{
+  name: Name
+  schema: undefined
+  columns: BuildColumns<Name, typeof ownership & Own & typeof history, 'pg'>
+  dialect: 'pg'
+}>
+
+/**
+ * A table whose rows belong to users: `columns`, and what every such table has. Ids are UUIDv7, which sort by creation, so
+ * the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is the second
+ * wall (`src/db/wall.ts`); it binds every role but the table's owner and superusers.
+ */
+export const ownedTable = <const Name extends string, Own extends Columns>(
+  name: Name,
+  columns: Own
+): Table<Name, Own> =>
+  pgTable(name, { ...ownership, ...columns, ...history }, (table) => {
+    const own = sql`${table.userId} = current_setting('rowkeeper.owner', true)`
+    return [
+      primaryKey({ columns: [table.userId, table.id] }),
+      pgPolicy(`${name}_owner`, { using: own, withCheck: own })
+    ]
+  })

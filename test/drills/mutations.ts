@@ -1,0 +1,237 @@
+// `node dist/test/drills/mutations.js`: breaks the isolation of users in every way that we could think of, one at a time in a copy
+// of the build, and fails unless the test that is named beside it notices. Prints what was broken and what caught it.
+import { execFile, execFileSync } from 'node:child_process'
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { promisify } from 'node:util'
+import ts from 'typescript'
+
+interface Mutation {
+  /** What is broken. */
+  what: string
+  file: string
+  find: string
+  put: string
+  /** The file of the test that must notice, and a part of its title. */
+  test: string
+  title: string
+}
+
+const ISOLATION = 'routes/isolation.test'
+const NOBODY = 'nobody reaches the /api/tasks of somebody else'
+const OWNED = 'src/db/owned.test'
+const WIDENS = 'no condition of a store widens the filter'
+const WALL = 'src/db/wall.test'
+const FORGOTTEN = 'behind the wall a statement whose filter was forgotten returns nothing and changes nothing'
+
+const filterOf = (statement: string, find: string, test: string, title: string): Mutation => ({
+  what: `${statement} without the owner's filter`,
+  file: 'src/db/owned.ts',
+  find: `${find}.where(own(conditions))`,
+  put: `${find}.where(and(...conditions))`,
+  test,
+  title
+})
+
+const source = (call: string): Mutation[] =>
+  ["request.headers['x-user-id']", 'request.query.userId'].map((other) => ({
+    what: `${call.split('(')[0]} for ${other}`,
+    file: 'routes/api/tasks/index.ts',
+    find: `${call}request.user.sub`,
+    put: `${call}${other} ?? request.user.sub`,
+    test: ISOLATION,
+    title: NOBODY
+  }))
+
+const MUTATIONS: Mutation[] = [
+  filterOf('select', '.from(table as PgTable)', ISOLATION, NOBODY),
+  filterOf('update', '.set(change)', ISOLATION, NOBODY),
+  filterOf('delete', 'db.delete(table)', ISOLATION, NOBODY),
+  {
+    what: 'a filter that compares otherwise',
+    file: 'src/db/owned.ts',
+    find: 'and(eq(table.userId, owner)',
+    put: `and(sql\`\${table.userId} >= \${owner}\``,
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'an insert for somebody else',
+    file: 'src/db/owned.ts',
+    find: 'userId: owner }',
+    put: "userId: 'bob' }",
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'conditions without parentheses',
+    file: 'src/db/owned.ts',
+    find: `sql\`(\${one})\``,
+    put: 'one',
+    test: OWNED,
+    title: WIDENS
+  },
+  {
+    what: 'an owner that the values can replace',
+    file: 'src/db/owned.ts',
+    find: '{ ...values, [OWNER]: owner }',
+    put: '{ [OWNER]: owner, ...values }',
+    test: OWNED,
+    title: WIDENS
+  },
+  ...['store.list(', 'store.create(', 'store.get(', 'store.update(', 'store.remove('].flatMap(source),
+  {
+    what: 'bodies that may say more than a task has',
+    file: 'src/tasks/schemas.ts',
+    find: `dueAt: Type.Optional(DueAt)
+  },
+  { additionalProperties: false }`,
+    put: `dueAt: Type.Optional(DueAt)
+  }`,
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'the userId claim as the owner',
+    file: 'src/auth/claims.ts',
+    find: 'const { sub, exp,',
+    put: 'const { userId: sub = claims.sub, exp,',
+    test: 'plugins/auth.test',
+    title: 'a good token is let in, and only its subject is believed'
+  },
+  {
+    what: 'verdicts that are remembered by a part of the token',
+    file: 'src/auth/verifier.ts',
+    find: 'verdicts.get(text)',
+    put: "verdicts.get([...verdicts.keys()].find((one) => one.split('.')[0] === text.split('.')[0]) ?? text)",
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'routes under /api without a verified caller',
+    file: 'routes/api/autohooks.ts',
+    find: '[authenticate, app.limitUser, ...own]',
+    put: '[optional, app.limitUser, ...own]',
+    test: ISOLATION,
+    title: 'every route under /api needs a token'
+  },
+  {
+    what: 'the owner in the answer',
+    file: 'src/tasks/store.ts',
+    find: 'const shown = {',
+    put: 'const shown = { userId: tasks.userId,',
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'a policy that lets everything through',
+    file: 'drizzle/0001_row_level_security.sql',
+    find: `USING ("tasks"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("tasks"."user_id" = current_setting('rowkeeper.owner', true))`,
+    put: 'USING (true) WITH CHECK (true)',
+    test: WALL,
+    title: FORGOTTEN
+  },
+  {
+    what: 'a policy that does not look at what is written',
+    file: 'drizzle/0001_row_level_security.sql',
+    find: `WITH CHECK ("tasks"."user_id" = current_setting('rowkeeper.owner', true))`,
+    put: 'WITH CHECK (true)',
+    test: WALL,
+    title: FORGOTTEN
+  },
+  {
+    what: 'tables without row-level security',
+    file: 'drizzle/0001_row_level_security.sql',
+    find: 'ALTER TABLE "tasks" ENABLE ROW LEVEL SECURITY',
+    put: 'SELECT 1',
+    test: WALL,
+    title: 'readiness tells of a wall that does not stand'
+  },
+  {
+    what: 'an owner who stays named after the transaction',
+    file: 'src/db/wall.ts',
+    find: "set_config('rowkeeper.owner', $1, true)",
+    put: "set_config('rowkeeper.owner', $1, false)",
+    test: WALL,
+    title: FORGOTTEN
+  },
+  {
+    what: 'statements behind the wall without a transaction',
+    file: 'src/db/wall.ts',
+    find: "client.unsafe('begin')",
+    put: "client.unsafe('select 1')",
+    test: WALL,
+    title: 'behind the wall a statement is one transaction'
+  }
+]
+
+const scratch = mkdtempSync(join(tmpdir(), 'rowkeeper-drill-'))
+process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+const compilerOptions = {
+  module: ts.ModuleKind.ESNext,
+  target: ts.ScriptTarget.ES2023,
+  rewriteRelativeImportExtensions: true
+}
+
+/** A copy of the build in which the tests can run. */
+function copy(name: string): string {
+  const folder = join(scratch, name)
+  mkdirSync(folder)
+  for (const one of ['dist', 'README.md', 'package.json']) cpSync(one, join(folder, one), { recursive: true })
+  symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
+  return folder
+}
+
+const run = promisify(execFile)
+
+/** The titles of the tests that fail with the mutation, or undefined where there is nothing left to mutate. */
+async function failing({ file, find, put, test }: Mutation, folder: string): Promise<string[] | undefined> {
+  const text = readFileSync(file, 'utf8')
+  // However it is broken into lines.
+  const pattern = new RegExp(find.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&').replaceAll(/(?<=\W)(?=\\\.)/g, '\\s*'))
+  const broken = text.replace(pattern, () => put)
+  if (broken === text) return undefined
+  const built = join(folder, 'dist', file.replace(/\.ts$/, '.js'))
+  const sound = readFileSync(built)
+  const code = file.endsWith('.ts') ? ts.transpileModule(broken, { compilerOptions }).outputText : broken
+  writeFileSync(built, code)
+  const env = { ...process.env, NODE_ENV: 'test' }
+  try {
+    if (file.endsWith('.sql')) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
+    // Code that does not load would be noticed by any test.
+    else await run(process.execPath, ['--input-type=module', '-e', `await import(${JSON.stringify(built)})`], { env })
+    const { stdout } = await run(process.execPath, [`dist/test/${test}.js`], {
+      cwd: folder,
+      env,
+      maxBuffer: 2 ** 28
+    }).catch((error: { stdout: string }) => error)
+    return [...stdout.matchAll(/^(?: {4})?not ok \d+ - (.*?)(?: # .*)?$/gm)].map(([, title = '']) => title)
+  } finally {
+    writeFileSync(built, sound)
+    if (file.endsWith('.sql')) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
+  }
+}
+
+const JOBS = 2
+const left = [...MUTATIONS]
+let missed = 0
+execFileSync(process.execPath, ['dist/test/setup.js'], { env: { ...process.env, NODE_ENV: 'test' } })
+await Promise.all(
+  Array.from({ length: JOBS }, async (_, job) => {
+    const folder = copy(String(job))
+    for (let mutation = left.shift(); mutation !== undefined; mutation = left.shift()) {
+      const { what, test, title } = mutation
+      const titles = await failing(mutation, folder)
+      const caught = titles?.find((one) => one.includes(title))
+      if (caught === undefined) missed++
+      const found =
+        titles === undefined
+          ? 'there is no such code any more'
+          : `NOT by "${title}", but by ${titles.join(', ') || 'nothing'}`
+      console.log(`${what}: ${caught === undefined ? found : `caught by "${caught}" (test/${test}.ts)`}`)
+    }
+  })
+)
+console.log(`${MUTATIONS.length - missed} of ${MUTATIONS.length} mutations are caught.`)
+process.exitCode = missed === 0 ? 0 : 1
