@@ -11,15 +11,26 @@ import { vectorKeys, vectors } from '../vectors.ts'
 const APP = 'https://app.example.com'
 const HASHES = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' }
 
+// Where one mode looks at the key, the algorithm is already wrong for the other.
+const WITH_SECRET: Record<string, string> = {
+  token_key: 'token_algorithm',
+  token_subject: 'token_algorithm',
+  token_algorithm: 'token_signature'
+}
+
 t.test(
-  'the examples of RFC 7515, RFC 7519, RFC 7520 and RFC 8037 are refused, with their keys published',
+  'the examples of RFC 7515, RFC 7516, RFC 7519, RFC 7520 and RFC 8037 are refused, with their keys published',
   async (t) => {
     const { url } = await keyServer(t, publish(vectorKeys))
     const keys = await guard(t, { BETTER_AUTH_URL: APP, JWKS_URL: url })
     const secret = await guard(t, { BETTER_AUTH_SECRET: SECRET })
     for (const [name, token, code] of vectors) {
       t.match(await keys.call(token), { status: 401, code }, name)
-      t.match(await secret.call(token), { status: 401 }, `${name}, with a shared secret`)
+      t.match(
+        await secret.call(token),
+        { status: 401, code: WITH_SECRET[code] ?? code },
+        `${name}, with a shared secret`
+      )
     }
     t.equal(keys.handled() + secret.handled(), 0)
   }
