@@ -1,4 +1,4 @@
-import { createPublicKey, type JsonWebKey } from 'node:crypto'
+import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 
 export type KeyAlgorithm = 'EdDSA' | 'ES256' | 'ES512' | 'PS256' | 'RS256'
 
@@ -55,6 +55,25 @@ function parse(text: string): unknown[] {
   return value.keys
 }
 
+const ED25519_PRIME = 2n ** 255n - 19n
+
+/** Whether an Ed25519 key is one of the few points whose order divides 8 (RFC 8032 section 5.1): OpenSSL 3.0 takes them. */
+function hasSmallOrder(key: KeyObject): boolean {
+  const bytes = Buffer.from(String(key.export({ format: 'jwk' }).x), 'base64url').reverse()
+  // The highest bit is the sign of the other coordinate.
+  const y = BigInt.asUintN(255, BigInt(`0x${bytes.toString('hex')}`))
+  const t = (y * y) % ED25519_PRIME
+  // y is 0, 1 or -1, or that of the doubled point is 0, which by the curve's equation is 2t = 1 - dt², d = -121665/121666.
+  return (t * (t - 1n) * (121665n * t * t - 2n * 121666n * t + 121666n)) % ED25519_PRIME === 0n
+}
+
+/** Whether anyone can sign for it, at once or after some work (RFC 8725 section 3.5). */
+function isWeak(key: KeyObject): boolean {
+  if (key.asymmetricKeyType === 'ed25519') return hasSmallOrder(key)
+  const { modulusLength = RSA_MIN_BITS, publicExponent = RSA_MIN_EXPONENT } = { ...key.asymmetricKeyDetails }
+  return modulusLength < RSA_MIN_BITS || publicExponent < RSA_MIN_EXPONENT
+}
+
 /** The key of a JWK, or why it is not used. */
 function read(jwk: Record<string, unknown>, algorithms: readonly string[]): PublishedKey | string {
   const { kid, kty, crv, alg, use, key_ops: operations } = jwk
@@ -75,8 +94,7 @@ function read(jwk: Record<string, unknown>, algorithms: readonly string[]): Publ
   if (kind === undefined) return 'no accepted algorithm is for it'
   try {
     const key = createPublicKey({ key: jwk as JsonWebKey, format: 'jwk' })
-    const { modulusLength = RSA_MIN_BITS, publicExponent = RSA_MIN_EXPONENT } = { ...key.asymmetricKeyDetails }
-    if (modulusLength < RSA_MIN_BITS || publicExponent < RSA_MIN_EXPONENT) return 'it is weak'
+    if (isWeak(key)) return 'it is weak'
     return { kid, algorithm: kind[0], pem: key.export({ type: 'spki', format: 'pem' }).toString() }
   } catch {
     return 'it is malformed'

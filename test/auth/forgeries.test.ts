@@ -75,7 +75,10 @@ t.test('known attacks are refused', async (t) => {
       key.export({ type: 'spki', format: 'pem' }).toString(),
       key.export({ type: 'spki', format: 'pem' }).toString().trim(),
       key.export({ type: 'spki', format: 'der' }),
+      ...(key.asymmetricKeyType === 'rsa' ? [key.export({ type: 'pkcs1', format: 'pem' })] : []),
+      Buffer.from(String(jwk.n ?? jwk.x), 'base64url'),
       JSON.stringify(jwk),
+      JSON.stringify({ keys: [jwk] }),
       ''
     ]
     for (const [alg, hash] of Object.entries(HASHES)) {
@@ -145,7 +148,12 @@ t.test('what is not JSON in strict UTF-8, as a canonical JWS, is refused', async
     `.${good}`,
     good.replace('.', '..'),
     good.replaceAll('.', ''),
-    `${good}.${good}`
+    `${good}.${good}`,
+    ...[' ', '\t', '#', '?', '=', '+', '%2E'].flatMap((one) => [
+      good.replace('.', `${one}.`),
+      good.replace('.', `.${one}`),
+      good.replace(/\.(?=[^.]+$)/, `.${one}`)
+    ])
   ]) {
     t.match(await call(token), { status: 401 }, token)
   }
@@ -154,6 +162,25 @@ t.test('what is not JSON in strict UTF-8, as a canonical JWS, is refused', async
   const last = alphabet.indexOf(good.at(-1) ?? '')
   t.match(await call(good.slice(0, -1) + alphabet[last + 1]), { code: 'token_malformed' }, 'spare bits')
   t.match(await call(sign(header, claims({ pad: 'x'.repeat(8192) }))), { code: 'token_too_long' })
+})
+
+t.test('what could be read in two ways is read in one', async (t) => {
+  const { call } = await guard(t, { BETTER_AUTH_SECRET: SECRET })
+  const json = JSON.stringify(claims()).slice(1, -1)
+  const header = '{"alg":"HS256"}'
+  // Of two members with one name the last counts (RFC 7515 section 4, RFC 7519 section 4).
+  t.match(await call(sign('{"alg":"none","alg":"HS256"}', `{${json}}`)), { status: 200 })
+  t.match(await call(sign('{"alg":"HS256","alg":"none"}', `{${json}}`)), { code: 'token_algorithm' })
+  t.match(await call(sign(header, `{${json},"sub":"bob"}`)), { status: 200, sub: 'bob' })
+  t.match(await call(sign(header, `{${json},"sub":null}`)), { code: 'token_subject' })
+  t.match(await call(sign(' {\n"\\u0061lg" : "HS256"}\t', `{${json}}`)), { status: 200 }, 'other ways to write JSON')
+  // Nothing is inherited.
+  t.match(await call(sign('{"__proto__":{"alg":"HS256"}}', `{${json}}`)), { code: 'token_algorithm' })
+  for (const name of ['__proto__', 'prototype', 'constructor']) {
+    const { sub, ...others } = claims()
+    const nested = JSON.stringify({ ...others, nested: { sub } }).replace('nested', name)
+    t.match(await call(sign(header, nested)), { code: 'token_subject' }, name)
+  }
 })
 
 /** Mutations of good tokens of every kind; `sign` is for what only the issuer could sign, and still must not pass. */

@@ -73,6 +73,9 @@ t.test('a weak key is ignored', async (t) => {
   // With the exponent 1 a signature is the padded digest itself.
   t.match(read([{ ...RS256, e: 'AQ' }]), { keys: [], ignored: [{ reason: 'it is weak' }] })
   t.match(read([{ ...RS256, e: 'Aw' }]).keys, [{ kid: 'RS256' }])
+  // The neutral point (RFC 8032 section 5.1): every text has the same signature.
+  const neutral = Buffer.from(Buffer.alloc(32).with(0, 1)).toString('base64url')
+  t.match(read([{ ...EdDSA, x: neutral }]), { keys: [], ignored: [{ reason: 'it is weak' }] })
 })
 
 t.test('a key with a private member, or a secret, is ignored', async (t) => {
