@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
 import { run } from '../../src/commands/run.ts'
-import { build, SECRET } from '../helper.ts'
+import { buildAlone, SECRET } from '../helper.ts'
 import { folder, start } from '../program.ts'
 import { TEMPLATE } from '../template.ts'
 
@@ -18,7 +18,11 @@ t.test('npm run token', async (t) => {
     return { code, output: output.trim() }
   }
   t.test('makes a token that the service takes', async (t) => {
-    const app = await build(t, { JWT_ISSUER: 'https://a.example', JWT_AUDIENCE: 'tasks,other', ALGORITHM: 'HS384' })
+    const app = await buildAlone(t, {
+      JWT_ISSUER: 'https://a.example',
+      JWT_AUDIENCE: 'tasks,other',
+      ALGORITHM: 'HS384'
+    })
     const more = { JWT_ISSUER: 'https://a.example', JWT_AUDIENCE: 'tasks,other', ALGORITHM: 'HS384' }
     const { output } = await token(['--sub', 'alice', '--minutes', '5', '--scope', 'tasks:read'], more)
     const session = await app.inject({ url: '/api/session', headers: { authorization: `Bearer ${output}` } })

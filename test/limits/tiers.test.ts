@@ -2,14 +2,10 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { asUser, build as buildWhole, claimsOf, newUser, sign, tokenFor } from '../helper.ts'
+import { asUser, build, buildAlone, claimsOf, newUser, sign, tokenFor } from '../helper.ts'
 import { stopClock } from './clock.ts'
 
 const WINDOW_MS = 60_000
-
-/** The application without a database, which no request needs before it is past the limits. */
-const build = (t: Test, env: Record<string, string>, extend?: Parameters<typeof buildWhole>[2]) =>
-  buildWhole(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none', ...env }, extend)
 
 /** How many of the answers have each status. */
 async function tally(answers: Promise<{ statusCode: number }>[]): Promise<Record<number, number>> {
@@ -30,7 +26,7 @@ const forged = (index = 0) => ({
 
 /** The application, and how many signatures it has checked. */
 async function withChecks(t: Test, env: Record<string, string>) {
-  const app = await build(t, env)
+  const app = await buildAlone(t, env)
   let checks = 0
   const calls = t.capture(app.jwt, 'verify', app.jwt.verify)
   return { app, checks: () => (checks += calls().length) }
@@ -57,7 +53,7 @@ t.test('an address has a budget for requests without a valid token, of any kind'
     ['anonymous calls', 200, () => ({ url: '/api/session' })],
     ['anonymous calls with forged tokens', 200, (i: number) => ({ url: '/api/session', headers: forged(i) })]
   ] as [string, number, (index: number) => InjectOptions][]) {
-    const app = await build(t, { RATE_LIMIT_ANONYMOUS_MAX: '7' })
+    const app = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '7' })
     t.strictSame(await flood(app, 30, make), { [status]: 7, 429: 23 }, kind)
     t.strictSame(await flood(app, 3, () => ({ url: '/api/tasks' })), { 429: 3 }, `${kind}: one budget for all kinds`)
     const other = await app.inject({ ...make(99), remoteAddress: '198.51.100.7' })
@@ -115,7 +111,7 @@ t.test('one bad neighbour locks no signed-in user out', async (t) => {
 
 t.test('valid tokens use nothing up, new ones in one tick neither', async (t) => {
   stopClock(t)
-  const app = await build(t, { RATE_LIMIT_ANONYMOUS_MAX: '3' })
+  const app = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '3' })
   const user = newUser()
   const one = (jti: number) => ({ url: '/api/session', headers: asUser(user, { jti }) })
   t.strictSame(await flood(app, 40, one), { 200: 40 })
@@ -125,7 +121,7 @@ t.test('valid tokens use nothing up, new ones in one tick neither', async (t) =>
 
 t.test('a user has one budget, for all addresses, tokens and routes', async (t) => {
   stopClock(t)
-  const app = await build(t, { RATE_LIMIT_MAX: '20' })
+  const app = await buildAlone(t, { RATE_LIMIT_MAX: '20' })
   const [alice, bob] = [newUser(), newUser()]
   const urls = ['/api/session', '/nowhere', '/api/session/', '/api/none']
   const from = (user: string) => (i: number) => ({
@@ -141,7 +137,7 @@ t.test('a user has one budget, for all addresses, tokens and routes', async (t) 
 
 t.test('a budget is whole again when its window is over', async (t) => {
   const pass = stopClock(t)
-  const app = await build(t, { RATE_LIMIT_MAX: '4', RATE_LIMIT_ANONYMOUS_MAX: '6', RATE_LIMIT_WINDOW: '1 minute' })
+  const app = await buildAlone(t, { RATE_LIMIT_MAX: '4', RATE_LIMIT_ANONYMOUS_MAX: '6', RATE_LIMIT_WINDOW: '1 minute' })
   const headers = asUser(newUser())
   const both = async () => [
     await flood(app, 10, () => ({ url: '/api/session', headers })),
@@ -162,7 +158,7 @@ t.test('a budget is whole again when its window is over', async (t) => {
 
 t.test('IPv6 counts by /64, and an IPv4-mapped address as IPv4', async (t) => {
   stopClock(t)
-  const app = await build(t, { RATE_LIMIT_ANONYMOUS_MAX: '5' })
+  const app = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '5' })
   const from = (remoteAddress: string) => ({ url: '/api/tasks', remoteAddress })
   const network = (i: number) => from(`2001:db8:0:${i % 2}:${i.toString(16)}::1`)
   t.strictSame(await flood(app, 50, network), { 401: 10, 429: 40 }, 'two networks')
@@ -179,7 +175,7 @@ t.test('a forwarded address counts only as far as proxies are trusted', async (t
     headers: { 'x-forwarded-for': forwarded(i), 'x-real-ip': `10.9.9.${i}`, forwarded: `for=10.9.9.${i}` }
   })
   const limited = { 401: 5, 429: 25 }
-  const nobody = await build(t, { RATE_LIMIT_ANONYMOUS_MAX: '5' })
+  const nobody = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '5' })
   t.strictSame(
     await flood(
       nobody,
@@ -190,7 +186,7 @@ t.test('a forwarded address counts only as far as proxies are trusted', async (t
     'nobody is trusted'
   )
 
-  const proxied = await build(t, { RATE_LIMIT_ANONYMOUS_MAX: '5', TRUST_PROXY: '10.0.0.0/8, loopback' })
+  const proxied = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '5', TRUST_PROXY: '10.0.0.0/8, loopback' })
   const client = (i: number) => `192.0.2.${i}, 198.51.100.1, 10.0.0.${i}`
   t.strictSame(await flood(proxied, 30, spoof(client, '127.0.0.1')), limited, 'the rightmost that is not trusted')
   const clients = (i: number) => `192.0.2.1, 198.51.101.${i}`
@@ -210,7 +206,7 @@ t.test('a forwarded address counts only as far as proxies are trusted', async (t
 
 t.test('pipelined requests are counted one by one', async (t) => {
   stopClock(t)
-  const app = await build(t, { RATE_LIMIT_MAX: '8', RATE_LIMIT_ANONYMOUS_MAX: '6' })
+  const app = await buildAlone(t, { RATE_LIMIT_MAX: '8', RATE_LIMIT_ANONYMOUS_MAX: '6' })
   await app.listen({ host: '127.0.0.1', port: 0 })
   const user = newUser()
   const request = (authorization: string) => `GET /api/session HTTP/1.1\r\nHost: x\r\n${authorization}\r\n`
@@ -235,7 +231,7 @@ t.test('health checks, documentation and preflights are never limited', async (t
   const CORS_ORIGIN = 'https://app.example.com'
   for (const env of [{}, { CORS_ORIGIN }]) {
     await t.test(JSON.stringify(env), async (t) => {
-      const app = await buildWhole(t, { RATE_LIMIT_ANONYMOUS_MAX: '1', RATE_LIMIT_MAX: '1', ...env })
+      const app = await build(t, { RATE_LIMIT_ANONYMOUS_MAX: '1', RATE_LIMIT_MAX: '1', ...env })
       t.strictSame(await flood(app, 3, () => ({ url: '/nowhere' })), { 404: 1, 429: 2 })
       for (const url of ['/health/live', '/health/ready', '/openapi.json', '/docs']) {
         t.strictSame(await flood(app, 20, () => ({ url })), { 200: 20 }, url)
@@ -252,7 +248,7 @@ t.test('off', async (t) => {
   const headers = asUser(newUser())
   const anonymous = { url: '/api/session' }
   const forgery = (i: number) => ({ url: '/nowhere', headers: forged(i) })
-  const off = await build(t, { RATE_LIMIT_MAX: 'off', RATE_LIMIT_ANONYMOUS_MAX: 'off' })
+  const off = await buildAlone(t, { RATE_LIMIT_MAX: 'off', RATE_LIMIT_ANONYMOUS_MAX: 'off' })
   t.notOk(off.limits.degraded())
   t.strictSame(await flood(off, 700, () => ({ url: '/api/session', headers })), { 200: 700 })
   t.strictSame(await flood(off, 200, () => anonymous), { 200: 200 })
@@ -262,14 +258,18 @@ t.test('off', async (t) => {
     []
   )
 
-  const users = await build(t, { RATE_LIMIT_MAX: '2', RATE_LIMIT_ANONYMOUS_MAX: 'off' })
+  const users = await buildAlone(t, { RATE_LIMIT_MAX: '2', RATE_LIMIT_ANONYMOUS_MAX: 'off' })
   t.strictSame(await flood(users, 9, () => ({ url: '/api/session', headers })), { 200: 2, 429: 7 })
   t.strictSame(await flood(users, 200, () => anonymous), { 200: 200 })
 })
 
 t.test('what the client sees', async (t) => {
   const pass = stopClock(t)
-  const app = await build(t, { RATE_LIMIT_MAX: '2', RATE_LIMIT_ANONYMOUS_MAX: '1', CORS_ORIGIN: 'https://a.example' })
+  const app = await buildAlone(t, {
+    RATE_LIMIT_MAX: '2',
+    RATE_LIMIT_ANONYMOUS_MAX: '1',
+    CORS_ORIGIN: 'https://a.example'
+  })
   const headers = { ...asUser(newUser()), origin: 'https://a.example' }
   const ask = (url = '/api/session') => app.inject({ url, headers })
   const first = await ask()
@@ -334,7 +334,7 @@ t.test('what the client sees', async (t) => {
 
 t.test('a route may have a limit of its own, which counts beside the user’s', async (t) => {
   const pass = stopClock(t)
-  const app = await build(t, { RATE_LIMIT_MAX: '5' }, (app) => {
+  const app = await buildAlone(t, { RATE_LIMIT_MAX: '5' }, (app) => {
     const guards = [app.authenticate, app.limitUser]
     const config = { rateLimit: { max: 2, timeWindow: '10 seconds' } }
     app.get('/own', { onRequest: guards, config }, async () => 'ok')
@@ -380,7 +380,7 @@ t.test('a limit of a route that we would not keep is refused at the start', asyn
     { max: 5, timeWindow: 0 },
     { max: 5, timeWindow: 1000, groupId: 'together' }
   ] as const) {
-    const built = build(t, {}, (app) => void app.get('/own', { config: { rateLimit } }, async () => 'ok'))
+    const built = buildAlone(t, {}, (app) => void app.get('/own', { config: { rateLimit } }, async () => 'ok'))
     await t.rejects(built, { message: /^GET \/own: rateLimit takes max/ }, JSON.stringify(rateLimit))
   }
 })

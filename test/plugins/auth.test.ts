@@ -3,15 +3,15 @@ import { connect as connectSocket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { asUser, build, claimsOf, newUser, SECRET, sign, tokenFor } from '../helper.ts'
+import { asUser, buildAlone, claimsOf, newUser, SECRET, sign, tokenFor } from '../helper.ts'
 
 const HS256 = { alg: 'HS256', typ: 'JWT' }
 const now = () => Math.floor(Date.now() / 1000)
 
 /** The application with one more route, which tells whether its handler ran. */
-async function withProbe(t: Parameters<typeof build>[0], env: Record<string, string> = {}) {
+async function withProbe(t: Parameters<typeof buildAlone>[0], env: Record<string, string> = {}) {
   const seen: unknown[] = []
-  const app = await build(t, { RATE_LIMIT_MAX: 'off', ...env }, (app: FastifyInstance) => {
+  const app = await buildAlone(t, { RATE_LIMIT_MAX: 'off', ...env }, (app: FastifyInstance) => {
     app.get('/probe', { onRequest: app.authenticate }, (request) => {
       seen.push(request.user)
       return request.user
@@ -272,7 +272,7 @@ t.test('two Authorization lines are refused, whichever comes first', async (t) =
 })
 
 t.test('optional authentication', async (t) => {
-  const app = await build(t, {}, (app) => {
+  const app = await buildAlone(t, {}, (app) => {
     app.get('/lenient', { onRequest: app.authenticateOptional() }, (request) => ({ user: request.user }))
     app.get('/strict', { onRequest: app.authenticateOptional({ rejectBadToken: true }) }, (request) => ({
       user: request.user
@@ -294,7 +294,7 @@ t.test('optional authentication', async (t) => {
 })
 
 t.test('the session tells the scope and the expiry of the token', async (t) => {
-  const app = await build(t)
+  const app = await buildAlone(t)
   const exp = now() + 60
   const answer = await app.inject({
     url: '/api/session/',
@@ -304,7 +304,7 @@ t.test('the session tells the scope and the expiry of the token', async (t) => {
     user: { sub: 'alice', scope: ['tasks:read', 'openid'], expiresAt: new Date(exp * 1000).toISOString() }
   })
   await app.close()
-  const plain = await build(t, { JWT_REQUIRED_CLAIMS: 'sub' })
+  const plain = await buildAlone(t, { JWT_REQUIRED_CLAIMS: 'sub' })
   const forever = await plain.inject({
     url: '/api/session',
     headers: { authorization: `Bearer ${sign(HS256, { sub: 'bob' })}` }

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { asUser, build } from '../helper.ts'
+import { asUser, buildAlone } from '../helper.ts'
 
 const ORIGIN = 'https://app.example.com'
 const preflight = (origin: string, method = 'PATCH') => ({
@@ -9,7 +9,7 @@ const preflight = (origin: string, method = 'PATCH') => ({
 })
 
 t.test('by default no other origin may call', async (t) => {
-  const app = await build(t)
+  const app = await buildAlone(t)
   for (const method of ['GET', 'OPTIONS'] as const) {
     const answer = await app.inject({ method, url: '/api/tasks', headers: preflight(ORIGIN) })
     t.notOk(answer.headers['access-control-allow-origin'])
@@ -17,7 +17,7 @@ t.test('by default no other origin may call', async (t) => {
 })
 
 t.test('the origins of CORS_ORIGIN may', async (t) => {
-  const app = await build(t, { CORS_ORIGIN: `${ORIGIN}, http://localhost:5173` })
+  const app = await buildAlone(t, { CORS_ORIGIN: `${ORIGIN}, http://localhost:5173` })
   for (const origin of [ORIGIN, 'http://localhost:5173']) {
     for (const method of ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']) {
       const answer = await app.inject({ method: 'OPTIONS', url: '/api/tasks', headers: preflight(origin, method) })
@@ -28,7 +28,7 @@ t.test('the origins of CORS_ORIGIN may', async (t) => {
       t.notOk(answer.headers['x-ratelimit-limit'], 'nor a budget')
     }
   }
-  const answer = await app.inject({ url: '/api/tasks', headers: { ...asUser('alice'), origin: ORIGIN } })
+  const answer = await app.inject({ url: '/api/session', headers: { ...asUser('alice'), origin: ORIGIN } })
   t.equal(answer.statusCode, 200)
   t.equal(answer.headers['access-control-allow-origin'], ORIGIN)
   t.match(answer.headers.vary, /Origin/i)
@@ -53,7 +53,7 @@ t.test('the origins of CORS_ORIGIN may', async (t) => {
 })
 
 t.test('OPTIONS that is no preflight is answered as ever', async (t) => {
-  const app = await build(t, { CORS_ORIGIN: ORIGIN })
+  const app = await buildAlone(t, { CORS_ORIGIN: ORIGIN })
   const plain = await app.inject({ method: 'OPTIONS', url: '/api/tasks' })
   t.equal(plain.statusCode, 204)
   t.equal(plain.headers.allow, 'GET, HEAD, OPTIONS, POST')

@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import t from 'tap'
-import { build } from '../helper.ts'
+import { buildAlone } from '../helper.ts'
 
 t.test('what takes too long is a 503, with a body or without, and a late answer changes nothing', async (t) => {
   const { setTimeout } = globalThis
@@ -13,7 +13,7 @@ t.test('what takes too long is a 503, with a body or without, and a late answer 
   })
   const handled = new EventTarget()
   let finish = () => {}
-  const app = await build(t, {}, (app) => {
+  const app = await buildAlone(t, {}, (app) => {
     app.route({
       method: ['GET', 'POST'],
       url: '/slow',
@@ -46,7 +46,7 @@ t.test('an answer that was given in time is the answer', async (t) => {
       return setTimeout(run, ms)
     }
   })
-  const app = await build(t)
+  const app = await buildAlone(t)
   t.equal((await app.inject('/health/live')).statusCode, 200)
   t.doesNotThrow(() => deadlines.pop()?.())
 })

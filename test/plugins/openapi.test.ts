@@ -1,9 +1,9 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import t from 'tap'
-import { asUser, build, newUser, routesOf } from '../helper.ts'
+import { asUser, build, buildAlone, newUser, routesOf } from '../helper.ts'
 
 t.test('the document describes every route, and lints clean', async (t) => {
-  const app = await build(t)
+  const app = await buildAlone(t)
   const answer = await app.inject('/openapi.json')
   t.match(answer.headers['content-type'], 'application/json')
   t.equal((await app.inject('/openapi.json')).body, answer.body)
@@ -37,7 +37,7 @@ t.test('the document describes every route, and lints clean', async (t) => {
 })
 
 t.test('the documentation page is there, unless it is turned off', async (t) => {
-  const on = await build(t)
+  const on = await buildAlone(t)
   t.equal((await on.inject('/')).headers.location, '/docs')
   const page = await on.inject('/docs')
   t.equal(page.statusCode, 200)
@@ -45,7 +45,7 @@ t.test('the documentation page is there, unless it is turned off', async (t) => 
   t.match(page.headers['content-security-policy'], "default-src 'self'")
   await on.close()
 
-  const off = await build(t, { DOCS: 'off' })
+  const off = await buildAlone(t, { DOCS: 'off' })
   for (const url of ['/docs', '/docs/', '/docs/json', '/docs/static/index.html']) {
     t.equal((await off.inject(url)).statusCode, 404, url)
   }

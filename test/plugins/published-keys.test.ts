@@ -4,7 +4,7 @@ import auth from '../../plugins/auth.ts'
 import rateLimit from '../../plugins/rate-limit.ts'
 import { loadConfig } from '../../src/config.ts'
 import { guard } from '../guard.ts'
-import { asUser, build, claimsOf, SECRET } from '../helper.ts'
+import { asUser, build, buildAlone, claimsOf, SECRET } from '../helper.ts'
 import { keyPair } from '../key-pair.ts'
 import { keyServer, publish, send } from '../key-server.ts'
 
@@ -67,7 +67,7 @@ t.test('without any key: 503 with Retry-After, and not ready; start-up does not 
 
 t.test('protected-resource metadata (RFC 9728) names the issuer and what was called', async (t) => {
   const { url: JWKS_URL } = await keyServer(t)
-  const app = await build(t, { BETTER_AUTH_URL: APP, JWKS_URL, TRUST_PROXY: '127.0.0.1' })
+  const app = await buildAlone(t, { BETTER_AUTH_URL: APP, JWKS_URL, TRUST_PROXY: '127.0.0.1' })
   const metadata = (headers: Record<string, string>) =>
     app.inject({ url: '/.well-known/oauth-protected-resource', headers })
   const direct = await metadata({ host: 'api.example.com:3000' })
@@ -127,7 +127,7 @@ t.test('where OAuth access tokens are accepted the resource is an audience that 
 
 t.test('the metadata names the issuer of the OAuth access tokens where they are accepted', async (t) => {
   const { url: JWKS_URL } = await keyServer(t)
-  const app = await build(t, { BETTER_AUTH_URL: APP, JWKS_URL, JWT_AUDIENCE: 'https://rows.example.com' })
+  const app = await buildAlone(t, { BETTER_AUTH_URL: APP, JWKS_URL, JWT_AUDIENCE: 'https://rows.example.com' })
   const { resource, authorization_servers } = (await app.inject('/.well-known/oauth-protected-resource')).json()
   t.strictSame([resource, authorization_servers], ['https://rows.example.com', [`${APP}/api/auth`]])
 })
