@@ -1,5 +1,5 @@
 import type { TSchema } from '@sinclair/typebox'
-import { Ajv, type Options } from 'ajv'
+import { Ajv, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler, FastifySchemaValidationError } from 'fastify'
 import { Problem, type ProblemCode } from './errors.ts'
@@ -31,22 +31,47 @@ function inUtc(text: string): string | undefined {
 /** A moment that passed the `moment` format, in UTC; null stays null. */
 export const toUtc = (text: string | null) => (text === null ? null : (inUtc(text) as string))
 
-function ajv(options: Options) {
-  const instance = new Ajv({ ...options, allErrors: true, allowUnionTypes: true })
-  addFormats.default(instance)
-  instance.addFormat('moment', (text: string) => inUtc(text) !== undefined)
-  // PostgreSQL refuses U+0000, and a lone surrogate would be stored as another character.
-  instance.addFormat('storable', (text: string) => text.isWellFormed() && !text.includes('\u0000'))
-  return instance
+/** Text that can be stored as it is: PostgreSQL refuses U+0000, and a lone surrogate would become another character. */
+export const isStorable = (text: string) => text.isWellFormed() && !text.includes('\u0000')
+
+/** Whether text is a moment: RFC 3339 with an offset, of years 0001 to 9999, to the microsecond at most. */
+export const isMoment = (text: string) => inUtc(text) !== undefined
+
+// A body says its types itself, and nothing is coerced.
+const ajv = new Ajv({ allErrors: true, allowUnionTypes: true })
+addFormats.default(ajv)
+ajv.addFormat('moment', isMoment)
+ajv.addFormat('storable', isStorable)
+
+// Of AJV's own coercion `0x10`, `1e1` and ` 5 ` would come out as numbers. What is not one of these stays text, and is refused.
+const READERS: Record<string, (text: string) => unknown> = {
+  integer: (text) => (/^\d+$/.test(text) ? Number(text) : text),
+  boolean: (text) => (text === 'true' ? true : text === 'false' ? false : text)
 }
 
-// A body says its types itself; a query string and a path are all text.
-const strict = ajv({ coerceTypes: false })
-const coercing = ajv({ coerceTypes: true })
+/** Compiles the schema of a query string, which is all text: integers are decimal digits, booleans `true` or `false`. */
+function compileQuery(schema: TSchema): ValidateFunction {
+  const validate = ajv.compile(schema)
+  const read = Object.entries<TSchema>(schema.properties).flatMap(([name, { type }]) => {
+    const reader = READERS[type]
+    return reader === undefined ? [] : [[name, reader] as const]
+  })
+  const reading = (query: Record<string, unknown>) => {
+    for (const [name, reader] of read) {
+      const text = query[name]
+      if (typeof text === 'string') query[name] = reader(text)
+    }
+    const valid = validate(query)
+    reading.errors = validate.errors
+    return valid
+  }
+  reading.errors = validate.errors
+  return reading as ValidateFunction
+}
 
 /** Compiles the schemas of the routes, once, at start. */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) =>
-  (httpPart === 'body' ? strict : coercing).compile(schema)
+  httpPart === 'querystring' ? compileQuery(schema) : ajv.compile(schema)
 
 // What our own formats ask for, in words.
 const MESSAGES: Record<string, string> = {
