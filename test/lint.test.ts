@@ -41,6 +41,7 @@ t.test('lint refuses a way around the owner-bound store', async (t) => {
     ['routes/api/*/index.ts', imports('drizzle', 'drizzle-orm/postgres-js'), TABLE],
     ['routes/api/*/index.ts', imports('postgres', 'postgres'), TABLE],
     ['src/*/store.ts', imports('connect', '../db/connect.ts'), SEND],
+    ['src/*/listing.ts', imports('connect', '../db/connect.ts'), SEND],
     ['src/*/store.ts', imports('prepareWalled', '../db/wall.ts'), SEND],
     ['src/*/store.ts', imports('drizzle', 'drizzle-orm/postgres-js'), SEND],
     ['src/*/store.ts', imports('postgres', 'postgres'), SEND],
@@ -56,6 +57,7 @@ t.test('lint refuses a way around the owner-bound store', async (t) => {
   }
   const right = [
     ['src/*/store.ts', imports('tasks', '../db/schema.ts')],
+    ['src/*/listing.ts', imports('tasks', '../db/schema.ts')],
     ['src/*/store.ts', imports('owned', '../db/owned.ts')],
     ['src/db/*.ts', imports('postgres', 'postgres')],
     ['src/commands/*.ts', imports('connect', '../db/connect.ts')]

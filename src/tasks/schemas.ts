@@ -52,3 +52,64 @@ export type NewTask = Static<typeof NewTask>
 /** The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, the same for PUT). */
 export const TaskChange = Type.Partial(NewTask, { additionalProperties: false, minProperties: 1 })
 export type TaskChange = Static<typeof TaskChange>
+
+/** The orders of a list; a leading `-` turns one round. */
+export const SORTS = [
+  'createdAt',
+  '-createdAt',
+  'updatedAt',
+  '-updatedAt',
+  'dueAt',
+  '-dueAt',
+  'title',
+  '-title'
+] as const
+export type Sort = (typeof SORTS)[number]
+
+export const DEFAULT_SORT = '-createdAt'
+export const DEFAULT_LIMIT = 50
+
+// 24 bytes, and a title of 200 characters of 4 bytes each, as base64url (cursor.ts).
+const CURSOR_LENGTH = 1099
+
+/** The query string of a list: which tasks, in which order, and how many at a time. */
+export const TaskQuery = Type.Object({
+  limit: Type.Optional(
+    Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_LIMIT, description: 'At most so many tasks' })
+  ),
+  cursor: Type.Optional(
+    Type.String({
+      pattern: '^[\\w-]+$',
+      maxLength: CURSOR_LENGTH,
+      description: 'From the `Link` of the page before; opaque, and good for the same filter and order only'
+    })
+  ),
+  sort: Type.Optional(
+    Type.Unsafe<Sort>({
+      type: 'string',
+      enum: [...SORTS],
+      default: DEFAULT_SORT,
+      description:
+        'The order, the other way round with `-`. Titles are in the order of their code points, `A` to `Z` taken as `a` to `z`; tasks without `dueAt` come last both ways'
+    })
+  ),
+  completed: Type.Optional(Type.Boolean({ description: 'Only those that are, or are not' })),
+  q: Type.Optional(
+    Type.String({
+      minLength: 1,
+      maxLength: 200,
+      format: 'storable',
+      description: 'Only those with this text in the title or the description, in whatever case'
+    })
+  ),
+  dueBefore: Type.Optional(
+    Type.String({ format: 'moment', description: 'Only those due before this moment (RFC 3339, with an offset)' })
+  ),
+  dueAfter: Type.Optional(
+    Type.String({ format: 'moment', description: 'Only those due after this moment (RFC 3339, with an offset)' })
+  ),
+  count: Type.Optional(
+    Type.Literal('exact', { description: 'Asks for `X-Total-Count`, which costs a statement of its own' })
+  )
+})
+export type TaskQuery = Static<typeof TaskQuery>

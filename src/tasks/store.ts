@@ -1,11 +1,11 @@
-import { desc, eq, lt, sql } from 'drizzle-orm'
-import type { PgColumn } from 'drizzle-orm/pg-core'
+import { eq, sql } from 'drizzle-orm'
 import { v7 as uuidv7 } from 'uuid'
 import type { Owner } from '../auth/user.ts'
 import { jsonOf, unlessAbsent } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import { toUtc } from '../validation.ts'
+import { shown, taskListing } from './listing.ts'
 import type { NewTask, TaskChange } from './schemas.ts'
 
 /** One task: its JSON, as the client gets it, and what the service itself needs of it. */
@@ -15,34 +15,7 @@ export interface StoredTask {
   json: string
 }
 
-/** A page of tasks as a JSON array, and the id to go on after, null when there is nothing more. */
-export interface TaskPage {
-  json: string
-  next: string | null
-}
-
-// What the API shows of a row, by its names. `user_id` is not among it and never leaves the server.
-const shown = {
-  id: tasks.id,
-  title: tasks.title,
-  description: tasks.description,
-  completed: tasks.completed,
-  dueAt: tasks.dueAt,
-  createdAt: tasks.createdAt,
-  updatedAt: tasks.updatedAt,
-  version: tasks.version
-} satisfies Record<string, PgColumn>
-
-const columns = Object.fromEntries(Object.entries(shown).map(([name, column]) => [name, sql`${column}`.as(name)]))
-
 const stored = { id: tasks.id, version: tasks.version, json: jsonOf(shown) }
-
-/** No UUID sorts after this one (RFC 9562 section 5.10): "before it" is the first page. */
-const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
-
-// A quotation mark inside a JSON string is escaped, so this is only ever the start of an element.
-const ELEMENT = '{"id":"'
-const UUID_LENGTH = 36
 
 const byId = eq(tasks.id, sql.placeholder('id'))
 
@@ -53,18 +26,6 @@ const byId = eq(tasks.id, sql.placeholder('id'))
  */
 export function taskStore(owned: OwnedBy) {
   const own = owned(tasks)
-
-  const list = own.prepare('tasks_list', (own) => {
-    const page = own
-      .select(columns, lt(tasks.id, sql.placeholder('before')))
-      .orderBy(desc(tasks.id))
-      .limit(sql.placeholder('limit'))
-      .as('page')
-    return own.selectFrom(page, {
-      elements: sql<string | null>`string_agg(row_to_json(page)::text, ',')`,
-      count: sql<number>`count(*)::int`
-    })
-  })
 
   const get = own.prepare('tasks_get', (own) => own.select(stored, byId))
 
@@ -99,19 +60,7 @@ export function taskStore(owned: OwnedBy) {
   const remove = own.prepare('tasks_delete', (own) => own.delete(byId).returning({ id: tasks.id }))
 
   return {
-    /** At most `limit` tasks, newest first, from after the task `before` (the first page without it). */
-    async list(owner: Owner, limit: number, before = MAX_UUID): Promise<TaskPage> {
-      // One more than asked for tells whether there is a next page.
-      const [row] = await list(owner, { before, limit: limit + 1 })
-      let elements = row?.elements ?? ''
-      let next: string | null = null
-      if (row !== undefined && row.count > limit) {
-        elements = elements.slice(0, elements.lastIndexOf(ELEMENT) - 1)
-        const last = elements.lastIndexOf(ELEMENT) + ELEMENT.length
-        next = elements.slice(last, last + UUID_LENGTH)
-      }
-      return { json: `[${elements}]`, next }
-    },
+    ...taskListing(owned),
 
     /** The owner's task, or undefined when there is none: unknown and foreign alike. */
     async get(owner: Owner, id: string): Promise<StoredTask | undefined> {

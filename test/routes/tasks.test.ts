@@ -92,12 +92,14 @@ t.test('the contract of /api/tasks', async (t) => {
     while (path !== undefined) {
       const page = await request('GET', path)
       pages.push(page.json().map((task: { id: string }) => task.id))
-      path = /^<\/api\/tasks(\?[^>]+)>; rel="next"$/.exec(String(page.headers.link))?.[1]
+      path = /^<\/api\/tasks(\?[^>]+)>; rel="next", <\/api\/tasks\?limit=3>; rel="first"$/.exec(
+        String(page.headers.link)
+      )?.[1]
     }
     t.same(pages, [ids.slice(0, 3), ids.slice(3, 6), ids.slice(6)])
     const full = await request('GET', '?limit=7')
     t.equal(full.json().length, 7)
-    t.notOk(full.headers.link, 'no next page when the last one is just full')
+    t.equal(full.headers.link, '</api/tasks?limit=7>; rel="first"', 'no next page when the last one is just full')
     t.equal((await request('GET', '?limit=7&sortOf=unknown')).statusCode, 200, 'unknown parameters are ignored')
   })
 

@@ -3,39 +3,27 @@ import type { FastifyReply } from 'fastify'
 import type { App } from '../../../src/app.ts'
 import { type ProblemCode, sendProblem } from '../../../src/errors.ts'
 import { problems, unauthorized } from '../../../src/openapi.ts'
-import { NewTask, Task, TaskChange } from '../../../src/tasks/schemas.ts'
+import { pageLinks } from '../../../src/tasks/cursor.ts'
+import { NewTask, Task, TaskChange, TaskQuery } from '../../../src/tasks/schemas.ts'
 import { type StoredTask, taskStore } from '../../../src/tasks/store.ts'
 import { schemaErrorFormatter, UUID_PATTERN } from '../../../src/validation.ts'
 
 const JSON_TYPE = 'application/json; charset=utf-8'
 const NOT_FOUND = 'task_not_found'
-const DEFAULT_LIMIT = 50
 
 const Params = Type.Object({
   id: Type.String({ pattern: UUID_PATTERN, description: 'A UUID', examples: ['019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'] })
 })
 
-const Query = Type.Object({
-  limit: Type.Optional(
-    Type.Integer({ minimum: 1, maximum: 100, default: DEFAULT_LIMIT, description: 'At most so many tasks' })
-  ),
-  cursor: Type.Optional(
-    Type.String({ pattern: '^[\\w-]{22}$', description: 'From the `Link` of the page before; opaque' })
-  )
-})
-
 const ETag = { type: 'string', description: 'Of this version of the task', examples: ['"1"'] }
 const Location = { type: 'string', description: 'Where the task is from now on' }
-const Link = { type: 'string', description: 'The next page, with `rel="next"` (RFC 8288)' }
+const Link = {
+  type: 'string',
+  description: 'The next page while there is one, `rel="next"`, and the first, `rel="first"` (RFC 8288)'
+}
+const TotalCount = { type: 'string', description: 'How many tasks there are in all, with `count=exact`' }
 
 const Deleted = Type.Object({ detail: Type.Literal('Task deleted') }, { additionalProperties: false })
-
-// A cursor is the id of the last task of its page, shorter, and not inviting anyone to make one up.
-const toCursor = (id: string) => Buffer.from(id.replaceAll('-', ''), 'hex').toString('base64url')
-const fromCursor = (cursor: string) =>
-  Buffer.from(cursor, 'base64url')
-    .toString('hex')
-    .replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
 
 const sendTask = (reply: FastifyReply, task: StoredTask) =>
   reply.header('etag', `"${task.version}"`).type(JSON_TYPE).send(task.json)
@@ -77,21 +65,25 @@ export default async function tasks(app: App): Promise<void> {
   const write = app.requireScope('tasks:write')
   app.setSchemaErrorFormatter(schemaErrorFormatter(NOT_FOUND))
 
-  const page = { ...Type.Array(Task, { maxItems: 100 }), description: 'A page of tasks', headers: { Link } }
+  const page = {
+    ...Type.Array(Task, { maxItems: 100 }),
+    description: 'A page of tasks',
+    headers: { Link, 'X-Total-Count': TotalCount }
+  }
   app.get(
     '/',
     {
       onRequest: read,
       schema: {
         ...operation('listTasks', 'List your tasks, newest first', 'tasks:read', { 200: page }, 'validation_failed'),
-        querystring: Query
+        querystring: TaskQuery
       }
     },
     async (request, reply) => {
-      const { limit = DEFAULT_LIMIT, cursor } = request.query
-      const before = cursor === undefined ? undefined : fromCursor(cursor)
-      const { json, next } = await store.list(request.user.sub, limit, before)
-      if (next !== null) reply.header('link', `</api/tasks?limit=${limit}&cursor=${toCursor(next)}>; rel="next"`)
+      const { user, query } = request
+      const { json, next } = await store.list(user.sub, query)
+      reply.header('link', pageLinks('/api/tasks', query, next))
+      if (query.count === 'exact') reply.header('x-total-count', await store.count(user.sub, query))
       return reply.type(JSON_TYPE).send(json)
     }
   )

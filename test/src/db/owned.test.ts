@@ -68,9 +68,9 @@ export function doesNotCompile(
   // @ts-expect-error: nor is text of the body
   store.create(request.body.userId, { title: 'x' })
   // @ts-expect-error: nor is a header
-  store.list(request.headers['x-user-id'], 50)
+  store.list(request.headers['x-user-id'])
   // @ts-expect-error: nor is nobody
-  store.list(undefined, 50)
+  store.list(undefined)
   // @ts-expect-error: a body names no owner
   store.create(request.user.sub, { title: 'x', userId: 'bob' })
   // @ts-expect-error: a new row has the owner that it is created for

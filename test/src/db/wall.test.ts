@@ -59,7 +59,7 @@ t.test('behind the wall a statement whose filter was forgotten returns nothing a
       .where(eq(table.id, own.id))
   )
   await t.rejects(give(mallory, { for: alice }), { cause: { code: '42501' } }, 'nor given to her')
-  t.equal((await store.list(alice, 10)).json, `[${secret.json}]`)
+  t.equal((await store.list(alice, { limit: 10 })).json, `[${secret.json}]`)
 
   t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
   t.same(await db.select({ title }).from(table), [], 'for nobody there is nothing at all')
@@ -82,7 +82,7 @@ t.test('behind the wall nothing is sent for nobody', async (t) => {
   await t.rejects(late?.() ?? Promise.resolve(), { cause: { message: /^No owner was named/ } })
   stop()
   t.same(sent.slice(0, 8), [])
-  t.match(await store.list(alice, 1), { json: '[]' }, 'and the connection goes on')
+  t.match(await store.list(alice, { limit: 1 }), { json: '[]' }, 'and the connection goes on')
 })
 
 t.test('behind the wall a statement is one transaction, and a failed one leaves nothing behind', async (t) => {
@@ -94,7 +94,7 @@ t.test('behind the wall a statement is one transaction, and a failed one leaves 
   await store.create(alice, { title: 'x' })
   await t.rejects(broken(alice, { n: 0 }), { cause: { code: '22012' } })
   // The answer to the statement is there before the end of its transaction is sent, since it was new to the connection.
-  await store.list(alice, 1)
+  await store.list(alice, { limit: 1 })
   stop()
   t.same(sent.slice(0, 8), [
     'begin',

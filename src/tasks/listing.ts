@@ -1,0 +1,148 @@
+import { asc, desc, gt, lt, type SQL, sql } from 'drizzle-orm'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import type { Owner } from '../auth/user.ts'
+import type { OwnedBy } from '../db/owned.ts'
+import { tasks } from '../db/schema.ts'
+import { toUtc } from '../validation.ts'
+import { readCursor, writeCursor } from './cursor.ts'
+import { DEFAULT_LIMIT, DEFAULT_SORT, SORTS, type Sort, type TaskQuery } from './schemas.ts'
+
+/** A page of tasks as a JSON array, and the cursor of the next one, null when there is nothing more. */
+export interface TaskPage {
+  json: string
+  next: string | null
+}
+
+/** What the API shows of a row, by its names. `user_id` is not among it and never leaves the server. */
+export const shown = {
+  id: tasks.id,
+  title: tasks.title,
+  description: tasks.description,
+  completed: tasks.completed,
+  dueAt: tasks.dueAt,
+  createdAt: tasks.createdAt,
+  updatedAt: tasks.updatedAt,
+  version: tasks.version
+} satisfies Record<string, PgColumn>
+
+const columns = Object.fromEntries(Object.entries(shown).map(([name, column]) => [name, sql`${column}`.as(name)]))
+
+/** No UUID sorts after this one, or before that one (RFC 9562 sections 5.9 and 5.10): from there is the first page. */
+const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
+const NIL_UUID = '00000000-0000-0000-0000-000000000000'
+
+// A quotation mark inside a JSON string is escaped, so this is only ever the start of an element.
+const ELEMENT = '{"id":"'
+
+const [completed, q, dueBefore, dueAfter] = ['completed', 'q', 'dueBefore', 'dueAfter'].map((name) =>
+  sql.placeholder(name)
+)
+// Null is "not asked for". The text is looked for as it is: in a LIKE its `%` and `_` would mean something.
+const filters = [
+  sql`${completed}::boolean is null or ${tasks.completed} = ${completed}::boolean`,
+  sql`${q}::text is null or strpos(lower(${tasks.title}), lower(${q}::text)) > 0
+    or strpos(lower(${tasks.description}), lower(${q}::text)) > 0`,
+  sql`${dueBefore}::timestamptz is null or ${tasks.dueAt} < ${dueBefore}::timestamptz`,
+  sql`${dueAfter}::timestamptz is null or ${tasks.dueAt} > ${dueAfter}::timestamptz`
+]
+
+const filterValues = ({ completed = null, q = null, dueBefore = null, dueAfter = null }: Nullable<TaskQuery>) => ({
+  completed,
+  q,
+  dueBefore: toUtc(dueBefore),
+  dueAfter: toUtc(dueAfter)
+})
+type Nullable<T> = { [Name in keyof T]: T[Name] | null }
+
+// What a list is sorted by before the id, of a column and of a cursor alike. The "C" collation is the same on every server;
+// `none` puts a task without a date last.
+const keys: Partial<Record<string, (value: SQL, none: SQL) => SQL>> = {
+  updatedAt: (value) => sql`${value}::timestamptz`,
+  dueAt: (value, none) => sql`coalesce(${value}::timestamptz, ${none}::timestamptz)`,
+  title: (value) => sql`lower(${value}::text collate "C")`
+}
+
+/** The order of a list, and the condition by which it goes on after a cursor. */
+function ordering(sort: Sort): { by: SQL[]; after: SQL } {
+  const id = sql.placeholder('id')
+  const descending = sort.startsWith('-')
+  const column = columnOf(sort)
+  const by = descending ? desc : asc
+  const key = keys[column]
+  // Ids are in the order of creation, and in that of the primary key.
+  if (key === undefined) return { by: [by(tasks.id)], after: (descending ? lt : gt)(tasks.id, id) }
+  const none = descending ? sql`'-infinity'` : sql`'infinity'`
+  const row = key(sql`${shown[column]}`, none)
+  const last = key(sql`${sql.placeholder('key')}`, none)
+  const beyond = sql.raw(descending ? '<' : '>')
+  return {
+    by: [by(row), by(tasks.id)],
+    after: sql`${id}::uuid is null or (${row}, ${tasks.id}) ${beyond} (${last}, ${id}::uuid)`
+  }
+}
+
+const columnOf = (sort: Sort) => sort.replace('-', '') as 'createdAt' | 'updatedAt' | 'dueAt' | 'title'
+
+/** The `id` of the first page. */
+const firstId = (sort: Sort) => (sort === '-createdAt' ? MAX_UUID : sort === 'createdAt' ? NIL_UUID : null)
+
+/** Whether a list is that of everything, newest first, which almost every one is. */
+const isPlain = ({ sort = DEFAULT_SORT, completed, q, dueBefore, dueAfter }: TaskQuery) =>
+  sort === DEFAULT_SORT &&
+  completed === undefined &&
+  q === undefined &&
+  dueBefore === undefined &&
+  dueAfter === undefined
+
+/** The lists of one owner's tasks. Part of the store (`store.ts`). */
+export function taskListing(owned: OwnedBy) {
+  const own = owned(tasks)
+
+  const prepare = (name: string, sort: Sort, conditions: SQL[]) =>
+    own.prepare(name, (own) => {
+      const { by, after } = ordering(sort)
+      const page = own
+        .select(columns, after, ...conditions)
+        .orderBy(...by)
+        .limit(sql.placeholder('limit'))
+        .as('page')
+      return own.selectFrom(page, {
+        elements: sql<string | null>`string_agg(row_to_json(page)::text, ',')`,
+        count: sql<number>`count(*)::int`
+      })
+    })
+
+  const plain = prepare('tasks_list', DEFAULT_SORT, [])
+  const filtered = Object.fromEntries(
+    SORTS.map((sort) => [sort, prepare(`tasks_list_${sort}`, sort, filters)])
+  ) as Record<Sort, typeof plain>
+  const count = own.prepare('tasks_count', (own) => own.select({ count: sql<number>`count(*)::int` }, ...filters))
+
+  return {
+    /** A page of the list that is asked for. It throws `validation_failed` for a cursor of another list. */
+    async list(owner: Owner, query: TaskQuery = {}): Promise<TaskPage> {
+      const { limit = DEFAULT_LIMIT, sort = DEFAULT_SORT, cursor } = query
+      const from = cursor === undefined ? undefined : readCursor(query, cursor)
+      const id = from?.id ?? firstId(sort)
+      // One more than asked for tells whether there is a next page.
+      const [row] = isPlain(query)
+        ? await plain(owner, { id, limit: limit + 1 })
+        : await filtered[sort](owner, { ...filterValues(query), id, key: from?.key || null, limit: limit + 1 })
+      let elements = row?.elements ?? ''
+      let next: string | null = null
+      if (row !== undefined && row.count > limit) {
+        elements = elements.slice(0, elements.lastIndexOf(ELEMENT) - 1)
+        const last = JSON.parse(elements.slice(elements.lastIndexOf(ELEMENT)))
+        const column = columnOf(sort)
+        next = writeCursor(query, { id: last.id, key: keys[column] === undefined ? '' : (last[column] ?? '') })
+      }
+      return { json: `[${elements}]`, next }
+    },
+
+    /** How many tasks the list has in all, at this moment. */
+    async count(owner: Owner, query: TaskQuery): Promise<number> {
+      const [row] = await count(owner, filterValues(query))
+      return row?.count ?? 0
+    }
+  }
+}
