@@ -33,25 +33,26 @@ t.test('the lists of /api/tasks', async (t) => {
       ['C', null],
       ['a', '2030-01-01T00:00:00.000001Z'],
       ['ä', null],
-      ['Z', '2029-12-31T23:59:59+00:00']
+      ['Z', '2029-12-31T23:59:59+00:00'],
+      ['Ä', '2031-01-01T00:00:00Z']
     ])
       ids.push(await create({ title, dueAt }))
     await change(ids[1] ?? '', { completed: true })
     for (const [sort, expected] of Object.entries({
-      createdAt: 'b C a ä Z',
-      '-createdAt': 'Z ä a C b',
-      updatedAt: 'b a ä Z C',
-      '-updatedAt': 'C Z ä a b',
+      createdAt: 'b C a ä Z Ä',
+      '-createdAt': 'Ä Z ä a C b',
+      updatedAt: 'b a ä Z Ä C',
+      '-updatedAt': 'C Ä Z ä a b',
       // By creation where there is no date, and those last both ways.
-      dueAt: 'Z a b C ä',
-      '-dueAt': 'b a Z ä C',
+      dueAt: 'Z a b Ä C ä',
+      '-dueAt': 'Ä b a Z ä C',
       // Small and capital letters together, and what is no ASCII letter by its code point.
-      title: 'a b C Z ä',
-      '-title': 'ä Z C b a'
+      title: 'a b C Z Ä ä',
+      '-title': 'ä Ä Z C b a'
     })) {
       t.equal(await titles(`?sort=${sort}`), expected, sort)
     }
-    t.equal(await titles(''), 'Z ä a C b', 'newest first unless asked otherwise')
+    t.equal(await titles(''), 'Ä Z ä a C b', 'newest first unless asked otherwise')
   })
 
   t.test('each filter, and all together', async (t) => {
