@@ -38,6 +38,7 @@ const table = {
   task_not_found: [404, 'Task not found'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long to arrive'],
+  precondition_failed: [412, 'The resource has changed since'],
   body_too_large: [413, 'The body is too large'],
   url_too_long: [414, 'The URL is too long'],
   unsupported_media_type: [415, 'The content type is not supported'],

@@ -4,6 +4,7 @@ import type { Owner } from '../auth/user.ts'
 import { jsonOf, unlessAbsent } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
+import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
 import { toUtc } from '../validation.ts'
 import { shown, taskListing } from './listing.ts'
 import type { NewTask, TaskChange } from './schemas.ts'
@@ -18,6 +19,17 @@ export interface StoredTask {
 const stored = { id: tasks.id, version: tasks.version, json: jsonOf(shown) }
 
 const byId = eq(tasks.id, sql.placeholder('id'))
+
+// In the statement itself: between a look at the version and the write somebody else could have written.
+const [only, except] = [sql.placeholder('only'), sql.placeholder('except')]
+const asVersioned = sql`(${only}::int[] is null or ${tasks.version} = any(${only}::int[]))
+  and (${except}::int[] is null or ${tasks.version} <> all(${except}::int[]))`
+
+/** Array literals of PostgreSQL: the driver knows no array types. */
+const versionValues = ({ only, except }: VersionCondition) => ({
+  only: only === null ? null : `{${only.join()}}`,
+  except: except === null ? null : `{${except.join()}}`
+})
 
 /**
  * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`).
@@ -52,12 +64,13 @@ export function taskStore(owned: OwnedBy) {
           updatedAt: sql`now()`,
           version: sql`${tasks.version} + 1`
         },
-        byId
+        byId,
+        asVersioned
       )
       .returning(stored)
   )
 
-  const remove = own.prepare('tasks_delete', (own) => own.delete(byId).returning({ id: tasks.id }))
+  const remove = own.prepare('tasks_delete', (own) => own.delete(byId, asVersioned).returning({ id: tasks.id }))
 
   return {
     ...taskListing(owned),
@@ -73,8 +86,13 @@ export function taskStore(owned: OwnedBy) {
       return row as StoredTask
     },
 
-    /** Changes the members that are there. Undefined when the owner has no such task. */
-    async update(owner: Owner, id: string, change: TaskChange): Promise<StoredTask | undefined> {
+    /** Changes the members that are there. Undefined when the owner has no such task in such a version. */
+    async update(
+      owner: Owner,
+      id: string,
+      change: TaskChange,
+      condition: VersionCondition = UNCONDITIONAL
+    ): Promise<StoredTask | undefined> {
       const { title = null, description = null, completed = null, dueAt = null } = change
       const values = {
         id,
@@ -85,14 +103,15 @@ export function taskStore(owned: OwnedBy) {
         completed_set: change.completed !== undefined,
         completed,
         due_at_set: change.dueAt !== undefined,
-        due_at: toUtc(dueAt)
+        due_at: toUtc(dueAt),
+        ...versionValues(condition)
       }
       return (await update(owner, values))[0]
     },
 
-    /** Whether there was such a task. */
-    async remove(owner: Owner, id: string): Promise<boolean> {
-      return (await remove(owner, { id })).length > 0
+    /** Whether there was such a task, in such a version. */
+    async remove(owner: Owner, id: string, condition: VersionCondition = UNCONDITIONAL): Promise<boolean> {
+      return (await remove(owner, { id, ...versionValues(condition) })).length > 0
     }
   }
 }

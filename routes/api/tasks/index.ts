@@ -1,7 +1,15 @@
 import { Type } from '@sinclair/typebox'
-import type { FastifyReply } from 'fastify'
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../src/app.ts'
+import type { Owner } from '../../../src/auth/user.ts'
 import { type ProblemCode, sendProblem } from '../../../src/errors.ts'
+import {
+  isUnchanged,
+  tagOf,
+  UNCONDITIONAL,
+  type VersionCondition,
+  versionCondition
+} from '../../../src/http/entity-tag.ts'
 import { problems, unauthorized } from '../../../src/openapi.ts'
 import { pageLinks } from '../../../src/tasks/cursor.ts'
 import { NewTask, Task, TaskChange, TaskQuery } from '../../../src/tasks/schemas.ts'
@@ -15,7 +23,18 @@ const Params = Type.Object({
   id: Type.String({ pattern: UUID_PATTERN, description: 'A UUID', examples: ['019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'] })
 })
 
-const ETag = { type: 'string', description: 'Of this version of the task', examples: ['"1"'] }
+const IfNoneMatch = Type.Object({
+  'if-none-match': Type.Optional(
+    Type.String({ description: 'The `ETag` of what you have: a 304 if it is still so', examples: ['"1"'] })
+  )
+})
+const IfMatch = Type.Object({
+  'if-match': Type.Optional(
+    Type.String({ description: 'The `ETag` of what you have seen: a 412 if it has changed since', examples: ['"1"'] })
+  )
+})
+
+const ETag = { type: 'string', description: 'Of exactly this answer; of a task, its version', examples: ['"1"'] }
 const Location = { type: 'string', description: 'Where the task is from now on' }
 const Link = {
   type: 'string',
@@ -25,8 +44,21 @@ const TotalCount = { type: 'string', description: 'How many tasks there are in a
 
 const Deleted = Type.Object({ detail: Type.Literal('Task deleted') }, { additionalProperties: false })
 
+const tagOfTask = ({ version }: StoredTask) => `"${version}"`
+
 const sendTask = (reply: FastifyReply, task: StoredTask) =>
-  reply.header('etag', `"${task.version}"`).type(JSON_TYPE).send(task.json)
+  reply.header('etag', tagOfTask(task)).type(JSON_TYPE).send(task.json)
+
+/** Answers a GET or HEAD: what `etag` names, or that the client has it. */
+const sendUnlessKnown = (request: FastifyRequest, reply: FastifyReply, etag: string, json: string | Buffer) => {
+  reply.header('etag', etag)
+  if (isUnchanged(request.headers, etag)) {
+    reply.code(304)
+    // Of nothing to send Fastify says to a HEAD that its length is 0, which is that of the 200 or unsaid (RFC 9110 section 8.6).
+    if (request.method !== 'HEAD') return reply.send()
+  }
+  return reply.type(JSON_TYPE).send(json)
+}
 
 /** What the document says of an operation: its answers are `success` and the errors of all, and of its own. */
 const operation = (
@@ -47,6 +79,7 @@ const operation = (
     'url_too_long'
   ] as const
   const response: Record<number, object> = { ...success, ...problems(...common, ...errors) }
+  if (response[412] !== undefined) response[412] = { ...response[412], headers: { ETag } }
   return { operationId, summary, tags: ['tasks'], security: [{ bearer: [scope] }], response }
 }
 
@@ -65,17 +98,25 @@ export default async function tasks(app: App): Promise<void> {
   const write = app.requireScope('tasks:write')
   app.setSchemaErrorFormatter(schemaErrorFormatter(NOT_FOUND))
 
+  const same = { type: 'null', description: 'What you have is still so', headers: { ETag } }
   const page = {
     ...Type.Array(Task, { maxItems: 100 }),
     description: 'A page of tasks',
-    headers: { Link, 'X-Total-Count': TotalCount }
+    headers: { ETag, Link, 'X-Total-Count': TotalCount }
   }
   app.get(
     '/',
     {
       onRequest: read,
       schema: {
-        ...operation('listTasks', 'List your tasks, newest first', 'tasks:read', { 200: page }, 'validation_failed'),
+        ...operation(
+          'listTasks',
+          'List your tasks, newest first',
+          'tasks:read',
+          { 200: page, 304: same },
+          'validation_failed'
+        ),
+        headers: IfNoneMatch,
         querystring: TaskQuery
       }
     },
@@ -84,7 +125,8 @@ export default async function tasks(app: App): Promise<void> {
       const { json, next } = await store.list(user.sub, query)
       reply.header('link', pageLinks('/api/tasks', query, next))
       if (query.count === 'exact') reply.header('x-total-count', await store.count(user.sub, query))
-      return reply.type(JSON_TYPE).send(json)
+      const body = Buffer.from(json)
+      return sendUnlessKnown(request, reply, tagOf(body), body)
     }
   )
 
@@ -110,15 +152,24 @@ export default async function tasks(app: App): Promise<void> {
     {
       onRequest: read,
       schema: {
-        ...operation('getTask', 'Get one of your tasks', 'tasks:read', { 200: found }, NOT_FOUND),
+        ...operation('getTask', 'Get one of your tasks', 'tasks:read', { 200: found, 304: same }, NOT_FOUND),
+        headers: IfNoneMatch,
         params: Params
       }
     },
     async (request, reply) => {
       const task = await store.get(request.user.sub, request.params.id)
-      return task === undefined ? sendProblem(reply, NOT_FOUND) : sendTask(reply, task)
+      if (task === undefined) return sendProblem(reply, NOT_FOUND)
+      return sendUnlessKnown(request, reply, tagOfTask(task), task.json)
     }
   )
+
+  /** Answers a write that found nothing to change: the task is not there, or not as the client has it (RFC 9110 section 13.2.1). */
+  const refuse = async (owner: Owner, id: string, condition: VersionCondition, reply: FastifyReply) => {
+    const task = condition === UNCONDITIONAL ? undefined : await store.get(owner, id)
+    if (task === undefined) return sendProblem(reply, NOT_FOUND)
+    return sendProblem(reply.header('etag', tagOfTask(task)), 'precondition_failed')
+  }
 
   for (const method of ['PUT', 'PATCH'] as const) {
     app.route({
@@ -132,15 +183,19 @@ export default async function tasks(app: App): Promise<void> {
           'tasks:write',
           { 200: found },
           NOT_FOUND,
+          'precondition_failed',
           ...BODY_ERRORS
         ),
         ...(method === 'PATCH' ? { consumes: ['application/json', 'application/merge-patch+json'] } : {}),
+        headers: IfMatch,
         params: Params,
         body: TaskChange
       },
       handler: async (request, reply) => {
-        const task = await store.update(request.user.sub, request.params.id, request.body)
-        return task === undefined ? sendProblem(reply, NOT_FOUND) : sendTask(reply, task)
+        const { user, params, body } = request
+        const condition = versionCondition(request.headers)
+        const task = await store.update(user.sub, params.id, body, condition)
+        return task === undefined ? refuse(user.sub, params.id, condition, reply) : sendTask(reply, task)
       }
     })
   }
@@ -157,14 +212,18 @@ export default async function tasks(app: App): Promise<void> {
           'tasks:write',
           { 200: deleted },
           NOT_FOUND,
+          'precondition_failed',
           'invalid_json'
         ),
+        headers: IfMatch,
         params: Params
       }
     },
-    async (request, reply) =>
-      (await store.remove(request.user.sub, request.params.id))
-        ? { detail: 'Task deleted' }
-        : sendProblem(reply, NOT_FOUND)
+    async (request, reply) => {
+      const { user, params } = request
+      const condition = versionCondition(request.headers)
+      const removed = await store.remove(user.sub, params.id, condition)
+      return removed ? { detail: 'Task deleted' } : refuse(user.sub, params.id, condition, reply)
+    }
   )
 }

@@ -1,0 +1,88 @@
+import fc from 'fast-check'
+import t from 'tap'
+import { Problem } from '../../../src/errors.ts'
+import { isUnchanged, parseTags, tagOf, versionCondition } from '../../../src/http/entity-tag.ts'
+
+t.test('a field of entity tags is read as RFC 9110 section 8.8.3 has it', async (t) => {
+  for (const [field, strong, weak] of [
+    ['"1"', ['"1"'], []],
+    ['W/"1"', [], ['"1"']],
+    ['"1", W/"2","3"', ['"1"', '"3"'], ['"2"']],
+    ['  "a,b" ,\t"c"  ', ['"a,b"', '"c"'], []],
+    ['""', ['""'], []],
+    ['"\\"', ['"\\"'], []],
+    ['"\xe4"', ['"\xe4"'], []],
+    ['', [], []],
+    [', ,', [], []],
+    [',"1",,', ['"1"'], []],
+    ['"*"', ['"*"'], []]
+  ] as const) {
+    t.same(parseTags(field), { strong, weak }, field)
+  }
+  for (const field of ['*', ' * ']) t.equal(parseTags(field), '*')
+  for (const field of [
+    '1',
+    '"1',
+    '1"',
+    '"1""2"',
+    '"1" "2"',
+    'w/"1"',
+    'W/',
+    'W/1',
+    '*, "1"',
+    '"1", *',
+    '"1", 2',
+    '"a b"',
+    '"a"b"',
+    "'1'",
+    '"\x7f"'
+  ]) {
+    t.equal(parseTags(field), undefined, field)
+  }
+  const tag = fc.stringMatching(/^(W\/)?"[!#-~\x80-\xff]{0,5}"$/)
+  fc.assert(
+    fc.property(fc.array(tag), fc.constantFrom(',', ', ', ' ,\t'), (all, comma) => {
+      const strong = all.filter((one) => !one.startsWith('W'))
+      const weak = all.filter((one) => one.startsWith('W')).map((one) => one.slice(2))
+      t.same(parseTags(all.join(comma)), { strong, weak })
+    })
+  )
+})
+
+t.test('If-None-Match is compared weakly (RFC 9110 section 13.1.2)', async (t) => {
+  for (const field of ['"1"', 'W/"1"', '"2", "1"', '"2",W/"1"', '*']) {
+    t.ok(isUnchanged({ 'if-none-match': field }, '"1"'), field)
+  }
+  for (const field of [undefined, '', '"2"', 'W/"2"', '"01"', '1', '"1" "1"', '"1', '"*"']) {
+    t.notOk(isUnchanged({ 'if-none-match': field }, '"1"'), String(field))
+  }
+})
+
+t.test('If-Match is compared strongly, If-None-Match weakly, and both count (RFC 9110 section 13.2.2)', async (t) => {
+  const condition = (match?: string, noneMatch?: string) =>
+    versionCondition({
+      ...(match !== undefined && { 'if-match': match }),
+      ...(noneMatch !== undefined && { 'if-none-match': noneMatch })
+    })
+  t.same(condition(), { only: null, except: null })
+  t.same(condition('*'), { only: null, except: null })
+  t.same(condition('"3"'), { only: [3], except: null })
+  t.same(condition('"3", "2147483647", "4"'), { only: [3, 2_147_483_647, 4], except: null })
+  for (const nobodys of ['W/"3"', '', '"x"', '"0"', '"03"', '"-3"', '"3.0"', '"2147483648"', '"99999999999"', '"*"']) {
+    t.same(condition(nobodys), { only: [], except: null }, nobodys)
+  }
+  t.same(condition(undefined, '*'), { only: [], except: null })
+  t.same(condition('"3"', '*'), { only: [], except: null })
+  t.same(condition(undefined, '"3", W/"4", "x"'), { only: null, except: [3, 4] })
+  t.same(condition(undefined, '"x"'), { only: null, except: null })
+  t.same(condition('"3"', '"4"'), { only: [3], except: [4] })
+  for (const malformed of [['3'], [undefined, '3'], ['"3"', 'W/3']] as const) {
+    t.throws(() => condition(...malformed), new Problem('bad_request'))
+  }
+})
+
+t.test('equal bodies have equal strong tags, others have others', async (t) => {
+  t.match(tagOf(Buffer.from('[]')), /^"[\w-]{43}"$/)
+  t.equal(tagOf(Buffer.from('[]')), tagOf(Buffer.from('[]')))
+  t.not(tagOf(Buffer.from('[]')), tagOf(Buffer.from('[ ]')))
+})
