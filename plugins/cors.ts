@@ -6,6 +6,7 @@ const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
 const EXPOSED = [
   'Allow',
   'ETag',
+  'Idempotency-Replayed',
   'Link',
   'Location',
   'RateLimit',
@@ -15,7 +16,8 @@ const EXPOSED = [
   'X-RateLimit-Limit',
   'X-RateLimit-Remaining',
   'X-RateLimit-Reset',
-  'X-Request-Id'
+  'X-Request-Id',
+  'X-Total-Count'
 ]
 
 /** Lets the pages of `CORS_ORIGIN` call the API. Its hook runs before authentication: a preflight carries no token. */
@@ -29,6 +31,7 @@ export default fp(
       exposedHeaders: EXPOSED,
       // Two hours, the most that Chromium honours.
       maxAge: 7200,
+      // Headers are allowed as they are asked for: the origin is what is judged, and pages add tracing headers of their own.
       // OPTIONS without the fields of a preflight is a plain request, answered as without CORS.
       strictPreflight: false,
       preflightContinue: true
@@ -36,8 +39,10 @@ export default fp(
     app.addHook('onRequest', (request, reply, done) => {
       if (request.method !== 'OPTIONS') return done()
       const allow = app.allowedMethods(request.url)
-      if (allow === undefined) reply.callNotFound()
-      else reply.code(204).header('allow', allow).send()
+      if (allow !== undefined) reply.code(204).header('allow', allow).send()
+      // A page whose preflight fails learns nothing; this one may ask, and read that there is nothing.
+      else if (request.headers['access-control-request-method'] !== undefined) reply.code(204).send()
+      else reply.callNotFound()
     })
   },
   { name: 'cors', dependencies: ['problems', 'request-id'] }

@@ -1,3 +1,4 @@
+import fastifyHelmet from '@fastify/helmet'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
@@ -41,11 +42,23 @@ export default fp(
       }
     })
     if (!app.config.docs) return
-    await app.register(fastifySwaggerUi, {
-      routePrefix: '/docs',
-      staticCSP: CONTENT_SECURITY_POLICY,
-      theme: { title: 'Rowkeeper' },
-      uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true }
+    await app.register(async (page) => {
+      await page.register(fastifyHelmet, {
+        contentSecurityPolicy: { useDefaults: false, directives: CONTENT_SECURITY_POLICY },
+        xFrameOptions: { action: 'deny' },
+        // plugins/headers.ts knows when to send it.
+        strictTransportSecurity: false
+      })
+      // Files have an ETag; the page that names them has none, and is short.
+      page.addHook('onRequest', (_request, reply, done) => {
+        reply.header('cache-control', 'no-cache')
+        done()
+      })
+      await page.register(fastifySwaggerUi, {
+        routePrefix: '/docs',
+        theme: { title: 'Rowkeeper' },
+        uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true }
+      })
     })
   },
   { name: 'openapi' }

@@ -4,7 +4,7 @@ import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import findMyWay, { type HTTPMethod } from 'find-my-way'
 import { classify, codeOf } from '../src/db/errors.ts'
-import { Problem, problemOfFramework, rawProblem, sendProblem } from '../src/errors.ts'
+import { Problem, problemOfFramework, rawProblem, refusals, sendProblem } from '../src/errors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -53,6 +53,8 @@ export default fp(
     })
 
     const notFound = (request: FastifyRequest, reply: FastifyReply) => {
+      const refusal = refusals.get(request.raw)
+      if (refusal !== undefined) return sendProblem(reply, refusal)
       const allow = app.allowedMethods(request.url)
       if (allow === undefined) return sendProblem(reply, 'not_found')
       reply.header('allow', allow)
@@ -71,5 +73,5 @@ export default fp(
       return sendProblem(reply, 'internal_error')
     })
   },
-  { name: 'problems', dependencies: ['request-id'] }
+  { name: 'problems', dependencies: ['headers', 'request-id'] }
 )

@@ -9,6 +9,7 @@ export default async function root(app: App): Promise<void> {
   let document: string
   app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
     document ??= JSON.stringify(app.swagger())
-    return reply.type('application/json; charset=utf-8').send(document)
+    // It changes with a release, and then at once.
+    return reply.header('cache-control', 'no-cache').type('application/json; charset=utf-8').send(document)
   })
 }

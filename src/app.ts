@@ -6,7 +6,7 @@ import fastifyAutoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { type Config, loadConfig } from './config.ts'
-import { loggable, problemOfFramework, rawProblem, sendProblem } from './errors.ts'
+import { loggable, problemOfFramework, rawProblem, refusals } from './errors.ts'
 import { RequestLog } from './request-log.ts'
 import { schemaErrorFormatter, validatorCompiler } from './validation.ts'
 
@@ -34,6 +34,9 @@ const REQUEST_TIMEOUT_MS = 4000
 /** For the application to start: the embedded database makes its folder in seconds, on a busy machine in many. */
 const START_TIMEOUT_MS = 60_000
 
+/** A path that no route has. */
+const NOWHERE = '/.refused'
+
 const REQUEST_ID = /^[\w.-]{8,128}$/
 
 /** The options of the server that the application needs, whoever starts it: production, fastify-cli, the tests. */
@@ -56,10 +59,12 @@ export const serverOptions = (config: Config) =>
       const given = headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     },
-    // A URL that cannot be decoded or has an overlong parameter skips hooks and error handlers.
-    frameworkErrors: (error, request, reply) => {
-      reply.header('x-request-id', request.id)
-      sendProblem(reply, problemOfFramework(error, 'internal_error'))
+    // A URL that cannot be decoded or has an overlong parameter skips hooks and error handlers. It goes round again as a
+    // request that leads nowhere, to get the fields, the limits and the log line of every other.
+    frameworkErrors: (error, { raw, server }, reply) => {
+      refusals.set(raw, problemOfFramework(error, 'internal_error'))
+      raw.url = NOWHERE
+      server.routing(raw, reply.raw)
     },
     clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => {
       // Nobody is there to answer, or an answer has begun (Node keeps the one in flight here, as its own handler knows).

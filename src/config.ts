@@ -71,7 +71,7 @@ export const Environment = Type.Object({
   }),
   TRUST_PROXY: list(
     'addresses, CIDR ranges, or loopback, linklocal, uniquelocal, separated by commas',
-    'Proxies whose `X-Forwarded-For` is believed; none unless set'
+    'Proxies whose `X-Forwarded-*` fields are believed; none unless set'
   ),
   CORS_ORIGIN: list(
     'origins such as https://app.example.com separated by commas, or *',

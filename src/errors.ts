@@ -1,4 +1,4 @@
-import { STATUS_CODES } from 'node:http'
+import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 
@@ -142,18 +142,22 @@ export class Problem extends Error {
  */
 export function sendProblem(reply: FastifyReply, code: ProblemCode, faults?: Fault[]): FastifyReply {
   const { status, body, members, challenge } = entryOf(code)
-  reply.code(status).header('content-type', PROBLEM_JSON)
+  // Without it some may be stored (RFC 9111 section 4.2.2), and shown again when what was wrong is over.
+  reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
   if (status === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', RETRY_AFTER_SECONDS)
   return reply.send(faults === undefined ? body : Buffer.from(JSON.stringify({ ...members, errors: faults })))
 }
+
+/** What the router refused of a request, before it had a route: the handler of unknown paths answers it. */
+export const refusals = new WeakMap<IncomingMessage, ProblemCode>()
 
 /** The bytes of a whole HTTP/1.1 answer, for a request that Node's parser refused before there was a reply. */
 export function rawProblem(code: ProblemCode, requestId: string): string {
   const { status, body } = entryOf(code)
   return (
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_JSON}\r\nContent-Length: ${body.length}\r\n` +
-    `X-Request-Id: ${requestId}\r\nConnection: close\r\n\r\n${body.toString()}`
+    `X-Request-Id: ${requestId}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body.toString()}`
   )
 }
 

@@ -14,6 +14,15 @@ declare module 'fastify' {
 export default async function api(app: App): Promise<void> {
   const optional = app.authenticateOptional()
 
+  // For the caller's browser, which asks each time whether what it has still holds (RFC 9111 section 5.2.2), and never uses
+  // what it got for one token to answer for another, not even when told not to ask (section 4.1).
+  app.addHook('onRequest', (_request, reply, done) => {
+    const vary = reply.getHeader('vary')
+    reply.header('cache-control', 'private, no-cache')
+    reply.header('vary', vary === undefined ? 'Authorization' : `${vary}, Authorization`)
+    done()
+  })
+
   app.addHook('onRoute', (route) => {
     const own = route.onRequest === undefined ? [] : [route.onRequest].flat()
     const authenticate = route.config?.caller === 'optional' ? optional : app.authenticate

@@ -7,6 +7,11 @@ const Status = Type.Object({ status: Type.Literal('ok') }, { additionalPropertie
 
 /** For load balancers and orchestrators: cheap, without authentication, never limited, and saying nothing sensitive. */
 export default async function health(app: App): Promise<void> {
+  app.addHook('onRequest', (_request, reply, done) => {
+    reply.header('cache-control', 'no-store')
+    done()
+  })
+
   app.get(
     '/live',
     {

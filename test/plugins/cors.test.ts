@@ -33,15 +33,22 @@ t.test('the origins of CORS_ORIGIN may', async (t) => {
   t.equal(answer.headers['access-control-allow-origin'], ORIGIN)
   t.match(answer.headers.vary, /Origin/i)
   for (const name of [
+    'Allow',
     'ETag',
+    'Idempotency-Replayed',
     'Link',
     'Location',
+    'RateLimit',
+    'RateLimit-Policy',
     'Retry-After',
-    'X-Request-Id',
     'WWW-Authenticate',
-    'X-RateLimit-Remaining'
+    'X-RateLimit-Limit',
+    'X-RateLimit-Remaining',
+    'X-RateLimit-Reset',
+    'X-Request-Id',
+    'X-Total-Count'
   ]) {
-    t.match(answer.headers['access-control-expose-headers'], name)
+    t.ok(String(answer.headers['access-control-expose-headers']).split(', ').includes(name), name)
   }
   const refused = await app.inject({ url: '/api/tasks', headers: { origin: ORIGIN } })
   t.equal(refused.statusCode, 401)
@@ -58,4 +65,57 @@ t.test('OPTIONS that is no preflight is answered as ever', async (t) => {
   t.equal(plain.statusCode, 204)
   t.equal(plain.headers.allow, 'GET, HEAD, OPTIONS, POST')
   t.equal((await app.inject({ method: 'OPTIONS', url: '/nothing' })).statusCode, 404)
+})
+
+t.test('a page may send every request header of the contract, and those of its tracing', async (t) => {
+  const app = await build(t, { CORS_ORIGIN: ORIGIN })
+  for (const name of [
+    'authorization',
+    'content-type',
+    'if-match',
+    'if-none-match',
+    'idempotency-key',
+    'last-event-id',
+    'prefer',
+    'traceparent',
+    'x-request-id'
+  ]) {
+    const headers = { ...preflight(ORIGIN), 'access-control-request-headers': name }
+    const answer = await app.inject({ method: 'OPTIONS', url: '/api/tasks', headers })
+    t.equal(answer.headers['access-control-allow-headers'], name)
+  }
+})
+
+t.test('a page reads every error, of the router too', async (t) => {
+  const app = await build(t, { CORS_ORIGIN: ORIGIN })
+  for (const [url, status] of [
+    ['/api/nothing', 404],
+    ['/api/tasks/%zz', 400],
+    [`/api/tasks/${'x'.repeat(101)}`, 414]
+  ] as const) {
+    const before = await app.inject({ method: 'OPTIONS', url, headers: preflight(ORIGIN) })
+    t.equal(before.statusCode, 204, `a preflight to ${status} lets the request through`)
+    t.equal(before.headers['access-control-allow-origin'], ORIGIN)
+    const answer = await app.inject({ method: 'PATCH', url, headers: { ...asUser('alice'), origin: ORIGIN } })
+    t.equal(answer.statusCode, status)
+    t.equal(answer.headers['access-control-allow-origin'], ORIGIN)
+    t.match(answer.headers['access-control-expose-headers'], 'X-Request-Id')
+    t.equal(answer.headers['content-type'], 'application/problem+json; charset=utf-8')
+  }
+})
+
+t.test('Vary names what an answer depends on, whoever asks', async (t) => {
+  const headers = asUser('alice')
+  const some = await build(t, { CORS_ORIGIN: ORIGIN })
+  for (const more of [{}, { origin: ORIGIN }, { origin: 'https://evil.example' }]) {
+    const answer = await some.inject({ url: '/api/tasks', headers: { ...headers, ...more } })
+    t.equal(answer.headers.vary, 'Origin, Authorization')
+    t.equal((await some.inject({ url: '/openapi.json', headers: more })).headers.vary, 'Origin')
+  }
+  await some.close()
+
+  const all = await build(t, { CORS_ORIGIN: '*' })
+  const answer = await all.inject({ url: '/api/tasks', headers: { ...headers, origin: ORIGIN } })
+  t.equal(answer.headers['access-control-allow-origin'], '*')
+  t.equal(answer.headers.vary, 'Authorization')
 })

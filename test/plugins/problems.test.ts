@@ -60,6 +60,22 @@ t.test('every error of the framework is a problem document', async (t) => {
   }
 })
 
+t.test('what the router refuses is limited and logged as every request', async (t) => {
+  const lines: string[] = []
+  t.intercept(process.stdout, 'write', { value: (line: string) => lines.push(line) > 0, configurable: true })
+  const app = await build(t, { RATE_LIMIT_ANONYMOUS_MAX: '2', LOG_LEVEL: 'info' })
+  lines.length = 0
+  const statuses: number[] = []
+  for (const url of ['/%zz', `/api/tasks/${'x'.repeat(101)}`, '/%zz']) statuses.push((await app.inject(url)).statusCode)
+  t.same(statuses, [400, 414, 429])
+  t.same(
+    lines.filter((line) => line.includes('answered')).map((line) => JSON.parse(line).status),
+    statuses
+  )
+  // The path that they take inside is nobody's way in.
+  t.equal((await app.inject({ url: '/.refused', headers: asUser(newUser()) })).statusCode, 404)
+})
+
 t.test('a method that a path does not have is a 405 with Allow, OPTIONS a 204 with it', async (t) => {
   const app = await buildAlone(t)
   const collection = 'GET, HEAD, OPTIONS, POST'
