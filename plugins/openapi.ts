@@ -2,6 +2,7 @@ import fastifyHelmet from '@fastify/helmet'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
+import { nameSchemas } from '../src/openapi.ts'
 import { version } from '../src/version.ts'
 
 // The page loads nothing from elsewhere. Its widgets bring styles of their own; no script may be inline.
@@ -39,7 +40,8 @@ export default fp(
         components: {
           securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } }
         }
-      }
+      },
+      transformObject: (made) => nameSchemas((made as Extract<typeof made, { openapiObject: object }>).openapiObject)
     })
     if (!app.config.docs) return
     await app.register(async (page) => {

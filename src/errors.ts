@@ -77,7 +77,7 @@ export const ProblemSchema = Type.Object(
       )
     )
   },
-  { additionalProperties: false, description: 'RFC 9457 problem details' }
+  { title: 'Problem', additionalProperties: false }
 )
 
 interface Entry {

@@ -3,7 +3,10 @@ import type { App } from '../../src/app.ts'
 import { sendProblem } from '../../src/errors.ts'
 import { problems } from '../../src/openapi.ts'
 
-const Status = Type.Object({ status: Type.Literal('ok') }, { additionalProperties: false, description: 'Healthy' })
+const Status = Type.Object(
+  { status: Type.Literal('ok') },
+  { title: 'Health', additionalProperties: false, description: 'Healthy' }
+)
 
 /** For load balancers and orchestrators: cheap, without authentication, never limited, and saying nothing sensitive. */
 export default async function health(app: App): Promise<void> {

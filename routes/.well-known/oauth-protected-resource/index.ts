@@ -12,7 +12,7 @@ const Metadata = Type.Object(
     bearer_methods_supported: Type.Array(Type.Literal('header')),
     resource_name: Type.String()
   },
-  { additionalProperties: false, description: 'RFC 9728' }
+  { title: 'ProtectedResource', additionalProperties: false, description: 'RFC 9728' }
 )
 
 /** Protected-resource metadata, when the mode is published keys: a shared secret has no issuer to point at. */

@@ -21,7 +21,7 @@ const Session = Type.Object(
       Type.Null()
     ])
   },
-  { additionalProperties: false, description: 'The verified caller, or null' }
+  { title: 'Session', additionalProperties: false, description: 'The verified caller, or null' }
 )
 
 export default async function session(app: App): Promise<void> {
