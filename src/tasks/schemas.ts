@@ -34,7 +34,7 @@ export const Task = Type.Object(
     updatedAt: Moment,
     version: Type.Integer({ minimum: 1, description: 'Grows by one with each update; the `ETag` is made of it' })
   },
-  { additionalProperties: false }
+  { title: 'Task', additionalProperties: false }
 )
 
 /** The body of a create. What is not named here (an owner, an id) is refused, not ignored. */
@@ -45,12 +45,12 @@ export const NewTask = Type.Object(
     completed: Type.Optional(Completed),
     dueAt: Type.Optional(DueAt)
   },
-  { additionalProperties: false }
+  { title: 'NewTask', additionalProperties: false }
 )
 export type NewTask = Static<typeof NewTask>
 
 /** The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, the same for PUT). */
-export const TaskChange = Type.Partial(NewTask, { additionalProperties: false, minProperties: 1 })
+export const TaskChange = Type.Partial(NewTask, { title: 'TaskChange', additionalProperties: false, minProperties: 1 })
 export type TaskChange = Static<typeof TaskChange>
 
 /** The orders of a list; a leading `-` turns one round. */

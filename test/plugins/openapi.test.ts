@@ -63,8 +63,9 @@ t.test('the documentation page is there, unless it is turned off', async (t) => 
 
 t.test('the examples of the document are good requests', async (t) => {
   const app = await build(t)
-  const { paths } = (await app.inject('/openapi.json')).json()
-  const { properties } = paths['/api/tasks'].post.requestBody.content['application/json'].schema
+  const { paths, components } = (await app.inject('/openapi.json')).json()
+  const { $ref } = paths['/api/tasks'].post.requestBody.content['application/json'].schema
+  const { properties } = components.schemas[$ref.split('/').at(-1)]
   const payload = Object.fromEntries(
     Object.entries<{ examples: unknown[] }>(properties).map(([name, { examples }]) => [name, examples[0]])
   )
