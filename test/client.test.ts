@@ -1,0 +1,66 @@
+import { execFile } from 'node:child_process'
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
+import type { AddressInfo } from 'node:net'
+import { resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { promisify } from 'node:util'
+import t from 'tap'
+import ts from 'typescript'
+import { build, newUser, tokenFor } from './helper.ts'
+
+const FOLDER = resolve('dist/test/client')
+
+/** The command and the program of the README's section on the client. */
+function readme() {
+  const [, section = ''] = /^## A typed client\n([\s\S]*?)\n## /m.exec(readFileSync('README.md', 'utf8')) ?? []
+  const block = (language: string) =>
+    new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(section)?.[1] ?? ''
+  return { command: block('sh'), program: block('ts') }
+}
+
+/** Compiles `files` in place, as strictly as the service is, and returns what is wrong with them. */
+function compile(...files: string[]): string {
+  const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
+  const { options } = ts.convertCompilerOptionsFromJson(
+    { ...config.compilerOptions, rootDir: FOLDER, outDir: FOLDER, sourceMap: false },
+    process.cwd()
+  )
+  const program = ts.createProgram(files, options)
+  const faults = [...ts.getPreEmitDiagnostics(program), ...program.emit().diagnostics]
+  return ts.formatDiagnostics(faults, {
+    getCanonicalFileName: (name) => name,
+    getCurrentDirectory: () => process.cwd(),
+    getNewLine: () => '\n'
+  })
+}
+
+t.test("the README's client compiles against the document, and runs the contract against the service", async (t) => {
+  const app = await build(t)
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const { command, program } = readme()
+  const live = (text: string) => text.replace('http://127.0.0.1:3000', url)
+
+  mkdirSync(FOLDER, { recursive: true })
+  await promisify(execFile)('bash', ['-c', live(command)], { cwd: FOLDER })
+  copyFileSync('test/client/contract.ts', `${FOLDER}/contract.ts`)
+  const sub = newUser()
+  writeFileSync(`${FOLDER}/readme.ts`, `const token: string = '${tokenFor(sub)}'\n${live(program)}`)
+  const faults = compile(`${FOLDER}/contract.ts`, `${FOLDER}/readme.ts`)
+  t.equal(faults, '')
+  if (faults !== '') return
+
+  const load = (name: string) => import(pathToFileURL(`${FOLDER}/${name}.js`).href)
+  const { contract } = await load('contract')
+  await contract(url, tokenFor(sub), sub)
+
+  const lines = t.capture(console, 'log')
+  await load('readme')
+  t.same(
+    lines().map(({ args }) => args),
+    [
+      ['Two', null],
+      ['One', '2030-01-31T09:00:00+00:00']
+    ]
+  )
+})
