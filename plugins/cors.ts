@@ -28,10 +28,10 @@ export default fp(
     await app.register(fastifyCors, {
       origin,
       methods: METHODS,
+      // No `allowedHeaders`: they are allowed as asked for. The origin is what is judged, and pages add tracing headers.
       exposedHeaders: EXPOSED,
       // Two hours, the most that Chromium honours.
       maxAge: 7200,
-      // Headers are allowed as they are asked for: the origin is what is judged, and pages add tracing headers of their own.
       // OPTIONS without the fields of a preflight is a plain request, answered as without CORS.
       strictPreflight: false,
       preflightContinue: true
