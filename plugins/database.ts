@@ -2,17 +2,23 @@ import { getTableName } from 'drizzle-orm'
 import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config.ts'
 import { connect } from '../src/db/connect.ts'
-import { classify } from '../src/db/errors.ts'
+import { classify, codeOf } from '../src/db/errors.ts'
 import { type OwnedBy, ownedBy } from '../src/db/owned.ts'
+import type { Transact } from '../src/db/transaction.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /** The way to a table whose rows belong to users; there is no other (`src/db/owned.ts`). */
     owned: OwnedBy
+    /** Statements of one owner that are all done, or none of them (`src/db/transaction.ts`). */
+    transaction: Transact
     /** Whether requests can be served from the database; logs why not. It throws what the database answers. */
     isDatabaseUsable(): Promise<boolean>
   }
 }
+
+/** How often the idempotency keys whose day is over are deleted. */
+const SWEEP_MS = 3_600_000
 
 /**
  * Opens the database (`src/db/connect.ts`) and closes it with the instance.
@@ -30,6 +36,13 @@ export default fp(
       tables.add(getTableName(table))
       return ownedBy(connection.prepare, table)
     })
+
+    app.decorate('transaction', connection.transaction)
+
+    const sweeps = setInterval(() => {
+      connection.sweep().catch((error) => app.log.warn({ code: codeOf(error) }, 'idempotency keys were not swept'))
+    }, SWEEP_MS).unref()
+    app.addHook('onClose', async () => clearInterval(sweeps))
 
     let told: string | undefined
     app.decorate('isDatabaseUsable', async () => {

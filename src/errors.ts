@@ -38,11 +38,13 @@ const table = {
   task_not_found: [404, 'Task not found'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long to arrive'],
+  idempotency_key_in_flight: [409, 'The first request with this idempotency key is not answered yet'],
   precondition_failed: [412, 'The resource has changed since'],
   body_too_large: [413, 'The body is too large'],
   url_too_long: [414, 'The URL is too long'],
   unsupported_media_type: [415, 'The content type is not supported'],
   expectation_failed: [417, 'The expectation cannot be met'],
+  idempotency_key_reused: [422, 'The idempotency key was used for another request'],
   rate_limited: [429, 'Too many requests'],
   headers_too_large: [431, 'The headers are too large'],
   internal_error: [500, 'Something went wrong'],
@@ -64,7 +66,7 @@ export const ProblemSchema = Type.Object(
       Type.Array(
         Type.Object(
           {
-            in: Type.Union([Type.Literal('body'), Type.Literal('query')]),
+            in: Type.Union([Type.Literal('body'), Type.Literal('query'), Type.Literal('header')]),
             pointer: Type.String({
               description: 'JSON Pointer (RFC 6901) to the value at fault',
               examples: ['/title']
@@ -145,7 +147,8 @@ export function sendProblem(reply: FastifyReply, code: ProblemCode, faults?: Fau
   // Without it some may be stored (RFC 9111 section 4.2.2), and shown again when what was wrong is over.
   reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
-  if (status === 503 && !reply.hasHeader('retry-after')) reply.header('retry-after', RETRY_AFTER_SECONDS)
+  if ((status === 503 || status === 409) && !reply.hasHeader('retry-after'))
+    reply.header('retry-after', RETRY_AFTER_SECONDS)
   return reply.send(faults === undefined ? body : Buffer.from(JSON.stringify({ ...members, errors: faults })))
 }
 

@@ -1,6 +1,9 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type ProblemCode, ProblemSchema, problemList } from './errors.ts'
 
+/** Of JSON that PostgreSQL wrote, which Fastify takes for plain text. */
+export const JSON_TYPE = 'application/json; charset=utf-8'
+
 /** What a route documents of its errors: a problem document a status, with the details that it may have. */
 export function problems(...codes: ProblemCode[]) {
   const responses: Record<number, { description: string; content: Record<string, { schema: typeof ProblemSchema }> }> =

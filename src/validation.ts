@@ -79,6 +79,9 @@ const MESSAGES: Record<string, string> = {
   moment: 'must be an RFC 3339 date-time with an offset, of years 0001 to 9999, to the microsecond at most'
 }
 
+// What Fastify calls otherwise.
+const PARTS: Record<string, string> = { querystring: 'query', headers: 'header' }
+
 const MAX_FAULTS = 20
 
 // RFC 6901 section 3.
@@ -100,7 +103,7 @@ export const schemaErrorFormatter = (notFound: ProblemCode) => (errors: FastifyS
     : new Problem(
         'validation_failed',
         errors.slice(0, MAX_FAULTS).map((error) => ({
-          in: part === 'querystring' ? 'query' : part,
+          in: PARTS[part] ?? part,
           pointer: pointerOf(error),
           detail: MESSAGES[String(error.params.format)] ?? String(error.message)
         }))

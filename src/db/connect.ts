@@ -5,7 +5,8 @@ import postgres, { type Options } from 'postgres'
 import type { Owner } from '../auth/user.ts'
 import type { Config } from '../config.ts'
 import { MIGRATIONS, migrate } from './migrate.ts'
-import { EMBEDDED_ROLE, prepareWalled } from './wall.ts'
+import { type Transact, transact } from './transaction.ts'
+import { EMBEDDED_ROLE, walled } from './wall.ts'
 
 export type Db = PostgresJsDatabase
 
@@ -14,16 +15,21 @@ export interface Preparable<R> {
   prepare(name: string): { execute(values: Record<string, unknown>): Promise<R> }
 }
 
+export type Build<R> = (db: Db) => Preparable<R>
+
 /** Prepares a statement, and returns what runs it for an owner with the values of its placeholders. */
 export type Prepare = <R>(
   name: string,
-  build: (db: Db) => Preparable<R>
+  build: Build<R>
 ) => (owner: Owner, values: Record<string, unknown>) => Promise<R>
 
 /** An open database. `db` reaches every row: it is for migrations, and for nobody who answers requests. */
 export interface Connection {
   db: Db
   prepare: Prepare
+  transaction: Transact
+  /** Deletes the idempotency keys whose day is over, whosever they are. */
+  sweep(): Promise<void>
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, and the policies
    * bind it if and only if they should (`DATABASE_RLS`).
@@ -83,17 +89,23 @@ export async function connect(
   }
 }
 
+const plain = (db: Db): { prepare: Prepare; transaction: Transact } => ({
+  prepare: (name, build) => {
+    const prepared = build(db).prepare(name)
+    return (_owner, values) => prepared.execute(values)
+  },
+  transaction: (owner, work, alone) => transact(db, owner, work, alone)
+})
+
 /** @param clients one for all statements, or behind the wall one for each connection */
 function connection({ rls }: Config['database'], clients: [postgres.Sql, ...postgres.Sql[]]): Connection {
   const db = drizzle({ client: clients[0] })
   return {
     db,
-    prepare: rls
-      ? prepareWalled(clients)
-      : (name, build) => {
-          const prepared = build(db).prepare(name)
-          return (_owner, values) => prepared.execute(values)
-        },
+    ...(rls ? walled(clients) : plain(db)),
+    async sweep() {
+      await db.execute(sql`delete from idempotency_keys where created_at < now() - interval '24 hours'`)
+    },
     async fault(tables) {
       // Their names are a parameter, and their rows are not looked at.
       const names = [...tables].map((name) => `"${name}"`).join()

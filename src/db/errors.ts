@@ -15,10 +15,10 @@ const CONNECTION = new Set([
   'ETIMEDOUT'
 ])
 
-// PostgreSQL, appendix A: connection exceptions, insufficient resources, operator intervention (shutdown, a cancelled
+// PostgreSQL, appendix A: connection exceptions, a transaction that was rolled back (a deadlock), insufficient resources, operator intervention (shutdown, a cancelled
 // statement), a server that is read-only, as one is while it fails over; and one that is not ours to use yet: no such
 // role, database, schema or table (not migrated), or no right to it.
-const SQLSTATE = /^(?:08|28|3D|3F|53|57)|^(?:25006|42P01|42501)$/
+const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|42P01|42501)$/
 
 /** What a failed query means: the database cannot be used now, it cannot hold a value, or the fault is ours. */
 export function classify(error: unknown): 'unavailable' | 'value_out_of_range' | undefined {

@@ -2,6 +2,7 @@ import { type BuildColumns, sql } from 'drizzle-orm'
 import {
   customType,
   integer,
+  type PgColumn,
   type PgColumnBuilderBase,
   type PgTableWithColumns,
   pgPolicy,
@@ -15,7 +16,7 @@ import {
  * A user's identifier. Compared by bytes: an index in the "C" collation costs no locale rules on each comparison and
  * does not break when an upgrade of the operating system changes them.
  */
-const ownerId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
+export const ownerId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
 
 // Mode `string`: the service never turns a timestamp into a Date (PostgreSQL writes the JSON, see src/tasks/store.ts).
 export const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
@@ -29,6 +30,12 @@ const history = {
 }
 
 type Columns = Record<string, PgColumnBuilderBase>
+
+/** The policies of a table `name`: whoever is named to them (`src/db/wall.ts`) sees and changes their own rows. */
+export const policyOf = (name: string, userId: PgColumn) => {
+  const own = sql`${userId} = current_setting('rowkeeper.owner', true)`
+  return pgPolicy(`${name}_owner`, { using: own, withCheck: own })
+}
 
 /** In words, since the compiler writes something else into the declarations of the package. */
 type Table<Name extends string, Own extends Columns> = PgTableWithColumns<{
@@ -47,10 +54,7 @@ export const ownedTable = <const Name extends string, Own extends Columns>(
   name: Name,
   columns: Own
 ): Table<Name, Own> =>
-  pgTable(name, { ...ownership, ...columns, ...history }, (table) => {
-    const own = sql`${table.userId} = current_setting('rowkeeper.owner', true)`
-    return [
-      primaryKey({ columns: [table.userId, table.id] }),
-      pgPolicy(`${name}_owner`, { using: own, withCheck: own })
-    ]
-  })
+  pgTable(name, { ...ownership, ...columns, ...history }, (table) => [
+    primaryKey({ columns: [table.userId, table.id] }),
+    policyOf(name, table.userId)
+  ])

@@ -1,7 +1,8 @@
 import { and, eq, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable, SelectedFields } from 'drizzle-orm/pg-core'
 import type { Owner } from '../auth/user.ts'
-import type { Db, Preparable, Prepare } from './connect.ts'
+import type { Build, Db, Preparable, Prepare } from './connect.ts'
+import type { Transaction } from './transaction.ts'
 
 /** A table whose rows belong to users (`ownedTable` in `src/db/owned-table.ts` makes one). */
 export type OwnedTable = PgTable & { userId: PgColumn }
@@ -61,12 +62,16 @@ export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T) {
      * Prepares a statement, once, under a name that no other has.
      *
      * @param build makes it, with `sql.placeholder(name)` for each value that differs from run to run
-     * @returns runs it for an owner, with the values of its placeholders; it throws what the database answers
+     * @returns runs it for an owner, with the values of its placeholders, in a transaction if one is given; it throws what the
+     * database answers
      */
     prepare<R>(name: string, build: (own: ReturnType<typeof statements<T>>) => Preparable<R>) {
-      const run = prepare(name, (db) => build(statements(db, table)))
-      return (owner: Owner, values: Record<string, unknown> = {}): Promise<R> =>
-        run(owner, { ...values, [OWNER]: owner })
+      const whole: Build<R> = (db) => build(statements(db, table))
+      const run = prepare(name, whole)
+      return (owner: Owner, values: Record<string, unknown> = {}, transaction?: Transaction): Promise<R> => {
+        const all = { ...values, [OWNER]: owner }
+        return transaction === undefined ? run(owner, all) : transaction.run(name, whole, all)
+      }
     }
   }
 }

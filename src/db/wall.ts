@@ -2,6 +2,7 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import type { Sql } from 'postgres'
 import type { Owner } from '../auth/user.ts'
 import type { Prepare } from './connect.ts'
+import { type Transact, transact } from './transaction.ts'
 
 /**
  * The role that the embedded database is used with behind the wall. On a server it is a role of the operator's, which
@@ -72,14 +73,28 @@ function wall(client: Sql) {
   }
 }
 
-/** `Prepare` (`src/db/connect.ts`) behind the wall: a statement takes the connection with the least to do. */
-export function prepareWalled(clients: readonly Sql[]): Prepare {
+/** `Prepare` (`src/db/connect.ts`) and `Transact` (`src/db/transaction.ts`) behind the wall: each run takes the connection with the least to do. */
+export function walled(clients: readonly Sql[]): { prepare: Prepare; transaction: Transact } {
   const walls = clients.map(wall)
-  return (name, build) => {
-    const statements = walls.map((wall) => ({ wall, prepared: build(wall.db).prepare(name) }))
-    return (owner, values) => {
-      const { wall, prepared } = statements.reduce((a, b) => (b.wall.pending < a.wall.pending ? b : a))
-      return wall.as(owner, () => prepared.execute(values))
+  const idlest = <T extends { wall: (typeof walls)[number] }>(all: readonly T[]) =>
+    all.reduce((a, b) => (b.wall.pending < a.wall.pending ? b : a))
+  const plain = walls.map((wall, i) => ({ wall, db: drizzle({ client: clients[i] as Sql }) }))
+  return {
+    prepare: (name, build) => {
+      const statements = walls.map((wall) => ({ wall, prepared: build(wall.db).prepare(name) }))
+      return (owner, values) => {
+        const { wall, prepared } = idlest(statements)
+        return wall.as(owner, () => prepared.execute(values))
+      }
+    },
+    transaction: async (owner, work, alone) => {
+      const { wall, db } = idlest(plain)
+      wall.pending++
+      try {
+        return await transact(db, owner, work, alone)
+      } finally {
+        wall.pending--
+      }
     }
   }
 }

@@ -1,4 +1,5 @@
-import { type Static, Type } from '@sinclair/typebox'
+import { type Static, type TSchema, Type } from '@sinclair/typebox'
+import { UUID_PATTERN } from '../validation.ts'
 
 // `storable` and `moment` are formats of src/validation.ts.
 const Title = Type.String({ minLength: 1, maxLength: 200, format: 'storable', examples: ['Buy milk'] })
@@ -113,3 +114,30 @@ export const TaskQuery = Type.Object({
   )
 })
 export type TaskQuery = Static<typeof TaskQuery>
+
+/** The most that a batch does. */
+export const MAX_OPERATIONS = 100
+
+const Id = Type.String({ pattern: UUID_PATTERN, examples: ['019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'] })
+const Version = Type.Optional(
+  Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description: 'The version that it must have' })
+)
+const operations = <T extends TSchema>(items: T) =>
+  Type.Optional(Type.Array(items, { minItems: 1, maxItems: MAX_OPERATIONS }))
+
+/** The body of a batch: what to create, to update and to delete, in this order. */
+export const TaskBatch = Type.Object(
+  {
+    create: operations(NewTask),
+    update: operations(Type.Object({ id: Id, version: Version, change: TaskChange }, { additionalProperties: false })),
+    delete: operations(Type.Object({ id: Id, version: Version }, { additionalProperties: false }))
+  },
+  { additionalProperties: false, minProperties: 1, description: `Up to ${MAX_OPERATIONS} operations in all` }
+)
+export type TaskBatch = Static<typeof TaskBatch>
+
+/** What a batch answers: the tasks as they are now, and the ids of those that are gone, in the order of the body. */
+export const TaskBatchResult = Type.Object(
+  { created: Type.Array(Task), updated: Type.Array(Task), deleted: Type.Array(Type.String({ format: 'uuid' })) },
+  { additionalProperties: false }
+)

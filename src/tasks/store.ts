@@ -4,6 +4,7 @@ import type { Owner } from '../auth/user.ts'
 import { jsonOf, unlessAbsent } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
+import type { Transaction } from '../db/transaction.ts'
 import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
 import { toUtc } from '../validation.ts'
 import { shown, taskListing } from './listing.ts'
@@ -32,7 +33,8 @@ const versionValues = ({ only, except }: VersionCondition) => ({
 })
 
 /**
- * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`).
+ * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`). What takes a transaction
+ * (`app.transaction`) is part of it, if one is given.
  *
  * @param owned `app.owned`
  */
@@ -76,13 +78,14 @@ export function taskStore(owned: OwnedBy) {
     ...taskListing(owned),
 
     /** The owner's task, or undefined when there is none: unknown and foreign alike. */
-    async get(owner: Owner, id: string): Promise<StoredTask | undefined> {
-      return (await get(owner, { id }))[0]
+    async get(owner: Owner, id: string, transaction?: Transaction): Promise<StoredTask | undefined> {
+      return (await get(owner, { id }, transaction))[0]
     },
 
-    async create(owner: Owner, task: NewTask): Promise<StoredTask> {
+    async create(owner: Owner, task: NewTask, transaction?: Transaction): Promise<StoredTask> {
       const { title, description = null, completed = false, dueAt = null } = task
-      const [row] = await insert(owner, { id: uuidv7(), title, description, completed, dueAt: toUtc(dueAt) })
+      const values = { id: uuidv7(), title, description, completed, dueAt: toUtc(dueAt) }
+      const [row] = await insert(owner, values, transaction)
       return row as StoredTask
     },
 
@@ -91,7 +94,8 @@ export function taskStore(owned: OwnedBy) {
       owner: Owner,
       id: string,
       change: TaskChange,
-      condition: VersionCondition = UNCONDITIONAL
+      condition: VersionCondition = UNCONDITIONAL,
+      transaction?: Transaction
     ): Promise<StoredTask | undefined> {
       const { title = null, description = null, completed = null, dueAt = null } = change
       const values = {
@@ -106,12 +110,17 @@ export function taskStore(owned: OwnedBy) {
         due_at: toUtc(dueAt),
         ...versionValues(condition)
       }
-      return (await update(owner, values))[0]
+      return (await update(owner, values, transaction))[0]
     },
 
     /** Whether there was such a task, in such a version. */
-    async remove(owner: Owner, id: string, condition: VersionCondition = UNCONDITIONAL): Promise<boolean> {
-      return (await remove(owner, { id, ...versionValues(condition) })).length > 0
+    async remove(
+      owner: Owner,
+      id: string,
+      condition: VersionCondition = UNCONDITIONAL,
+      transaction?: Transaction
+    ): Promise<boolean> {
+      return (await remove(owner, { id, ...versionValues(condition) }, transaction)).length > 0
     }
   }
 }

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../src/app.ts'
 import type { Owner } from '../../../src/auth/user.ts'
-import { type ProblemCode, sendProblem } from '../../../src/errors.ts'
+import { sendProblem } from '../../../src/errors.ts'
 import {
   isUnchanged,
   tagOf,
@@ -10,13 +10,14 @@ import {
   type VersionCondition,
   versionCondition
 } from '../../../src/http/entity-tag.ts'
-import { problems, unauthorized } from '../../../src/openapi.ts'
+import { IdempotencyKey, idempotency } from '../../../src/idempotency.ts'
+import { JSON_TYPE } from '../../../src/openapi.ts'
 import { pageLinks } from '../../../src/tasks/cursor.ts'
+import { BODY_ERRORS, ETag, KEY_ERRORS, operation, Replayed } from '../../../src/tasks/document.ts'
 import { NewTask, Task, TaskChange, TaskQuery } from '../../../src/tasks/schemas.ts'
 import { type StoredTask, taskStore } from '../../../src/tasks/store.ts'
 import { schemaErrorFormatter, UUID_PATTERN } from '../../../src/validation.ts'
 
-const JSON_TYPE = 'application/json; charset=utf-8'
 const NOT_FOUND = 'task_not_found'
 
 const Params = Type.Object({
@@ -34,7 +35,6 @@ const IfMatch = Type.Object({
   )
 })
 
-const ETag = { type: 'string', description: 'Of exactly this answer; of a task, its version', examples: ['"1"'] }
 const Location = { type: 'string', description: 'Where the task is from now on' }
 const Link = {
   type: 'string',
@@ -45,6 +45,8 @@ const TotalCount = { type: 'string', description: 'How many tasks there are in a
 const Deleted = Type.Object({ detail: Type.Literal('Task deleted') }, { additionalProperties: false })
 
 const tagOfTask = ({ version }: StoredTask) => `"${version}"`
+
+const locationOf = ({ id }: StoredTask) => `/api/tasks/${id}`
 
 const sendTask = (reply: FastifyReply, task: StoredTask) =>
   reply.header('etag', tagOfTask(task)).type(JSON_TYPE).send(task.json)
@@ -60,40 +62,10 @@ const sendUnlessKnown = (request: FastifyRequest, reply: FastifyReply, etag: str
   return reply.type(JSON_TYPE).send(json)
 }
 
-/** What the document says of an operation: its answers are `success` and the errors of all, and of its own. */
-const operation = (
-  operationId: string,
-  summary: string,
-  scope: 'tasks:read' | 'tasks:write',
-  success: Record<number, object>,
-  ...errors: ProblemCode[]
-) => {
-  const common = [
-    ...unauthorized,
-    'insufficient_scope',
-    'rate_limited',
-    'internal_error',
-    'unavailable',
-    'keys_unavailable',
-    'bad_request',
-    'url_too_long'
-  ] as const
-  const response: Record<number, object> = { ...success, ...problems(...common, ...errors) }
-  if (response[412] !== undefined) response[412] = { ...response[412], headers: { ETag } }
-  return { operationId, summary, tags: ['tasks'], security: [{ bearer: [scope] }], response }
-}
-
-const BODY_ERRORS = [
-  'invalid_json',
-  'validation_failed',
-  'value_out_of_range',
-  'body_too_large',
-  'unsupported_media_type'
-] as const
-
 /** The caller's tasks. Each handler passes the verified `sub`, and nothing else, as the owner. */
 export default async function tasks(app: App): Promise<void> {
   const store = taskStore(app.owned)
+  const once = idempotency(app)
   const read = app.requireScope('tasks:read')
   const write = app.requireScope('tasks:write')
   app.setSchemaErrorFormatter(schemaErrorFormatter(NOT_FOUND))
@@ -130,19 +102,36 @@ export default async function tasks(app: App): Promise<void> {
     }
   )
 
-  const created = { ...Task, description: 'The new task', headers: { ETag, Location } }
+  const created = {
+    ...Task,
+    description: 'The new task',
+    headers: { ETag, Location, 'Idempotency-Replayed': Replayed }
+  }
   app.post(
     '/',
     {
       onRequest: write,
       schema: {
-        ...operation('createTask', 'Create a task', 'tasks:write', { 201: created }, ...BODY_ERRORS),
+        ...operation('createTask', 'Create a task', 'tasks:write', { 201: created }, ...BODY_ERRORS, ...KEY_ERRORS),
+        headers: IdempotencyKey,
         body: NewTask
       }
     },
     async (request, reply) => {
-      const task = await store.create(request.user.sub, request.body)
-      return sendTask(reply.code(201).header('location', `/api/tasks/${task.id}`), task)
+      const { user, body } = request
+      const key = request.headers['idempotency-key']
+      if (key === undefined) {
+        const task = await store.create(user.sub, body)
+        return sendTask(reply.code(201).header('location', locationOf(task)), task)
+      }
+      const answer = await once(user.sub, key, ['POST /api/tasks', body], async (transaction) => {
+        const task = await store.create(user.sub, body, transaction)
+        return { json: task.json, location: locationOf(task) }
+      })
+      if (typeof answer === 'string') return sendProblem(reply, answer)
+      if (answer.replayed) reply.header('idempotency-replayed', 'true')
+      // A new task is of version 1.
+      return reply.code(201).header('location', answer.location).header('etag', '"1"').type(JSON_TYPE).send(answer.json)
     }
   )
 

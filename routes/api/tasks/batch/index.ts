@@ -1,0 +1,58 @@
+import type { App } from '../../../../src/app.ts'
+import { sendProblem } from '../../../../src/errors.ts'
+import { IdempotencyKey, idempotency } from '../../../../src/idempotency.ts'
+import { JSON_TYPE } from '../../../../src/openapi.ts'
+import { checkSize, runBatch } from '../../../../src/tasks/batch.ts'
+import { BODY_ERRORS, KEY_ERRORS, operation, Replayed } from '../../../../src/tasks/document.ts'
+import { TaskBatch, TaskBatchResult } from '../../../../src/tasks/schemas.ts'
+import { taskStore } from '../../../../src/tasks/store.ts'
+
+/** Of a hundred tasks most are short; the limit of one task would be too narrow. */
+const BODY_LIMIT_BYTES = 1024 * 1024
+
+/** Many operations on the caller's tasks at once. */
+export default async function batch(app: App): Promise<void> {
+  const store = taskStore(app.owned)
+  const once = idempotency(app)
+
+  const done = { ...TaskBatchResult, description: 'All of it is done', headers: { 'Idempotency-Replayed': Replayed } }
+  app.post(
+    '/',
+    {
+      onRequest: app.requireScope('tasks:write'),
+      bodyLimit: BODY_LIMIT_BYTES,
+      schema: {
+        ...operation(
+          'batchTasks',
+          'Create, update and delete up to 100 tasks: all of it, or nothing',
+          'tasks:write',
+          { 200: done },
+          'task_not_found',
+          'precondition_failed',
+          ...BODY_ERRORS,
+          ...KEY_ERRORS
+        ),
+        headers: IdempotencyKey,
+        body: TaskBatch
+      }
+    },
+    async (request, reply) => {
+      const { user, body } = request
+      checkSize(body)
+      const key = request.headers['idempotency-key']
+      reply.type(JSON_TYPE)
+      if (key === undefined) {
+        return reply.send(
+          await app.transaction(user.sub, (transaction) => runBatch(store, user.sub, body, transaction))
+        )
+      }
+      const answer = await once(user.sub, key, ['POST /api/tasks/batch', body], async (transaction) => ({
+        json: await runBatch(store, user.sub, body, transaction),
+        location: null
+      }))
+      if (typeof answer === 'string') return sendProblem(reply, answer)
+      if (answer.replayed) reply.header('idempotency-replayed', 'true')
+      return reply.send(answer.json)
+    }
+  )
+}

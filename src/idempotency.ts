@@ -1,0 +1,80 @@
+import { createHash } from 'node:crypto'
+import { Type } from '@sinclair/typebox'
+import { eq, sql } from 'drizzle-orm'
+import type { Owner } from './auth/user.ts'
+import type { OwnedBy } from './db/owned.ts'
+import { idempotencyKeys } from './db/schema.ts'
+import { Busy, type Transact, type Transaction } from './db/transaction.ts'
+import type { ProblemCode } from './errors.ts'
+
+/** What a POST answers: the JSON of its body, and the URL of what it made, if it made one thing. */
+export interface Answer {
+  json: string
+  location: string | null
+}
+
+/** The header of a POST that may be sent again: any visible ASCII (draft-ietf-httpapi-idempotency-key-header-07 section 2). */
+export const IdempotencyKey = Type.Object({
+  'idempotency-key': Type.Optional(
+    Type.String({
+      pattern: '^[\\x21-\\x7e]{1,255}$',
+      description: 'A text of your own for this request: sent again with it, the request is done once'
+    })
+  )
+})
+
+/**
+ * Does what a client asks for with an `Idempotency-Key` once: the answer is kept in the transaction that earned it, per
+ * user and for 24 hours, and given again to whoever asks for the same with the same key.
+ *
+ * @param database `app.owned` and `app.transaction`
+ */
+export function idempotency({ owned, transaction }: { owned: OwnedBy; transaction: Transact }) {
+  const own = owned(idempotencyKeys)
+  const { digest, json, location } = idempotencyKeys
+  const byKey = eq(idempotencyKeys.key, sql.placeholder('key'))
+  const over = sql`${idempotencyKeys.createdAt} < now() - interval '24 hours'`
+
+  const find = own.prepare('keys_find', (own) => own.select({ digest, json, location }, byKey))
+  const forget = own.prepare('keys_forget', (own) => own.delete(byKey, over).returning({ digest }))
+  const keep = own.prepare('keys_keep', (own) =>
+    own
+      .insert({
+        key: sql.placeholder('key'),
+        digest: sql.placeholder('digest'),
+        json: sql.placeholder('json'),
+        location: sql.placeholder('location')
+      })
+      .returning({ digest })
+  )
+
+  /**
+   * @param asked all that makes a request another one: it must be JSON
+   * @param work earns the answer, in the transaction; when it throws nothing is kept
+   * @returns the answer, and whether it was given before; or why not: the key is of another request, or of one in flight
+   */
+  return async (
+    owner: Owner,
+    key: string,
+    asked: unknown,
+    work: (transaction: Transaction) => Promise<Answer>
+  ): Promise<(Answer & { replayed: boolean }) | ProblemCode> => {
+    const digest = createHash('sha256').update(JSON.stringify(asked)).digest('base64url')
+    try {
+      return await transaction(
+        owner,
+        async (transaction) => {
+          const [, [kept]] = await Promise.all([forget(owner, { key }, transaction), find(owner, { key }, transaction)])
+          if (kept !== undefined) return kept.digest === digest ? { ...kept, replayed: true } : 'idempotency_key_reused'
+          const answer = await work(transaction)
+          await keep(owner, { ...answer, key, digest }, transaction)
+          return { ...answer, replayed: false }
+        },
+        key
+      )
+    } catch (error) {
+      if (error instanceof Busy) return 'idempotency_key_in_flight'
+      throw error
+    }
+  }
+}

@@ -1,0 +1,49 @@
+import type { Owner } from '../auth/user.ts'
+import type { Transaction } from '../db/transaction.ts'
+import { Problem } from '../errors.ts'
+import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
+import { MAX_OPERATIONS, type TaskBatch } from './schemas.ts'
+import type { taskStore } from './store.ts'
+
+const conditionOf = (version: number | undefined): VersionCondition =>
+  version === undefined ? UNCONDITIONAL : { only: [version], except: null }
+
+/** Throws `validation_failed` for more operations than a batch may have: of each kind the schema says it, of all it cannot. */
+export function checkSize({ create = [], update = [], delete: remove = [] }: TaskBatch): void {
+  if (create.length + update.length + remove.length <= MAX_OPERATIONS) return
+  const detail = `must NOT have more than ${MAX_OPERATIONS} operations`
+  throw new Problem('validation_failed', [{ in: 'body', pointer: '', detail }])
+}
+
+/**
+ * Does a batch in a transaction, all of it or nothing, and returns the JSON of its answer. It throws `task_not_found` or
+ * `precondition_failed`, with a pointer to the first operation that could not be done.
+ */
+export async function runBatch(
+  store: ReturnType<typeof taskStore>,
+  owner: Owner,
+  { create = [], update = [], delete: remove = [] }: TaskBatch,
+  transaction: Transaction
+): Promise<string> {
+  // All are sent before the first is answered, and done in this order.
+  const [created, updated, removed] = await Promise.all([
+    Promise.all(create.map((task) => store.create(owner, task, transaction))),
+    Promise.all(
+      update.map(({ id, change, version }) => store.update(owner, id, change, conditionOf(version), transaction))
+    ),
+    Promise.all(remove.map(({ id, version }) => store.remove(owner, id, conditionOf(version), transaction)))
+  ])
+  const undone = [
+    ...updated.map((task, i) => ({ done: task !== undefined, asked: update[i], pointer: `/update/${i}` })),
+    ...removed.map((done, i) => ({ done, asked: remove[i], pointer: `/delete/${i}` }))
+  ].find(({ done }) => !done)
+  if (undone?.asked !== undefined) {
+    const { id, version } = undone.asked
+    const found = version !== undefined && (await store.get(owner, id, transaction)) !== undefined
+    const problem = new Problem(found ? 'precondition_failed' : 'task_not_found')
+    throw new Problem(problem.problem, [{ in: 'body', pointer: undone.pointer, detail: problem.message }])
+  }
+  const jsons = (tasks: ({ json: string } | undefined)[]) => tasks.map((task) => task?.json).join()
+  const deleted = JSON.stringify(remove.map(({ id }) => id))
+  return `{"created":[${jsons(created)}],"updated":[${jsons(updated)}],"deleted":${deleted}}`
+}

@@ -1,0 +1,200 @@
+import type { AddressInfo } from 'node:net'
+import { connect as connectSocket } from 'node:net'
+import { sql } from 'drizzle-orm'
+import type { FastifyInstance } from 'fastify'
+import pino from 'pino'
+import postgres from 'postgres'
+import t from 'tap'
+import type { Owner } from '../../src/auth/user.ts'
+import { connect } from '../../src/db/connect.ts'
+import { ownedBy } from '../../src/db/owned.ts'
+import { Busy } from '../../src/db/transaction.ts'
+import { idempotency } from '../../src/idempotency.ts'
+import { asUser, build, databaseUrl, newUser, testConfig } from '../helper.ts'
+
+const OFF = { RATE_LIMIT_MAX: 'off' }
+const SERVER = process.env.TEST_DATABASE_URL !== undefined
+
+const post = (app: FastifyInstance, user: string, key: string | undefined, payload: object, url = '/api/tasks') =>
+  app.inject({ method: 'POST', url, headers: { ...asUser(user), ...(key && { 'idempotency-key': key }) }, payload })
+
+const count = async (app: FastifyInstance, user: string) =>
+  (await app.inject({ url: '/api/tasks?limit=100', headers: asUser(user) })).json().length
+
+for (const rls of ['false', 'true']) {
+  t.test(`a key makes a create happen once (DATABASE_RLS=${rls})`, async (t) => {
+    const app = await build(t, { ...OFF, DATABASE_RLS: rls })
+    const [alice, bob] = [newUser('alice'), newUser('bob')]
+    const payload = { title: 'Buy milk', dueAt: '2030-01-31T10:00:00+01:00' }
+    const first = await post(app, alice, 'key-1', payload)
+    t.equal(first.statusCode, 201)
+    t.notOk(first.headers['idempotency-replayed'])
+
+    const url = String(first.headers.location)
+    await app.inject({ method: 'PUT', url, headers: asUser(alice), payload: { title: 'Changed since' } })
+    const again = await post(app, alice, 'key-1', payload)
+    t.equal(again.statusCode, 201)
+    t.equal(again.headers['idempotency-replayed'], 'true')
+    t.same(again.rawPayload, first.rawPayload, 'the first answer, byte for byte')
+    for (const name of ['location', 'etag', 'content-type']) t.equal(again.headers[name], first.headers[name], name)
+    await app.inject({ method: 'DELETE', url, headers: asUser(alice) })
+    t.same((await post(app, alice, 'key-1', payload)).rawPayload, first.rawPayload, 'also when it is gone')
+    t.equal(await count(app, alice), 0)
+
+    t.match((await post(app, alice, 'key-1', { title: 'Buy beer' })).json(), {
+      status: 422,
+      code: 'idempotency_key_reused'
+    })
+    const elsewhere = await post(app, alice, 'key-1', { create: [payload] }, '/api/tasks/batch')
+    t.match(elsewhere.json(), { status: 422, code: 'idempotency_key_reused' }, 'nor is it for another route')
+    t.equal(await count(app, alice), 0)
+
+    const foreign = await post(app, bob, 'key-1', payload)
+    t.equal(foreign.statusCode, 201)
+    t.notOk(foreign.headers['idempotency-replayed'], "keys are each user's own")
+    t.equal((await post(app, alice, 'key-2', payload)).headers['idempotency-replayed'], undefined)
+    t.equal((await post(app, alice, undefined, payload)).statusCode, 201)
+    t.equal(await count(app, alice), 2)
+  })
+}
+
+t.test('a key of a request that failed is free', async (t) => {
+  const app = await build(t, OFF)
+  const alice = newUser('alice')
+  t.equal((await post(app, alice, 'key', { title: '' })).statusCode, 400)
+  t.equal((await post(app, alice, 'key', { title: 'x' })).statusCode, 201)
+  const missing = { delete: [{ id: '01900000-0000-7000-8000-000000000000' }] }
+  t.equal((await post(app, alice, 'batch', missing, '/api/tasks/batch')).statusCode, 404)
+  t.equal((await post(app, alice, 'batch', { create: [{ title: 'y' }] }, '/api/tasks/batch')).statusCode, 200)
+})
+
+t.test('a key that is none is a 400', async (t) => {
+  const app = await build(t, OFF)
+  const alice = newUser('alice')
+  for (const key of ['k'.repeat(256), 'two words', 'tab\tbed', 'caf\u00e9']) {
+    const answer = await post(app, alice, key, { title: 'x' })
+    t.match(answer.json(), { code: 'validation_failed', errors: [{ in: 'header', pointer: '/idempotency-key' }] }, key)
+  }
+  for (const key of ['k'.repeat(255), '"a structured string"'.replaceAll(' ', '-'), '!~']) {
+    t.equal((await post(app, alice, key, { title: 'x' })).statusCode, 201, key)
+  }
+  t.equal(await count(app, alice), 3)
+})
+
+t.test('many at once with one key create one task, and so does a client that dies and retries', async (t) => {
+  const app = await build(t, OFF)
+  const alice = newUser('alice')
+  const answers = await Promise.all(Array.from({ length: 50 }, () => post(app, alice, 'key', { title: 'once' })))
+  for (const { statusCode, headers } of answers) {
+    t.ok(statusCode === 201 || (statusCode === 409 && headers['retry-after'] === '1'), String(statusCode))
+  }
+  t.equal(answers.filter(({ statusCode, headers }) => statusCode === 201 && !headers['idempotency-replayed']).length, 1)
+  t.equal(await count(app, alice), 1)
+
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const { port } = app.server.address() as AddressInfo
+  const body = '{"title":"twice sent"}'
+  const request =
+    `POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(alice).authorization}\r\nIdempotency-Key: died\r\n` +
+    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+  const handled = new Promise<void>((resolve) =>
+    app.server.once('request', (_request, response) => response.once('close', resolve))
+  )
+  await new Promise<void>((resolve) => {
+    const socket = connectSocket(port, '127.0.0.1', () =>
+      socket.write(request, () => resolve(void socket.resetAndDestroy()))
+    )
+  })
+  await handled
+  const retried = await post(app, alice, 'died', JSON.parse(body))
+  t.match([201, 409], [retried.statusCode].length ? /./ : undefined)
+  t.equal(await count(app, alice), 2)
+})
+
+t.test('while the first is in flight, on whatever instance, the second is a 409 with Retry-After', async (t) => {
+  const once = idempotency({
+    owned: (table) => ownedBy(() => async () => [] as never, table),
+    transaction: () => Promise.reject(new Busy())
+  })
+  const ask = () => once('alice' as Owner, 'key', {}, async () => ({ json: '', location: null }))
+  t.equal(await ask(), 'idempotency_key_in_flight')
+
+  if (!SERVER) return
+  const app = await build(t, OFF)
+  const alice = newUser('alice')
+  const other = postgres(await databaseUrl(), { max: 1 })
+  t.teardown(() => other.end())
+  await other.begin(async (transaction) => {
+    await transaction`select pg_advisory_xact_lock(hashtextextended(${`${alice}\nkey`}, 0))`
+    for (const [key, status] of [
+      ['key', 409],
+      ['other', 201]
+    ] as const) {
+      const answer = await post(app, alice, key, { title: 'x' })
+      t.equal(answer.statusCode, status)
+      t.equal(answer.headers['retry-after'], status === 409 ? '1' : undefined)
+    }
+  })
+  t.equal((await post(app, alice, 'key', { title: 'x' })).statusCode, 201)
+})
+
+t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) => {
+  for (const rls of ['false', 'true']) {
+    const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
+    const connection = await connect(database, pino({ level: 'silent' }))
+    const once = idempotency({
+      owned: (table) => ownedBy(connection.prepare, table),
+      transaction: connection.transaction
+    })
+    const [alice, bob] = [newUser('alice'), newUser('bob')] as [Owner, Owner]
+    let done = 0
+    const ask = (owner: Owner, key = 'key') =>
+      once(owner, key, { title: 'x' }, async () => ({ json: `"${++done}"`, location: null }))
+    // What a user may do with their own keys, through which time can pass.
+    const age = (owner: Owner, hours: number) =>
+      connection.transaction(owner, (transaction) =>
+        transaction.run(
+          'age',
+          (db) => ({
+            prepare: () => ({
+              execute: async () =>
+                db.execute(
+                  sql`update idempotency_keys set created_at = now() - make_interval(hours => ${hours}) where user_id = ${owner}`
+                )
+            })
+          }),
+          {}
+        )
+      )
+    t.match(await ask(alice), { json: '"1"', replayed: false })
+    await age(alice, 23)
+    t.match(await ask(alice), { json: '"1"', replayed: true })
+    await age(alice, 25)
+    t.match(await ask(alice), { json: '"2"', replayed: false }, 'a day later it is another request')
+
+    await ask(bob)
+    await ask(bob, 'kept')
+    await age(alice, 25)
+    await connection.sweep()
+    t.match(await ask(alice), { replayed: false }, 'swept')
+    t.match(await ask(bob, 'kept'), { replayed: true }, 'not swept')
+    await connection.close()
+  }
+})
+
+t.test('the service sweeps by itself, every hour', async (t) => {
+  const timers = t.capture(globalThis, 'setInterval', ((work: () => void, ms: number) => {
+    if (ms === 3_600_000) sweep = work
+    return { unref: () => undefined } as never
+  }) as typeof setInterval)
+  let sweep: (() => void) | undefined
+  const warned: unknown[] = []
+  const app = await build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none' }, (app) => {
+    app.log.warn = (line: unknown) => void warned.push(line)
+  })
+  t.ok(timers().length > 0)
+  sweep?.()
+  while (warned.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  t.match(warned, [{ code: 'ECONNREFUSED' }])
+  await app.close()
+})
