@@ -86,13 +86,9 @@ const columnOf = (sort: Sort) => sort.replace('-', '') as 'createdAt' | 'updated
 /** The `id` of the first page. */
 const firstId = (sort: Sort) => (sort === '-createdAt' ? MAX_UUID : sort === 'createdAt' ? NIL_UUID : null)
 
-/** Whether a list is that of everything, newest first, which almost every one is. */
-const isPlain = ({ sort = DEFAULT_SORT, completed, q, dueBefore, dueAfter }: TaskQuery) =>
-  sort === DEFAULT_SORT &&
-  completed === undefined &&
-  q === undefined &&
-  dueBefore === undefined &&
-  dueAfter === undefined
+/** Whether a list is of all tasks. */
+const isUnfiltered = ({ completed, q, dueBefore, dueAfter }: TaskQuery) =>
+  completed === undefined && q === undefined && dueBefore === undefined && dueAfter === undefined
 
 /** The lists of one owner's tasks. Part of the store (`store.ts`). */
 export function taskListing(owned: OwnedBy) {
@@ -112,10 +108,13 @@ export function taskListing(owned: OwnedBy) {
       })
     })
 
-  const plain = prepare('tasks_list', DEFAULT_SORT, [])
+  // Where nothing is sorted either, PostgreSQL would plan for the filters, and might read all of the owner's for them.
+  const newest = prepare('tasks_list', DEFAULT_SORT, [])
+  const oldest = prepare('tasks_list_oldest', 'createdAt', [])
+  const plain: Partial<Record<Sort, typeof newest>> = { '-createdAt': newest, createdAt: oldest }
   const filtered = Object.fromEntries(
     SORTS.map((sort) => [sort, prepare(`tasks_list_${sort}`, sort, filters)])
-  ) as Record<Sort, typeof plain>
+  ) as Record<Sort, typeof newest>
   const count = own.prepare('tasks_count', (own) => own.select({ count: sql<number>`count(*)::int` }, ...filters))
 
   return {
@@ -125,9 +124,11 @@ export function taskListing(owned: OwnedBy) {
       const from = cursor === undefined ? undefined : readCursor(query, cursor)
       const id = from?.id ?? firstId(sort)
       // One more than asked for tells whether there is a next page.
-      const [row] = isPlain(query)
-        ? await plain(owner, { id, limit: limit + 1 })
-        : await filtered[sort](owner, { ...filterValues(query), id, key: from?.key || null, limit: limit + 1 })
+      const direct = isUnfiltered(query) ? plain[sort] : undefined
+      const [row] =
+        direct === undefined
+          ? await filtered[sort](owner, { ...filterValues(query), id, key: from?.key || null, limit: limit + 1 })
+          : await direct(owner, { id, limit: limit + 1 })
       let elements = row?.elements ?? ''
       let next: string | null = null
       if (row !== undefined && row.count > limit) {
@@ -142,7 +143,7 @@ export function taskListing(owned: OwnedBy) {
     /** How many tasks the list has in all, at this moment. */
     async count(owner: Owner, query: TaskQuery): Promise<number> {
       const [row] = await count(owner, filterValues(query))
-      return row?.count ?? 0
+      return (row as { count: number }).count
     }
   }
 }
