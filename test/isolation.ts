@@ -77,7 +77,7 @@ const by = (user: string, method: InjectOptions['method'], url: string, payload?
  * @param env variables as in the environment
  * @param stories how many random stories, of up to 60 requests each
  */
-export function isolationSuite(t: Test, resource: Resource, env: Record<string, string> = {}, stories = 120): void {
+export function isolationSuite(t: Test, resource: Resource, env: Record<string, string> = {}, stories = 80): void {
   const { url: collection, sample, change } = resource
   const environment = { RATE_LIMIT_MAX: 'off', ...env }
 

@@ -1,9 +1,10 @@
 import { sql } from 'drizzle-orm'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
-import postgres, { type Options } from 'postgres'
+import type { Options } from 'postgres'
 import type { Owner } from '../auth/user.ts'
 import type { Config } from '../config.ts'
+import { again, type Client, open } from './driver.ts'
 import { MIGRATIONS, migrate } from './migrate.ts'
 import { type Transact, transact } from './transaction.ts'
 import { EMBEDDED_ROLE, walled } from './wall.ts'
@@ -68,16 +69,17 @@ export async function connect(
 ): Promise<Connection> {
   const folder = embeddedFolder(config)
   if (folder === undefined) {
-    const open = (max: number) => postgres(config.url, { ...options(config), max })
-    if (!config.rls) return connection(config, [open(config.poolMax)])
-    return connection(config, [open(1), ...Array.from({ length: config.poolMax - 1 }, () => open(1))])
+    if (!config.rls) return connection(config, [open(config.url, { ...options(config), max: config.poolMax })])
+    // A renewal in the middle of a transaction would fail it.
+    const one = () => open(config.url, { ...options(config), max: 1, max_lifetime: null })
+    return connection(config, [one(), ...Array.from({ length: config.poolMax - 1 }, one)])
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
   // The engine has one session; its socket corrupts or hangs with several connections.
   const socket = { path: engine.socket, user: 'postgres', database: 'postgres', max: 1 }
-  const embedded = connection(config, [postgres({ ...options(config), ...socket })])
+  const embedded = connection(config, [open({ ...options(config), ...socket })])
   await migrate(embedded.db, migrations)
   if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
   return {
@@ -89,20 +91,20 @@ export async function connect(
   }
 }
 
-const plain = (db: Db): { prepare: Prepare; transaction: Transact } => ({
+const plain = (db: Db, connections: number): { prepare: Prepare; transaction: Transact } => ({
   prepare: (name, build) => {
     const prepared = build(db).prepare(name)
-    return (_owner, values) => prepared.execute(values)
+    return (_owner, values) => again(connections, () => prepared.execute(values))
   },
-  transaction: (owner, work, alone) => transact(db, owner, work, alone)
+  transaction: (owner, work, alone) => again(connections, () => transact(db, owner, work, alone))
 })
 
 /** @param clients one for all statements, or behind the wall one for each connection */
-function connection({ rls }: Config['database'], clients: [postgres.Sql, ...postgres.Sql[]]): Connection {
+function connection({ rls, poolMax }: Config['database'], clients: [Client, ...Client[]]): Connection {
   const db = drizzle({ client: clients[0] })
   return {
     db,
-    ...(rls ? walled(clients) : plain(db)),
+    ...(rls ? walled(clients) : plain(db, poolMax)),
     async sweep() {
       await db.execute(sql`delete from idempotency_keys where created_at < now() - interval '24 hours'`)
     },

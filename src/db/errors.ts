@@ -20,11 +20,17 @@ const CONNECTION = new Set([
 // role, database, schema or table (not migrated), or no right to it.
 const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|42P01|42501)$/
 
+// Of a prepared statement: its result has other types now, it is gone, or its parameters have other types now.
+const STALE = new Set(['0A000', '26000', '42804'])
+
+/** Whether a query failed before it did anything, because the statement that was prepared for it is not valid any more. */
+export const isStale = (error: unknown) => STALE.has(codeOf(error) ?? '')
+
 /** What a failed query means: the database cannot be used now, it cannot hold a value, or the fault is ours. */
 export function classify(error: unknown): 'unavailable' | 'value_out_of_range' | undefined {
   const code = codeOf(error)
   if (code === undefined) return undefined
-  if (CONNECTION.has(code) || SQLSTATE.test(code)) return 'unavailable'
+  if (CONNECTION.has(code) || SQLSTATE.test(code) || STALE.has(code)) return 'unavailable'
   // Class 22, data exceptions: validation should have refused the value; the client must still not see a 500.
   return /^22/.test(code) ? 'value_out_of_range' : undefined
 }

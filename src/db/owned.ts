@@ -1,5 +1,6 @@
 import { and, eq, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable, SelectedFields } from 'drizzle-orm/pg-core'
+import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
 import type { Owner } from '../auth/user.ts'
 import type { Build, Db, Preparable, Prepare } from './connect.ts'
 import type { Transaction } from './transaction.ts'
@@ -21,34 +22,52 @@ export type OwnedBy = <T extends OwnedTable>(table: T) => ReturnType<typeof owne
 
 const OWNER = 'owner'
 
+declare const ownerBound: unique symbol
+
+type RowOf<F extends SelectedFields> = SelectResultFields<F>
+
+/** The rows of a select, to select from. */
+type Rows = Subquery & { readonly [ownerBound]: true }
+
+// Of what Drizzle's builders can do, what leaves the filter as it is: another `where` would take its place, a join or a union
+// would bring other rows, and what is run from here would name its own owner.
+interface Select<F extends SelectedFields> extends Preparable<RowOf<F>[]> {
+  orderBy(...columns: (PgColumn | SQL)[]): Select<F>
+  limit(limit: number | Placeholder): Select<F>
+  as(alias: string): Rows
+}
+
+interface Write {
+  returning<F extends SelectedFields>(fields: F): Preparable<RowOf<F>[]>
+}
+
 /** The statements on `table` that can be built: each is about the rows of one owner, who is named when it runs. */
 function statements<T extends OwnedTable>(db: Db, table: T) {
   const owner = sql.placeholder(OWNER)
   // In parentheses, or an `or` among them would end the filter.
   const own = (conditions: SQL[]) => and(eq(table.userId, owner), ...conditions.map((one) => sql`(${one})`))
+  const bound = table as PgTable
   return {
     /** `select fields from table where user_id = owner and …`. */
     select: <F extends SelectedFields>(fields: F, ...conditions: SQL[]) =>
-      db
-        .select(fields)
-        .from(table as PgTable)
-        .where(own(conditions)),
+      db.select(fields).from(bound).where(own(conditions)) as unknown as Select<F>,
 
     /** `select fields from (a select of the above)`. */
-    selectFrom: <F extends SelectedFields>(rows: Subquery, fields: F) => db.select(fields).from(rows),
+    selectFrom: <F extends SelectedFields>(rows: Rows, fields: F) =>
+      db.select(fields).from(rows as Subquery) as unknown as Select<F>,
 
     /** `insert into table values (owner, …)`. */
-    insert: (row: NewRow<T>) => db.insert(table).values({ ...row, userId: owner } as T['$inferInsert']),
+    insert: (row: NewRow<T>) => db.insert(bound).values({ ...row, userId: owner }) as unknown as Write,
 
-    /** `update table set … where user_id = owner and …`. */
+    /** `update table set … where user_id = owner and …`. Whatever `change` says, the owner stays. */
     update: (change: Change<T>, ...conditions: SQL[]) =>
       db
-        .update(table as PgTable)
-        .set(change)
-        .where(own(conditions)),
+        .update(bound)
+        .set({ ...change, userId: undefined })
+        .where(own(conditions)) as unknown as Write,
 
     /** `delete from table where user_id = owner and …`. */
-    delete: (...conditions: SQL[]) => db.delete(table).where(own(conditions))
+    delete: (...conditions: SQL[]) => db.delete(bound).where(own(conditions)) as unknown as Write
   }
 }
 

@@ -1,7 +1,7 @@
 import { drizzle } from 'drizzle-orm/postgres-js'
-import type { Sql } from 'postgres'
 import type { Owner } from '../auth/user.ts'
 import type { Prepare } from './connect.ts'
+import { again, type Client } from './driver.ts'
 import { type Transact, transact } from './transaction.ts'
 
 /**
@@ -23,11 +23,18 @@ const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
  *
  * @param client has one connection only (`max: 1`), which keeps the four together and in order
  */
-function wall(client: Sql) {
+function wall(client: Client) {
   let owner: Owner | undefined
 
+  // The driver may hold back a part of the four (a statement that is new, a full socket), and sends it on a new connection when
+  // this one is lost: without a transaction, for nobody, and answered as if nothing had happened.
+  let lost = 0
+  client.options.onclose = () => void lost++
+
   async function send(...queries: { execute(): Promise<unknown> }[]) {
+    const before = lost
     const [, , answer] = await Promise.all(queries.map((query) => query.execute()))
+    if (lost !== before) throw Object.assign(new Error('The connection was lost'), { code: 'CONNECTION_CLOSED' })
     return answer
   }
 
@@ -55,7 +62,7 @@ function wall(client: Sql) {
           }
           return Object.assign(answer, { values })
         }
-      } as unknown as Sql
+      } as unknown as Client
     }),
 
     /** Runs a statement of Drizzle's for `who`. A prepared one is sent before `run` returns; any other would be for nobody. */
@@ -74,27 +81,29 @@ function wall(client: Sql) {
 }
 
 /** `Prepare` (`src/db/connect.ts`) and `Transact` (`src/db/transaction.ts`) behind the wall: each run takes the connection with the least to do. */
-export function walled(clients: readonly Sql[]): { prepare: Prepare; transaction: Transact } {
+export function walled(clients: readonly Client[]): { prepare: Prepare; transaction: Transact } {
   const walls = clients.map(wall)
   const idlest = <T extends { wall: (typeof walls)[number] }>(all: readonly T[]) =>
     all.reduce((a, b) => (b.wall.pending < a.wall.pending ? b : a))
-  const plain = walls.map((wall, i) => ({ wall, db: drizzle({ client: clients[i] as Sql }) }))
+  const plain = walls.map((wall, i) => ({ wall, db: drizzle({ client: clients[i] as Client }) }))
   return {
     prepare: (name, build) => {
       const statements = walls.map((wall) => ({ wall, prepared: build(wall.db).prepare(name) }))
-      return (owner, values) => {
-        const { wall, prepared } = idlest(statements)
-        return wall.as(owner, () => prepared.execute(values))
-      }
+      return (owner, values) =>
+        again(clients.length, () => {
+          const { wall, prepared } = idlest(statements)
+          return wall.as(owner, () => prepared.execute(values))
+        })
     },
-    transaction: async (owner, work, alone) => {
-      const { wall, db } = idlest(plain)
-      wall.pending++
-      try {
-        return await transact(db, owner, work, alone)
-      } finally {
-        wall.pending--
-      }
-    }
+    transaction: (owner, work, alone) =>
+      again(clients.length, async () => {
+        const { wall, db } = idlest(plain)
+        wall.pending++
+        try {
+          return await transact(db, owner, work, alone)
+        } finally {
+          wall.pending--
+        }
+      })
   }
 }

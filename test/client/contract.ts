@@ -101,6 +101,44 @@ export async function contract(baseUrl: string, token: string, sub: string): Pro
   // @ts-expect-error: completed is true or false
   refused(await api.PATCH('/api/tasks/{id}', { ...at(task.id), body: { completed: null } }), 'validation_failed')
 
+  // Only what has not changed since.
+  const stale = { params: { path: { id: task.id }, header: { 'if-match': '"1"' } } }
+  refused(await api.PATCH('/api/tasks/{id}', { ...stale, body: { title: 'Lost' } }), 'precondition_failed')
+  const known = { params: { path: { id: task.id }, header: { 'if-none-match': '"4"' } } }
+  assert.equal((await api.GET('/api/tasks/{id}', known)).response.status, 304)
+
+  // The ones that are asked for, and how many there are.
+  const query = { completed: true, q: 'CHANG', sort: '-title', count: 'exact' } as const
+  const filtered = await api.GET('/api/tasks', { params: { query } })
+  assert.deepEqual(given(filtered.data, filtered.error)[0]?.id, task.id)
+  assert.equal(filtered.response.headers.get('x-total-count'), '1')
+  // @ts-expect-error: there is no such order
+  refused(await api.GET('/api/tasks', { params: { query: { sort: 'id' } } }), 'validation_failed')
+
+  // Once, however often it is sent.
+  const once = { params: { header: { 'idempotency-key': 'a-key' } } }
+  const sent = await api.POST('/api/tasks', { ...once, body: { title: 'Once' } })
+  const again = await api.POST('/api/tasks', { ...once, body: { title: 'Once' } })
+  assert.deepEqual(again.data, given(sent.data, sent.error))
+  assert.equal(again.response.headers.get('idempotency-replayed'), 'true')
+  refused(await api.POST('/api/tasks', { ...once, body: { title: 'Other' } }), 'idempotency_key_reused')
+
+  // Many at once.
+  const { id } = given(sent.data, sent.error)
+  const batch = await api.POST('/api/tasks/batch', {
+    body: {
+      create: [{ title: 'Many' }],
+      update: [{ id, version: 1, change: { completed: true } }],
+      delete: [{ id }]
+    }
+  })
+  const { created, updated, deleted: gone } = given(batch.data, batch.error)
+  assert.deepEqual([created[0]?.title, updated[0]?.completed, gone], ['Many', true, [id]])
+  const undone = await api.POST('/api/tasks/batch', { body: { delete: [{ id: given(created[0], batch).id }, { id }] } })
+  refused(undone, 'task_not_found')
+  assert.equal(undone.error?.errors?.[0]?.pointer, '/delete/1')
+  await api.DELETE('/api/tasks/{id}', at(given(created[0], batch).id))
+
   // Delete.
   const deleted = await api.DELETE('/api/tasks/{id}', at(task.id))
   assert.equal(given(deleted.data, deleted.error).detail, 'Task deleted')

@@ -1,3 +1,4 @@
+import { pgTable, text } from 'drizzle-orm/pg-core'
 import t from 'tap'
 import { asUser, build, newUser } from '../helper.ts'
 
@@ -22,4 +23,16 @@ t.test('a database that is away is a 503 that tells nothing of it', async (t) =>
     t.equal(answer.json().code, 'unavailable')
     t.notMatch(answer.body, /hunter2|127\.0\.0\.1|select/)
   }
+})
+
+t.test('readiness is red, and says why once, while the database cannot be used', async (t) => {
+  const lines: string[] = []
+  const app = await build(t, { DATABASE_RLS: 'true' })
+  t.equal((await app.inject('/health/ready')).statusCode, 200)
+  app.log.error = (line: unknown) => void lines.push(String(line))
+  // A table that its role has no right to.
+  app.owned(pgTable('pg_authid', { userId: text('user_id') }))
+  for (let i = 0; i < 2; i++) t.match((await app.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
+  t.match(lines, [/may not read and write/])
+  t.equal(lines.length, 1)
 })

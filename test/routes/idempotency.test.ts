@@ -106,8 +106,10 @@ t.test('many at once with one key create one task, and so does a client that die
     )
   })
   await handled
-  const retried = await post(app, alice, 'died', JSON.parse(body))
-  t.match([201, 409], [retried.statusCode].length ? /./ : undefined)
+  // As a client does that is told to try again.
+  let retried = await post(app, alice, 'died', JSON.parse(body))
+  while (retried.statusCode === 409) retried = await post(app, alice, 'died', JSON.parse(body))
+  t.equal(retried.statusCode, 201)
   t.equal(await count(app, alice), 2)
 })
 

@@ -1,13 +1,16 @@
-import { eq, or, sql } from 'drizzle-orm'
+import { eq, getTableName, or, sql } from 'drizzle-orm'
+import { getTableConfig, QueryBuilder } from 'drizzle-orm/pg-core'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import pino from 'pino'
+import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
-import { newUser, testConfig } from '../../helper.ts'
+import { databaseUrl, newUser, testConfig } from '../../helper.ts'
+import { ownedTables } from '../../statements.ts'
 
 t.test('no condition of a store widens the filter', async (t) => {
   const { database } = await testConfig()
@@ -32,8 +35,70 @@ t.test('no condition of a store widens the filter', async (t) => {
   // Its placeholder is ours, whoever names it.
   t.same(await wide.select(mallory, { owner: alice }), [], 'the values name no owner')
   t.match(await store.get(alice, id), { id, version: 1 })
+  // What only a cast can say.
+  const given = { userId: mallory, title: 'given' } as unknown as { title: string }
+  const give = own.prepare('wide_give', (own) => own.update(given).returning({ id: tasks.id }))
+  t.same(await give(alice), [{ id }])
+  t.equal(await store.get(mallory, id), undefined, 'a row never changes its owner')
   t.same(await wide.all(alice), [{ id }])
 })
+
+t.test('every owned table begins its primary key with the owner, and has the policy of the second wall', async (t) => {
+  t.ok(ownedTables.length >= 2)
+  for (const table of ownedTables) {
+    const { primaryKeys, policies } = getTableConfig(table)
+    const name = getTableName(table)
+    t.equal(primaryKeys[0]?.columns[0]?.name, 'user_id', name)
+    t.ok(policies.some((policy) => policy.name === `${name}_owner` && policy.using && policy.withCheck))
+  }
+})
+
+t.test(
+  'a statement whose plan went stale under a user fails for nobody, and brings nobody the row of another',
+  async (t) => {
+    for (const rls of ['false', 'true']) {
+      const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '2' })
+      const connection = await connect(database, pino({ level: 'silent' }))
+      const embedded = process.env.TEST_DATABASE_URL === undefined
+      const admin = embedded ? undefined : postgres(await databaseUrl('owner'), { max: 1, onnotice: () => {} })
+      // The embedded database has one session, and behind the wall it is another's.
+      const alter = async (type: string) => {
+        const change = `alter table tasks alter version type ${type}`
+        if (admin !== undefined) return admin.unsafe(change)
+        for (const one of rls === 'true' ? ['reset role', change, 'set role rowkeeper'] : [change]) {
+          await connection.db.execute(sql.raw(one))
+        }
+        return undefined
+      }
+      const store = taskStore((table) => ownedBy(connection.prepare, table))
+      const users = ['alice', 'bob', 'carol'].map((name) => newUser(name) as Owner)
+      const ids = new Map<Owner, string>()
+      for (const user of users) ids.set(user, (await store.create(user, { title: user })).id)
+      const ask = async (round: number) => {
+        const asked = Array.from({ length: 60 }, async (_, i) => {
+          const user = users[i % users.length] as Owner
+          const id = ids.get(user) ?? ''
+          if (i % 4 === 3) await store.update(user, id, { description: `${round}` })
+          const json = i % 2 === 0 ? (await store.get(user, id))?.json : (await store.list(user)).json
+          return [json?.includes(`"title":"${user}"`), users.some((one) => one !== user && json?.includes(one))]
+        })
+        t.same(new Set((await Promise.all(asked)).map(String)), new Set(['true,false']), `round ${round}, wall ${rls}`)
+      }
+      await ask(0)
+      for (const [i, type] of ['bigint', 'integer', 'bigint', 'integer'].entries()) {
+        await alter(type)
+        await ask(i + 1)
+        await connection.transaction(users[0] as Owner, async (transaction) => {
+          t.match(await store.get(users[0] as Owner, ids.get(users[0] as Owner) ?? '', transaction), {
+            version: 1 + 5 * (i + 2)
+          })
+        })
+      }
+      await connection.close()
+      await admin?.end()
+    }
+  }
+)
 
 /**
  * None of this compiles, or the build of the suite fails: each directive is an error where nothing is wrong below it. It is
@@ -82,8 +147,25 @@ export function doesNotCompile(
   // @ts-expect-error: a table without owners is not owned
   app.owned(sql`tasks`)
 
+  // @ts-expect-error: a second filter would take the place of the owner's
+  own.prepare('x', (own) => own.select(row).where(sql`true`))
+  // @ts-expect-error: nor can one be made possible
+  own.prepare('x', (own) => own.select({ id: tasks.id }).$dynamic())
+  // @ts-expect-error: nor for a deletion
+  own.prepare('x', (own) => own.delete().$dynamic())
+  // @ts-expect-error: a join brings rows of others
+  own.prepare('x', (own) => own.select({ id: tasks.id }).crossJoin(tasks))
+  // @ts-expect-error: so does a union
+  own.prepare('x', (own) => own.select({ id: tasks.id }).unionAll(own.select({ id: tasks.id })))
+  // @ts-expect-error: rows of nobody's are not the owner's
+  own.prepare('x', (own) => own.selectFrom(new QueryBuilder().select().from(tasks).as('t'), { id: tasks.id }))
+  // @ts-expect-error: a conflict is no way to change a row
+  own.prepare('x', (own) => own.insert(row).onConflictDoUpdate({ target: tasks.id, set: { title: 'x' } }))
+  // @ts-expect-error: a statement is run through `prepare`
+  own.prepare('x', (own) => own.select({ id: tasks.id }).execute({ owner: 'bob' }))
+
   // And this does.
   list(request.user.sub)
   store.get(request.user.sub, id)
-  own.prepare('x', (own) => own.insert(row))
+  own.prepare('x', (own) => own.insert(row).returning({ id: tasks.id }))
 }

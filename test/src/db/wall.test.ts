@@ -1,9 +1,11 @@
 import { eq, getTableColumns, sql } from 'drizzle-orm'
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import pino from 'pino'
+import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
+import { classify } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks as table } from '../../../src/db/schema.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
@@ -31,7 +33,7 @@ async function open(t: { teardown(close: () => Promise<void>): void }, env: Reco
   return { ...connection, close, store: taskStore((table) => ownedBy(connection.prepare, table)) }
 }
 
-t.test('behind the wall the service does what it does without', async (t) => isolationSuite(t, tasks, RLS, 30))
+t.test('behind the wall the service does what it does without', async (t) => isolationSuite(t, tasks, RLS, 20))
 
 t.test('behind the wall a statement whose filter was forgotten returns nothing and changes nothing', async (t) => {
   const { prepare, store, db } = await open(t, RLS)
@@ -116,6 +118,40 @@ t.test('behind the wall a statement is one transaction, and a failed one leaves 
     return undefined
   })
   await Promise.all(runs)
+})
+
+t.test('behind the wall a lost connection is an error, and never an answer for nobody', async (t) => {
+  if (process.env.TEST_DATABASE_URL === undefined) return
+  const { store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+  const admin = postgres(await databaseUrl('owner'), { max: 1 })
+  t.teardown(() => admin.end())
+  const alice = owner('alice')
+  const own = await store.create(alice, { title: 'own' })
+  const created = new Set<string>()
+  let failed = 0
+  for (let round = 0; round < 10; round++) {
+    // More than the driver sends before it holds back, so that a transaction is cut in two.
+    const asked = Array.from({ length: 120 }, async (_, i) => {
+      try {
+        if (i % 3 === 0) created.add((await store.create(alice, { title: 'x'.repeat(200) })).id)
+        else if (i % 3 === 1) t.ok(await store.get(alice, own.id), 'her own task is there')
+        else t.not((await store.list(alice)).json, '[]', 'so is her list')
+      } catch (error) {
+        failed++
+        t.equal(classify(error), 'unavailable')
+      }
+    })
+    const kill = admin`select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and application_name = 'rowkeeper'`
+    await Promise.all([...asked, kill])
+  }
+  t.comment(`${created.size} created, ${failed} failed`)
+  const kept = await admin<{ id: string }[]>`select id from tasks where user_id = ${alice}`
+  const ids = new Set(kept.map(({ id }) => id))
+  t.ok(
+    [...created].every((id) => ids.has(id)),
+    'nothing that was acknowledged is lost'
+  )
 })
 
 t.test('readiness tells of a wall that does not stand, and of one that nobody asked for', async (t) => {
