@@ -7,7 +7,7 @@ const prototype = Object.getPrototypeOf(postgres({ max: 1 }).unsafe('')) as obje
 
 // postgres.js sends a statement whose plan went stale (a migration changed a type of it) once more, behind those that were sent
 // meanwhile; from then on it takes their answers for each other's, and a user is answered the row of another. Before it does it
-// sets this member: here the statement fails instead, and whoever sent it sends it again (`again`).
+// sets this member: here the statement fails instead, and whoever sent it sends it again (`again`). The version is pinned for it.
 Object.defineProperty(prototype, 'retried', {
   set(this: { cancelled: unknown; reject(error: unknown): void }, error: unknown) {
     this.cancelled = true

@@ -34,20 +34,20 @@ const filterOf = (statement: string, find: string, test: string, title: string):
   title
 })
 
-const source = (call: string): Mutation[] =>
+const source = ([call, owner]: readonly [string, string]): Mutation[] =>
   ["request.headers['x-user-id']", 'request.query.userId'].map((other) => ({
     what: `${call.split('(')[0]} for ${other}`,
     file: 'routes/api/tasks/index.ts',
-    find: `${call}request.user.sub`,
-    put: `${call}${other} ?? request.user.sub`,
+    find: `${call}${owner}`,
+    put: `${call}${other} ?? ${owner}`,
     test: ISOLATION,
     title: NOBODY
   }))
 
 const MUTATIONS: Mutation[] = [
-  filterOf('select', '.from(table as PgTable)', ISOLATION, NOBODY),
-  filterOf('update', '.set(change)', ISOLATION, NOBODY),
-  filterOf('delete', 'db.delete(table)', ISOLATION, NOBODY),
+  filterOf('select', '.from(bound)', ISOLATION, NOBODY),
+  filterOf('update', '.set({ ...change, userId: undefined })', ISOLATION, NOBODY),
+  filterOf('delete', 'db.delete(bound)', ISOLATION, NOBODY),
   {
     what: 'a filter that compares otherwise',
     file: 'src/db/owned.ts',
@@ -80,7 +80,15 @@ const MUTATIONS: Mutation[] = [
     test: OWNED,
     title: WIDENS
   },
-  ...['store.list(', 'store.create(', 'store.get(', 'store.update(', 'store.remove('].flatMap(source),
+  ...(
+    [
+      ['store.list(', 'user.sub'],
+      ['store.create(', 'user.sub'],
+      ['store.get(', 'request.user.sub'],
+      ['store.update(', 'user.sub'],
+      ['store.remove(', 'user.sub']
+    ] as const
+  ).flatMap(source),
   {
     what: 'bodies that may say more than a task has',
     file: 'src/tasks/schemas.ts',
@@ -91,6 +99,22 @@ const MUTATIONS: Mutation[] = [
   }`,
     test: ISOLATION,
     title: NOBODY
+  },
+  {
+    what: 'an update that may give a row away',
+    file: 'src/db/owned.ts',
+    find: '{ ...change, userId: undefined }',
+    put: 'change',
+    test: OWNED,
+    title: WIDENS
+  },
+  {
+    what: "the driver's own retry of stale statements",
+    file: 'src/db/driver.ts',
+    find: "'retried'",
+    put: "'anything'",
+    test: OWNED,
+    title: 'a statement whose plan went stale under a user'
   },
   {
     what: 'the userId claim as the owner',
@@ -118,7 +142,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: 'the owner in the answer',
-    file: 'src/tasks/store.ts',
+    file: 'src/tasks/listing.ts',
     find: 'const shown = {',
     put: 'const shown = { userId: tasks.userId,',
     test: ISOLATION,

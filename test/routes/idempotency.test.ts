@@ -1,6 +1,7 @@
 import type { AddressInfo } from 'node:net'
 import { connect as connectSocket } from 'node:net'
 import { sql } from 'drizzle-orm'
+import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import pino from 'pino'
 import postgres from 'postgres'
@@ -68,6 +69,20 @@ t.test('a key of a request that failed is free', async (t) => {
   t.equal((await post(app, alice, 'batch', { create: [{ title: 'y' }] }, '/api/tasks/batch')).statusCode, 200)
 })
 
+t.test('a key makes a batch happen once', async (t) => {
+  const app = await build(t, OFF)
+  const alice = newUser('alice')
+  const batch = { create: [{ title: 'x' }, { title: 'y' }] }
+  const first = await post(app, alice, 'key', batch, '/api/tasks/batch')
+  t.equal(first.statusCode, 200)
+  const again = await post(app, alice, 'key', batch, '/api/tasks/batch')
+  t.equal(again.headers['idempotency-replayed'], 'true')
+  t.same(again.rawPayload, first.rawPayload)
+  const other = await post(app, alice, 'key', { create: [{ title: 'x' }] }, '/api/tasks/batch')
+  t.match(other.json(), { status: 422, code: 'idempotency_key_reused' })
+  t.equal(await count(app, alice), 2)
+})
+
 t.test('a key that is none is a 400', async (t) => {
   const app = await build(t, OFF)
   const alice = newUser('alice')
@@ -94,23 +109,32 @@ t.test('many at once with one key create one task, and so does a client that die
   await app.listen({ host: '127.0.0.1', port: 0 })
   const { port } = app.server.address() as AddressInfo
   const body = '{"title":"twice sent"}'
-  const request =
-    `POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(alice).authorization}\r\nIdempotency-Key: died\r\n` +
-    `Content-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-  const handled = new Promise<void>((resolve) =>
-    app.server.once('request', (_request, response) => response.once('close', resolve))
+  /** Sends a request and is gone after so many bytes of it, whatever became of it. */
+  const die = (key: string, bytes: number) =>
+    new Promise<void>((resolve) => {
+      const request =
+        `POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(alice).authorization}\r\n` +
+        `Idempotency-Key: ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
+      const socket = connectSocket(port, '127.0.0.1', () =>
+        socket.write(request.slice(0, request.length - bytes), () => socket.resetAndDestroy())
+      )
+      socket.once('close', () => resolve())
+    })
+  let clients = 0
+  await fc.assert(
+    // How much of the request was lost, and how often the client died before it got an answer.
+    fc.asyncProperty(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 3 }), async (bytes, deaths) => {
+      const key = `client-${++clients}`
+      for (let i = 0; i < deaths; i++) await die(key, i === 0 ? bytes : 0)
+      // As a client does that is told to try again.
+      let retried = await post(app, alice, key, JSON.parse(body))
+      while (retried.statusCode === 409) retried = await post(app, alice, key, JSON.parse(body))
+      return retried.statusCode === 201 && (await count(app, alice)) === 1 + clients
+    }),
+    // What shrinks asks again with a new key, and counts.
+    { numRuns: 30, seed: 20_261_124, endOnFailure: true }
   )
-  await new Promise<void>((resolve) => {
-    const socket = connectSocket(port, '127.0.0.1', () =>
-      socket.write(request, () => resolve(void socket.resetAndDestroy()))
-    )
-  })
-  await handled
-  // As a client does that is told to try again.
-  let retried = await post(app, alice, 'died', JSON.parse(body))
-  while (retried.statusCode === 409) retried = await post(app, alice, 'died', JSON.parse(body))
-  t.equal(retried.statusCode, 201)
-  t.equal(await count(app, alice), 2)
+  t.equal(await count(app, alice), 1 + clients)
 })
 
 t.test('while the first is in flight, on whatever instance, the second is a 409 with Retry-After', async (t) => {

@@ -187,6 +187,14 @@ t.test('a wall that is asked for and does not stand refuses to start', async (t)
   )
 })
 
+t.test('a fault of ours at the start is told, not waited for', async (t) => {
+  const nameless = ownedTableNamed('a"b')
+  await t.rejects(
+    build(t, RLS, (app) => void app.owned(nameless)),
+    { cause: { code: '42602' } }
+  )
+})
+
 t.test('a database that is not migrated yet, or absent, is waited for', async (t) => {
   const missing = ownedTableNamed('not_migrated')
   const early = await build(t, RLS, (app) => void app.owned(missing))
