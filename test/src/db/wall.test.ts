@@ -5,9 +5,11 @@ import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
+import type { Client } from '../../../src/db/driver.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks as table } from '../../../src/db/schema.ts'
+import { Busy } from '../../../src/db/transaction.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
 import { build, databaseUrl, newUser, testConfig } from '../../helper.ts'
 import { isolationSuite } from '../../isolation.ts'
@@ -152,6 +154,35 @@ t.test('behind the wall a lost connection is an error, and never an answer for n
     [...created].every((id) => ids.has(id)),
     'nothing that was acknowledged is lost'
   )
+})
+
+t.test(
+  'behind the wall what was under way when its connection was lost is an error, however it was answered',
+  async (t) => {
+    const { store, db } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+    const alice = owner('alice')
+    const { id } = await store.create(alice, { title: 'own' })
+    const { options } = (db as typeof db & { $client: Client }).$client
+    const asked = store.get(alice, id)
+    // What the driver calls before it goes on with a new connection.
+    options.onclose?.(1)
+    await t.rejects(asked, { cause: { code: 'CONNECTION_CLOSED' } })
+    t.match(await store.get(alice, id), { id })
+  }
+)
+
+t.test('what is at work already on another instance is not begun', async (t) => {
+  const { transaction, db } = await open(t, { DATABASE_POOL_MAX: '1' })
+  // Of the embedded database there is one session, which has every lock already: so the lock is one that nobody gets.
+  await db.execute(sql`create schema if not exists busy`)
+  await db.execute(sql`create or replace function busy.pg_try_advisory_xact_lock(bigint) returns boolean
+    language sql as 'select false'`)
+  await db.execute(sql`set search_path = busy, pg_catalog, public`)
+  const alice = owner('alice')
+  let begun = 0
+  const work = async () => void begun++
+  t.type(await transaction(alice, work, 'key').catch((error) => error), Busy)
+  t.equal(begun, 0)
 })
 
 t.test('readiness tells of a wall that does not stand, and of one that nobody asked for', async (t) => {
