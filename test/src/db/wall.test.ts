@@ -1,3 +1,6 @@
+import { cpSync, mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { eq, getTableColumns, sql } from 'drizzle-orm'
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import pino from 'pino'
@@ -15,6 +18,7 @@ import { build, databaseUrl, newUser, testConfig } from '../../helper.ts'
 import { isolationSuite } from '../../isolation.ts'
 import { watchStatements } from '../../statements.ts'
 import { tasks } from '../../tasks.ts'
+import { TEMPLATE } from '../../template.ts'
 
 const RLS = { DATABASE_RLS: 'true' }
 
@@ -183,6 +187,20 @@ t.test('what is at work already on another instance is not begun', async (t) => 
   const work = async () => void begun++
   t.type(await transaction(alice, work, 'key').catch((error) => error), Busy)
   t.equal(begun, 0)
+})
+
+t.test('the embedded database has the wall too, each time it is opened', async (t) => {
+  const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-wall-'))
+  t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+  cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
+  for (let i = 0; i < 2; i++) {
+    const { fault, store, close } = await open(t, { ...RLS, DATABASE_URL: `pglite://${join(folder, 'pg')}` })
+    t.equal(await fault(['tasks']), undefined)
+    const alice = owner('alice')
+    const { id, json } = await store.create(alice, { title: 'x' })
+    t.match(await store.get(alice, id), { json })
+    await close()
+  }
 })
 
 t.test('readiness tells of a wall that does not stand, and of one that nobody asked for', async (t) => {
