@@ -94,9 +94,9 @@ const MUTATIONS: Mutation[] = [
     file: 'src/tasks/schemas.ts',
     find: `dueAt: Type.Optional(DueAt)
   },
-  { additionalProperties: false }`,
+  { title: 'NewTask', additionalProperties: false }`,
     put: `dueAt: Type.Optional(DueAt)
-  }`,
+  }, { title: 'NewTask' }`,
     test: ISOLATION,
     title: NOBODY
   },
