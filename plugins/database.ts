@@ -23,7 +23,8 @@ const SWEEP_MS = 3_600_000
 /**
  * Opens the database (`src/db/connect.ts`) and closes it with the instance.
  *
- * @param opts.migrations the folder of the migrations that the embedded database gets; Rowkeeper's own unless given
+ * @param opts.migrations the folder of the migrations that the schema is of, which the embedded database gets; Rowkeeper's own
+ * unless given
  */
 export default fp(
   async (app, { migrations }: { migrations?: string }) => {
@@ -52,9 +53,8 @@ export default fp(
       return fault === undefined
     })
 
-    // A wall that is asked for and does not stand is no reason to wait for a health check. A database that cannot be asked is.
+    // A schema or a wall that is not the right one is no reason to wait for a health check. A database that cannot be asked is.
     app.addHook('onReady', async () => {
-      if (!database.rls) return
       const fault = await connection.fault(tables).catch((error) => {
         if (classify(error) !== 'unavailable') throw error
       })

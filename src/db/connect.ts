@@ -5,7 +5,7 @@ import type { Options } from 'postgres'
 import type { Owner } from '../auth/user.ts'
 import type { Config } from '../config.ts'
 import { again, type Client, open } from './driver.ts'
-import { MIGRATIONS, migrate } from './migrate.ts'
+import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
 import { type Transact, transact } from './transaction.ts'
 import { EMBEDDED_ROLE, walled } from './wall.ts'
 
@@ -32,8 +32,9 @@ export interface Connection {
   /** Deletes the idempotency keys whose day is over, whosever they are. */
   sweep(): Promise<void>
   /**
-   * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, and the policies
-   * bind it if and only if they should (`DATABASE_RLS`).
+   * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies bind
+   * it if and only if they should (`DATABASE_RLS`), and the schema has the version of this service. A newer one is none to
+   * start with, but whoever runs already goes on: each migration fits the version before.
    */
   fault(tables: Iterable<string>): Promise<string | undefined>
   /** Waits up to 5 s for statements in flight, then closes every connection and the embedded engine. */
@@ -60,7 +61,7 @@ export const embeddedFolder = ({ url }: Config['database']) =>
  * embedded one, which is started, migrated, and spoken to through the same driver over a local socket. Connections
  * are made when they are first needed, so an unreachable server fails queries, not this call.
  *
- * @param migrations the folder of the migrations for the embedded database
+ * @param migrations the folder of the migrations that the schema is of; the embedded database gets them
  */
 export async function connect(
   config: Config['database'],
@@ -69,17 +70,19 @@ export async function connect(
 ): Promise<Connection> {
   const folder = embeddedFolder(config)
   if (folder === undefined) {
-    if (!config.rls) return connection(config, [open(config.url, { ...options(config), max: config.poolMax })])
+    if (!config.rls) {
+      return connection(config, migrations, [open(config.url, { ...options(config), max: config.poolMax })])
+    }
     // A renewal in the middle of a transaction would fail it.
     const one = () => open(config.url, { ...options(config), max: 1, max_lifetime: null })
-    return connection(config, [one(), ...Array.from({ length: config.poolMax - 1 }, one)])
+    return connection(config, migrations, [one(), ...Array.from({ length: config.poolMax - 1 }, one)])
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
   // The engine has one session; its socket corrupts or hangs with several connections.
   const socket = { path: engine.socket, user: 'postgres', database: 'postgres', max: 1 }
-  const embedded = connection(config, [open({ ...options(config), ...socket })])
+  const embedded = connection(config, migrations, [open({ ...options(config), ...socket })])
   await migrate(embedded.db, migrations)
   if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
   return {
@@ -100,8 +103,14 @@ const plain = (db: Db, connections: number): { prepare: Prepare; transaction: Tr
 })
 
 /** @param clients one for all statements, or behind the wall one for each connection */
-function connection({ rls, poolMax }: Config['database'], clients: [Client, ...Client[]]): Connection {
+function connection(
+  { rls, poolMax }: Config['database'],
+  migrations: string,
+  clients: [Client, ...Client[]]
+): Connection {
   const db = drizzle({ client: clients[0] })
+  const expected = versionOf(migrations)
+  let met = false
   return {
     db,
     ...(rls ? walled(clients) : plain(db, poolMax)),
@@ -111,13 +120,18 @@ function connection({ rls, poolMax }: Config['database'], clients: [Client, ...C
     async fault(tables) {
       // Their names are a parameter, and their rows are not looked at.
       const names = [...tables].map((name) => `"${name}"`).join()
-      const [row] = await db.execute<{ role: string; bound: boolean; usable: boolean }>(sql`
+      const [row] = await db.execute<{ role: string; bound: boolean; usable: boolean; version: string | null }>(sql`
         select current_user as role, bool_and(row_security_active(name::oid) = ${rls}) as bound,
           bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
-            and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable
+            and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable,
+          ${appliedVersion} as version
         from unnest(string_to_array(${names}, ',')::regclass[]) name`)
       if (row?.usable === false) return `The role ${row.role} may not read and write ${names}: grant it that.`
-      if (row?.bound !== false) return undefined
+      if (row?.bound !== false) {
+        const fault = mismatch(row?.version, expected)
+        met ||= fault === undefined
+        return met && Number(row?.version) > expected ? undefined : fault
+      }
       return rls
         ? `DATABASE_RLS is true, but row-level security does not bind the role ${row.role}: let DATABASE_URL connect as a role that does not own the tables, is no superuser and has no BYPASSRLS.`
         : `DATABASE_RLS is not set, but row-level security binds the role ${row.role}: set it to true, or connect as the owner of the tables.`

@@ -11,6 +11,8 @@ import { type Transact, transact } from './transaction.ts'
 export const EMBEDDED_ROLE = `
   do $$ begin create role rowkeeper nologin; exception when duplicate_object then null; end $$;
   grant select, insert, update, delete on all tables in schema public to rowkeeper;
+  grant usage on schema drizzle to rowkeeper;
+  grant select on all tables in schema drizzle to rowkeeper;
   set role rowkeeper`
 
 // The policies of src/db/owned-table.ts read it; with `true` it ends with the transaction.

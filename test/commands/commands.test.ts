@@ -92,7 +92,7 @@ t.test('npm run db:migrate', async (t) => {
 t.test('fastify-cli mounts the same application, by the environment', async (t) => {
   const cli = createRequire(import.meta.url).resolve('fastify-cli/cli.js')
   const app = fileURLToPath(new URL('../../src/app.js', import.meta.url))
-  const env = { LOG_LEVEL: 'silent', DATABASE_URL: 'postgres://unused', BETTER_AUTH_SECRET: SECRET }
+  const env = { LOG_LEVEL: 'silent', DATABASE_URL: 'postgres://127.0.0.1:1/none', BETTER_AUTH_SECRET: SECRET }
   const { code, output } = await start(t, cli, folder(t), env, ['print-routes', app]).ended
   t.equal(code, 0)
   t.match(output, /api\/tasks \(GET, HEAD, POST\)/)
