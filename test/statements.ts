@@ -1,7 +1,6 @@
 import { Socket } from 'node:net'
-import { getTableName, is } from 'drizzle-orm'
-import { PgTable } from 'drizzle-orm/pg-core'
-import * as schema from '../src/db/schema.ts'
+import { getTableName } from 'drizzle-orm'
+import { ownedTables } from '../src/db/user-data.ts'
 
 /** A statement as it left for the database, with its parameters as text. */
 export interface Statement {
@@ -81,11 +80,6 @@ Socket.prototype.write = function (this: Socket, chunk: unknown, ...rest: unknow
   }
   return write.call(this, chunk as string, ...(rest as []))
 } as typeof write
-
-/** The tables whose rows have an owner. */
-export const ownedTables = Object.values<unknown>(schema).filter(
-  (one): one is PgTable => is(one, PgTable) && 'userId' in one
-)
 
 /** `text` up to the parenthesis that closes what it is in, with whatever is in parentheses of its own blanked out. */
 function level(text: string): string {

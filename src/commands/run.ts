@@ -1,4 +1,6 @@
-import { ConfigError } from '../config.ts'
+import pino from 'pino'
+import { ConfigError, loadConfig } from '../config.ts'
+import { type Connection, connect } from '../db/connect.ts'
 
 /**
  * Runs a command's body: what it throws becomes sentences on standard error and exit code 1. Messages of the database
@@ -11,6 +13,18 @@ export async function run(main: () => Promise<void>): Promise<void> {
     console.error(error instanceof ConfigError ? error.message : `Failed: ${describe(error)}`)
     // Whatever a failed start left open must not keep the process.
     process.exit(1)
+  }
+}
+
+/** Opens the database of `DATABASE_URL`, the one variable that it needs, for `work`, and closes it. */
+export async function withDatabase(work: (connection: Connection) => Promise<void>): Promise<void> {
+  const { database } = loadConfig(process.env, 'database')
+  // What a command does may take longer than a request's statement may, and belongs to one connection.
+  const connection = await connect({ ...database, poolMax: 1, statementTimeoutMs: 0 }, pino({ level: 'silent' }))
+  try {
+    await work(connection)
+  } finally {
+    await connection.close()
   }
 }
 

@@ -24,9 +24,9 @@ export type Prepare = <R>(
   build: Build<R>
 ) => (owner: Owner, values: Record<string, unknown>) => Promise<R>
 
-/** An open database. `db` reaches every row: it is for migrations, and for nobody who answers requests. */
+/** An open database. `db` reaches every row: it is for commands, and for nobody who answers requests. */
 export interface Connection {
-  db: Db
+  db: Db & { $client: Client }
   prepare: Prepare
   transaction: Transact
   /** Deletes the idempotency keys whose day is over, whosever they are. */

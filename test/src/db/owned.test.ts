@@ -8,9 +8,9 @@ import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
+import { ownedTables } from '../../../src/db/user-data.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
 import { databaseUrl, newUser, testConfig } from '../../helper.ts'
-import { ownedTables } from '../../statements.ts'
 
 t.test('no condition of a store widens the filter', async (t) => {
   const { database } = await testConfig()

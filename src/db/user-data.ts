@@ -1,0 +1,53 @@
+import { getTableName, is } from 'drizzle-orm'
+import { type PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import type { Owner } from '../auth/user.ts'
+import type { Connection } from './connect.ts'
+import * as schema from './schema.ts'
+
+/** Every table whose rows belong to users: what `src/db/schema.ts` exports, so that a new resource is here by being there. */
+export const ownedTables = Object.values<unknown>(schema).filter(
+  (one): one is PgTable & { userId: PgColumn } => is(one, PgTable) && 'userId' in one
+)
+
+/** Rows that are fetched, and written, at once. */
+const BATCH = 500
+
+/** Does `work` for each owned table in one transaction, in which `owner` is named to the policies. */
+async function eachTable(
+  { db, fault }: Connection,
+  owner: Owner,
+  isolation: string,
+  work: (client: TransactionClient, table: string, userId: string) => Promise<void>
+): Promise<void> {
+  // Of a later schema there may be tables that are not known here.
+  const told = await fault(ownedTables.map(getTableName))
+  if (told !== undefined) throw new Error(told)
+  await db.$client.begin(isolation, async (client) => {
+    await client`select set_config('rowkeeper.owner', ${owner}, true)`
+    for (const table of ownedTables) await work(client, getTableName(table), table.userId.name)
+  })
+}
+
+type TransactionClient = Parameters<Parameters<Connection['db']['$client']['begin']>[1]>[0]
+
+/**
+ * Writes all that `owner` owns, as of one moment, a JSON object a line: `{"table":"tasks","row":{…}}`, with the columns as they
+ * are stored. Rows are fetched as they are written, so any number fits.
+ */
+export const exportUser = (connection: Connection, owner: Owner, write: (lines: string) => Promise<void>) =>
+  eachTable(connection, owner, 'isolation level repeatable read read only', async (client, table, userId) => {
+    const rows = client<{ line: string }[]>`
+      select json_build_object('table', ${table}::text, 'row', row_to_json(owned))::text as line
+      from ${client(table)} owned where ${client(userId)} = ${owner}`
+    await rows.cursor(BATCH, (batch) => write(batch.map(({ line }) => `${line}\n`).join('')))
+  })
+
+/** Deletes all that `owner` owns, or nothing when that fails. Resolves with the number of rows of each table. */
+export async function purgeUser(connection: Connection, owner: Owner): Promise<Record<string, number>> {
+  const deleted: Record<string, number> = {}
+  await eachTable(connection, owner, '', async (client, table, userId) => {
+    const { count } = await client`delete from ${client(table)} where ${client(userId)} = ${owner}`
+    deleted[table] = count
+  })
+  return deleted
+}
