@@ -1,0 +1,162 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import t from 'tap'
+import { folder } from '../program.ts'
+import { page } from './page.ts'
+import { type Person, titleOf } from './people.ts'
+import { differences, type Report, type Result, readReport, table } from './report.ts'
+import { budgetOf, limited, scenariosFor } from './scenarios.ts'
+
+const ID = '019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'
+
+const person = (sub: string): Person => ({
+  sub,
+  token: `head.${sub}.signature of ${sub}`,
+  tasks: [
+    { id: ID, version: 7 },
+    { id: ID, version: 1 }
+  ]
+})
+
+const task = (sub: string, id = ID) => `{"id":"${id}","title":"${titleOf(sub, 'x')}"}`
+
+const ask = (people: Person[], name: string, limitsAddresses = false) => {
+  const scenario = scenariosFor(people, limitsAddresses).find((one) => one.name === name)
+  if (scenario === undefined) throw new Error(`no scenario ${name}`)
+  return scenario.next()
+}
+
+t.test('an answer that is not the one for this request is noticed', async (t) => {
+  const people = [person('load-1'), person('load-1')]
+  const own = task('load-1')
+  // A user whose name begins with the other's is somebody else.
+  const other = task('load-11')
+  const cases: [name: string, status: number, good: string, bad: string[]][] = [
+    ['list', 200, `[${own},${own}]`, [`[${own},${other}]`, `[${own}]`, '[]', '']],
+    ['get', 200, own, [other, task('load-1', 'another'), '']],
+    ['create', 201, own, [other, '']],
+    ['update', 200, own, [other, task('load-1', 'another'), '']],
+    ['delete', 200, '{"detail":"Task deleted"}', ['', own]],
+    ['304', 304, '', [own]],
+    ['bad signature', 401, '{"code":"token_signature"}', ['{"code":"token_expired"}', own]]
+  ]
+  for (const [name, status, good, bad] of cases) {
+    const { fault } = ask(people, name)
+    t.equal(fault(status, good), undefined, name)
+    for (const body of bad) t.type(fault(status, body), 'string', `${name}: ${body}`)
+    for (const wrong of [200, 404, 429, 500, 503].filter((other) => other !== status)) {
+      t.type(fault(wrong, good), 'string', `${name}: ${wrong}`)
+    }
+  }
+  t.equal(ask(people, 'bad signature', true).fault(429, ''), undefined, 'where the limits are not ours')
+})
+
+t.test('requests are made for the user whose token they carry', async (t) => {
+  const people = [person('load-1'), person('load-2')]
+  const subOf = (token: string) => token.split('.')[1]
+  for (let i = 0; i < 20; i++) {
+    const { body, token } = ask(people, 'create')
+    t.match(body, `{"title":"${titleOf(String(subOf(token)), '')}`)
+    t.match(ask(people, 'bad signature').token, /load-1\.signature of load-2|load-2\.signature of load-1/)
+    // The first half of the tasks is updated, and their versions are not known then.
+    t.strictSame(ask(people, '304').headers, { 'if-none-match': '"1"' })
+  }
+})
+
+t.test('what create made is deleted, once', async (t) => {
+  const scenarios = scenariosFor([person('load-1'), person('load-1')], false)
+  const [create, remove] = ['create', 'delete'].map((name) => scenarios.find((one) => one.name === name))
+  t.equal(remove?.most?.(), 0)
+  create?.next().fault(201, task('load-1'))
+  create?.next().fault(503, '')
+  t.equal(remove?.most?.(), 1)
+  t.equal(remove?.next().path, `/api/tasks/${ID}`)
+  t.equal(remove?.most?.(), 0)
+})
+
+t.test('a limit is held to what it announces', async (t) => {
+  t.equal(budgetOf(new Headers()), undefined)
+  const budget = budgetOf(new Headers({ 'ratelimit-policy': '"user";q=3;w=3600', ratelimit: '"user";r=2;t=3600' }))
+  t.strictSame(budget, { max: 3, windowSeconds: 3600, left: 2, renewsIn: 3600 })
+  if (budget === undefined) return
+  const answers = (statuses: number[], given = budget) => {
+    const scenario = limited('token', given)
+    const faults = statuses.map((status) => scenario.next().fault(status, '{"code":"rate_limited"}'))
+    return [...faults, scenario.end?.()].filter((fault) => fault !== undefined).length
+  }
+  t.equal(answers([200, 429, 200, 429]), 0)
+  t.equal(answers([200, 200]), 0, 'a budget that was not used up')
+  t.equal(answers([200, 200, 200]), 1, 'one more than the budget')
+  t.equal(answers([200, 429]), 1, 'one less')
+  t.equal(answers([200, 200, 503]), 1)
+  t.equal(answers([200, 200, 200, 429, 429], { ...budget, renewsIn: 1 }), 0, 'a budget that was renewed meanwhile')
+})
+
+const result = (change: Partial<Result> = {}): Result => ({
+  name: 'bad signature',
+  about: 'GET <all>',
+  requests: 1234,
+  seconds: 1,
+  rate: 1234,
+  latency: { p50: 1, p90: 2, p99: 3, max: 4 },
+  cpu: { service: 0.05, postgres: null },
+  busy: { service: 0.5, postgres: null, generator: 0.5 },
+  memory: 100,
+  percentiles: [
+    { percent: 0, ms: 0.5 },
+    { percent: 50, ms: 1 },
+    { percent: 99, ms: 3 }
+  ],
+  overTime: [
+    { second: 0.25, rate: 1200, p99: 3 },
+    { second: 0.75, rate: 1268, p99: 3 }
+  ],
+  statuses: { 401: 1300 },
+  unexpected: 0,
+  faults: [],
+  ...change
+})
+
+const report = (change: Partial<Result> = {}): Report => ({
+  at: '2026-11-24T17:00:00.000Z',
+  version: '1.0.0',
+  machine: 'one',
+  node: 'v20.20.2',
+  database: 'PostgreSQL 15.1',
+  settings: { users: 10, tasks: 2, connections: 1, seconds: 1 },
+  start: { readyMs: 500, memory: 90 },
+  notes: [],
+  scenarios: [result(change)]
+})
+
+t.test('an earlier run is read back, and what is none is said', async (t) => {
+  const path = join(folder(t), 'earlier.json')
+  writeFileSync(path, JSON.stringify(report()))
+  t.strictSame(readReport(path), report())
+  writeFileSync(path, '{"scenarios":[]}')
+  t.throws(() => readReport(path), { message: /^--compare .*: not the JSON of a load test/ })
+  writeFileSync(path, 'nothing')
+  t.throws(() => readReport(path), { message: /^--compare .*JSON/ })
+  t.throws(() => readReport(`${path}.none`), { message: /^--compare .*ENOENT/ })
+})
+
+t.test('the table puts ratios under the figures of both runs', async (t) => {
+  const lines = table(report({ rate: 2468, unexpected: 3 }), report()).split('\n')
+  t.match(lines[1], /requests\/s +p50 +p90 +p99 +max +service +memory +unexpected/, 'what was not measured is left out')
+  t.match(lines[2], /^bad signature +2,468 +1\.00 +2\.00 +3\.00 +4\.00 +0\.050 +100 +3$/)
+  t.match(lines[3], /^ +2\.00x +1\.00x +1\.00x +1\.00x +1\.00x +1\.00x +1\.00x/)
+  t.strictSame(differences(report(), report()), [])
+  t.strictSame(differences({ ...report(), node: 'v26.0.0' }, report()), ['node: v26.0.0, earlier v20.20.2'])
+})
+
+t.test('the page needs nothing else, and takes nothing for markup', async (t) => {
+  const html = page(report({ unexpected: 1, faults: ['500: <script>alert(1)</script>'] }), report())
+  t.match(html, /1 of 1,300 answers not as expected/)
+  t.match(html, '500: &lt;script&gt;')
+  t.match(html, 'GET &lt;all&gt;')
+  t.notMatch(html, /<script|<link|src=|url\(|https?:/)
+  t.notMatch(html, /NaN|undefined|Infinity/)
+  t.equal([...html.matchAll(/<svg/g)].length, 3)
+  t.equal([...html.matchAll(/<polyline class="earlier"/g)].length, 3)
+  t.match(page(report()), "All 1,300 answers as expected, and each the caller's own")
+})

@@ -1,0 +1,207 @@
+import { type Known, type Person, titleOf } from './people.ts'
+
+/** A request, and what is wrong with an answer to it: a sentence, or undefined. */
+export interface Ask {
+  method: 'GET' | 'POST' | 'PUT' | 'DELETE'
+  path: string
+  token: string
+  headers?: Record<string, string>
+  body?: string
+  fault(status: number, body: string): string | undefined
+}
+
+export interface Scenario {
+  name: string
+  about: string
+  /** The next request, of a user at random. */
+  next(): Ask
+  /** At most so many requests, when there is an end to what can be asked. */
+  most?(): number
+  /** What is wrong with the answers as a whole, after the last. */
+  end?(): string | undefined
+}
+
+const TASKS = '/api/tasks'
+/** The page size of the service. */
+const PAGE = 50
+
+/** How often `part` is in `text`. */
+function occurrences(text: string, part: string): number {
+  let count = 0
+  for (let at = text.indexOf(part); at !== -1; at = text.indexOf(part, at + part.length)) count++
+  return count
+}
+
+/** What is wrong with the tasks in `body`: each must be the user's own, and there must be `least` of them. */
+export function foreign(body: string, sub: string, least = 1): string | undefined {
+  const all = occurrences(body, '"title":"')
+  const own = occurrences(body, `"title":"${titleOf(sub, '')}`)
+  if (own < all) return `${all - own} of ${all} tasks are not the caller's own`
+  if (all < least) return `${all} tasks instead of at least ${least}`
+  return undefined
+}
+
+const wrong = (status: number, expected: number, body: string) =>
+  status === expected ? undefined : `${status} instead of ${expected}: ${body.slice(0, 200)}`
+
+const below = (count: number) => Math.floor(Math.random() * count)
+const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T
+
+/**
+ * The scenarios, in the order in which they run: `delete` takes away what `create` made.
+ *
+ * @param limitsAddresses whether the service may answer a bad signature by a 429, being one whose limits are not ours
+ */
+export function scenariosFor(people: Person[], limitsAddresses: boolean): Scenario[] {
+  const created: { person: Person; id: string }[] = []
+  const least = Math.min(PAGE, Math.min(...people.map(({ tasks }) => tasks.length)))
+  // Updates change one half of the tasks, so that the versions of the other half stay as they are.
+  const halfOf = ({ tasks }: Person, which: 'changing' | 'constant'): Known => {
+    const middle = tasks.length >> 1
+    return pick(which === 'changing' ? tasks.slice(0, middle) : tasks.slice(middle))
+  }
+
+  function list(): Ask {
+    const { sub, token } = pick(people)
+    const fault: Ask['fault'] = (status, body) => wrong(status, 200, body) ?? foreign(body, sub, least)
+    return { method: 'GET', path: TASKS, token, fault }
+  }
+
+  /** What is wrong with an answer that must be this one task. */
+  const isTask =
+    (expected: number, sub: string, id: string): Ask['fault'] =>
+    (status, body) =>
+      wrong(status, expected, body) ??
+      foreign(body, sub) ??
+      (body.startsWith(`{"id":"${id}"`) ? undefined : `not the task ${id}: ${body.slice(0, 200)}`)
+
+  function get(): Ask {
+    const person = pick(people)
+    const { id } = pick(person.tasks)
+    return { method: 'GET', path: `${TASKS}/${id}`, token: person.token, fault: isTask(200, person.sub, id) }
+  }
+
+  function create(keep = true): Ask {
+    const person = pick(people)
+    return {
+      method: 'POST',
+      path: TASKS,
+      token: person.token,
+      body: JSON.stringify({ title: titleOf(person.sub, 'a new task'), dueAt: '2030-01-31T10:00:00+01:00' }),
+      fault(status, body) {
+        const id = body.slice(7, 43)
+        const fault = isTask(201, person.sub, id)(status, body)
+        if (fault === undefined && keep) created.push({ person, id })
+        return fault
+      }
+    }
+  }
+
+  function update(): Ask {
+    const person = pick(people)
+    const { id } = halfOf(person, 'changing')
+    return {
+      method: 'PUT',
+      path: `${TASKS}/${id}`,
+      token: person.token,
+      body: JSON.stringify({ title: titleOf(person.sub, 'a changed task'), completed: Math.random() < 0.5 }),
+      fault: isTask(200, person.sub, id)
+    }
+  }
+
+  function remove(): Ask {
+    const { person, id } = created.pop() ?? { person: pick(people), id: '00000000-0000-4000-8000-000000000000' }
+    const fault: Ask['fault'] = (status, body) =>
+      wrong(status, 200, body) ?? (body === '{"detail":"Task deleted"}' ? undefined : `unexpected: ${body}`)
+    return { method: 'DELETE', path: `${TASKS}/${id}`, token: person.token, fault }
+  }
+
+  function mixed(): Ask {
+    const die = Math.random() * 100
+    if (die < 70) return list()
+    if (die < 85) return get()
+    return die < 95 ? create(false) : update()
+  }
+
+  function unchanged(): Ask {
+    const person = pick(people)
+    const { id, version } = halfOf(person, 'constant')
+    return {
+      method: 'GET',
+      path: `${TASKS}/${id}`,
+      token: person.token,
+      headers: { 'if-none-match': `"${version}"` },
+      fault: (status, body) => wrong(status, 304, body) ?? (body === '' ? undefined : `a 304 with a body: ${body}`)
+    }
+  }
+
+  function forged(): Ask {
+    // What one user may say, under the signature of what another may.
+    const at = below(people.length)
+    const [one, other] = [at, at + 1 + below(people.length - 1)].map((i) => people[i % people.length]?.token ?? '')
+    return {
+      method: 'GET',
+      path: TASKS,
+      token: `${one?.slice(0, one.lastIndexOf('.'))}${other?.slice(other.lastIndexOf('.'))}`,
+      fault(status, body) {
+        if (limitsAddresses && status === 429) return undefined
+        return wrong(status, 401, body) ?? (body.includes('"token_signature"') ? undefined : `unexpected: ${body}`)
+      }
+    }
+  }
+
+  return [
+    { name: 'list', about: `GET /api/tasks, a page of ${PAGE}`, next: list },
+    { name: 'get', about: 'GET /api/tasks/{id}', next: get },
+    { name: 'create', about: 'POST /api/tasks', next: create },
+    { name: 'update', about: 'PUT /api/tasks/{id}', next: update },
+    { name: 'delete', about: 'DELETE /api/tasks/{id}, of what create made', next: remove, most: () => created.length },
+    { name: 'mixed', about: '70 % list, 15 % get, 10 % create, 5 % update', next: mixed },
+    { name: '304', about: 'GET /api/tasks/{id} with If-None-Match', next: unchanged },
+    { name: 'bad signature', about: 'GET /api/tasks, refused by a 401', next: forged }
+  ]
+}
+
+/** What a service announces of its limit of users (`RateLimit-Policy`, `RateLimit`). */
+export interface Budget {
+  max: number
+  windowSeconds: number
+  left: number
+  /** Until it is `max` again. */
+  renewsIn: number
+}
+
+/** Reads the fields of an answer; undefined when there is no such limit. */
+export function budgetOf(headers: Headers): Budget | undefined {
+  const [, max, windowSeconds] = /"user";q=(\d+);w=(\d+)/.exec(headers.get('ratelimit-policy') ?? '') ?? []
+  const [, left, renewsIn] = /"user";r=(\d+);t=(\d+)/.exec(headers.get('ratelimit') ?? '') ?? []
+  if (max === undefined || left === undefined) return undefined
+  return { max: Number(max), windowSeconds: Number(windowSeconds), left: Number(left), renewsIn: Number(renewsIn) }
+}
+
+/** One user past the limit: what is left of the budget is served, then everything is a 429. */
+export function limited(token: string, { max, windowSeconds, left, renewsIn }: Budget): Scenario {
+  const began = performance.now()
+  let [served, refused] = [0, 0]
+  const budget = () => {
+    // The field has whole seconds, rounded up.
+    const since = (performance.now() - began) / 1000 + 1 - renewsIn
+    return since < 0 ? left : left + max * (1 + Math.floor(since / windowSeconds))
+  }
+  return {
+    name: '429',
+    about: `GET /api/tasks, of one user who may ask ${max} times in ${windowSeconds} s`,
+    next: () => ({
+      method: 'GET',
+      path: TASKS,
+      token,
+      fault(status, body) {
+        if (status === 200) return ++served > budget() ? `${served} served of a budget of ${budget()}` : undefined
+        refused++
+        return wrong(status, 429, body) ?? (body.includes('"rate_limited"') ? undefined : `unexpected: ${body}`)
+      }
+    }),
+    // A 429 may arrive before a 200 that was sent earlier, so not before the end.
+    end: () => (refused > 0 && served < left ? `${served} served of a budget of ${left}` : undefined)
+  }
+}
