@@ -158,5 +158,10 @@ t.test('the page needs nothing else, and takes nothing for markup', async (t) =>
   t.notMatch(html, /NaN|undefined|Infinity/)
   t.equal([...html.matchAll(/<svg/g)].length, 3)
   t.equal([...html.matchAll(/<polyline class="earlier"/g)].length, 3)
+  const colours = page(report({ rate: 2468, latency: { p50: 2, p90: 2.1, p99: 4, max: 9 } }), report())
+  t.strictSame(
+    [...colours.matchAll(/ratio (\w+)/g)].map(([, kind]) => kind),
+    ['better', 'worse', 'same', 'same', 'same', 'same', 'same']
+  )
   t.match(page(report()), "All 1,300 answers as expected, and each the caller's own")
 })

@@ -20,7 +20,7 @@ import { memoryMb, migrate, type Server, type Service, startService, watchServer
 
 const USAGE = `Usage: npm run load -- [options]
 
-  --users N         users to fill the service with (1000, or 50 with --quick)
+  --users N         users to fill the service with (1000, or 20 with --quick)
   --tasks N         tasks of each (50)
   --connections N   requests under way at once (32)
   --duration N      seconds that each scenario is measured for (10, or half of one with --quick)
@@ -65,7 +65,7 @@ function readArguments() {
   }
   return {
     // A forged token takes two users, and half of a user's tasks stay as they are.
-    users: whole('users', quick ? 50 : 1000, 2, 100_000),
+    users: whole('users', quick ? 20 : 1000, 2, 100_000),
     tasks: whole('tasks', 50, 2, 10_000),
     connections: whole('connections', 32, 1, 10_000),
     seconds: quick && values.duration === undefined ? 0.5 : whole('duration', 10, 1, 3600),

@@ -56,7 +56,7 @@ export async function measure(scenario: Scenario, plan: Plan): Promise<Result> {
   const most = scenario.most?.() ?? Number.POSITIVE_INFINITY
   const options: autocannon.Options = {
     url: plan.url,
-    connections: Math.min(plan.connections, most),
+    connections: Math.max(1, Math.min(plan.connections, most)),
     ...(most < Number.POSITIVE_INFINITY && { maxOverallRequests: most }),
     // It is stopped long before.
     duration: 86_400,
@@ -110,7 +110,7 @@ export async function measure(scenario: Scenario, plan: Plan): Promise<Result> {
   await over
   const fault = scenario.end?.()
   if (fault !== undefined) unexpectedly(fault)
-  if (all.count === 0) unexpectedly('nothing was answered in the measured time')
+  if (Object.keys(statuses).length === 0) unexpectedly('nothing was answered')
 
   const used = (whose: keyof typeof after) => {
     const [from, to] = [before[whose], after[whose]]

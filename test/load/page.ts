@@ -4,15 +4,13 @@ import {
   earlierOf,
   type Figure,
   figuresOf,
+  NOISE,
   type Report,
   type Result,
   ratio,
   unexpectedIn,
   written
 } from './report.ts'
-
-/** A ratio nearer to 1 than this is taken for the noise of the machine, and not coloured. */
-const NOISE = 0.1
 
 const ENTITIES: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;' }
 const escaped = (text: string) => text.replace(/[&<>"]/g, (character) => ENTITIES[character] ?? '')
@@ -24,7 +22,7 @@ function ratioOf(figure: Figure, result: Result, before: Result | undefined): st
   const times = ratio(figure, result, before)
   if (times === undefined) return ''
   const better = figure.moreIsBetter ? times > 1 : times < 1
-  const kind = Math.abs(Math.log(times)) < Math.log(1 + NOISE) ? 'same' : better ? 'better' : 'worse'
+  const kind = Math.abs(Math.log(times)) <= Math.log(figure.noise ?? NOISE) ? 'same' : better ? 'better' : 'worse'
   return `<span class="ratio ${kind}">${times.toFixed(2)}×</span>`
 }
 

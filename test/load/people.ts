@@ -27,12 +27,12 @@ async function call(base: string, path: string, token: string, body?: unknown): 
   return answer
 }
 
-async function tasksOf(base: string, token: string): Promise<Known[]> {
-  const tasks: Known[] = []
+async function tasksOf(base: string, token: string) {
+  const tasks: (Known & { title: string })[] = []
   let next: string | undefined = `/api/tasks?limit=${PAGE}`
   while (next !== undefined) {
     const answer: Response = await call(base, next, token)
-    tasks.push(...((await answer.json()) as Known[]))
+    tasks.push(...((await answer.json()) as typeof tasks))
     next = /<([^>]+)>; rel="next"/.exec(answer.headers.get('link') ?? '')?.[1]
   }
   return tasks
@@ -40,8 +40,9 @@ async function tasksOf(base: string, token: string): Promise<Known[]> {
 
 /** Brings a user to exactly `count` tasks, whatever an earlier run left. */
 async function fill(base: string, sub: string, token: string, count: number): Promise<Person> {
-  const tasks = await tasksOf(base, token)
-  const surplus = tasks.splice(count)
+  const found = await tasksOf(base, token)
+  const tasks: Known[] = found.filter(({ title }) => title.startsWith(titleOf(sub, ''))).slice(0, count)
+  const surplus = found.filter((task) => !tasks.includes(task))
   for (let at = 0; at < surplus.length; at += PAGE) {
     await call(base, '/api/tasks/batch', token, { delete: surplus.slice(at, at + PAGE).map(({ id }) => ({ id })) })
   }

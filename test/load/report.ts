@@ -83,6 +83,8 @@ export function differences(now: Report, earlier: Report): string[] {
 export interface Figure {
   name: string
   unit: string
+  /** A ratio up to this, or down to its inverse, may be the noise of the machine; `NOISE` unless given. */
+  noise?: number
   /** Left out where there is little room. */
   minor?: boolean
   moreIsBetter?: boolean
@@ -91,12 +93,14 @@ export interface Figure {
   of(result: Result): number | null
 }
 
+export const NOISE = 1.1
+
 const FIGURES: Figure[] = [
   { name: 'requests/s', unit: '', moreIsBetter: true, of: ({ rate }) => rate },
   { name: 'p50', unit: 'ms', of: ({ latency }) => latency.p50 },
   { name: 'p90', unit: 'ms', minor: true, of: ({ latency }) => latency.p90 },
-  { name: 'p99', unit: 'ms', of: ({ latency }) => latency.p99 },
-  { name: 'max', unit: 'ms', minor: true, of: ({ latency }) => latency.max },
+  { name: 'p99', unit: 'ms', noise: 1.4, of: ({ latency }) => latency.p99 },
+  { name: 'max', unit: 'ms', minor: true, noise: Number.POSITIVE_INFINITY, of: ({ latency }) => latency.max },
   { name: 'service', unit: 'CPU s/1,000', of: ({ cpu }) => cpu.service },
   { name: 'PostgreSQL', unit: 'CPU s/1,000', of: ({ cpu }) => cpu.postgres },
   { name: 'memory', unit: 'MB', minor: true, of: ({ memory }) => memory },
