@@ -69,6 +69,18 @@ export const Environment = Type.Object({
     default: 'info',
     description: 'Least severe level that is logged'
   }),
+  REQUESTS_MAX: whole(
+    1,
+    100_000,
+    1000,
+    'Requests in hand at once; one more is answered 503 before any work is done for it'
+  ),
+  SHUTDOWN_DELAY_MS: whole(
+    0,
+    2000,
+    1500,
+    'Milliseconds in which a stopping instance still serves, its readiness red; in production only'
+  ),
   TRUST_PROXY: list(
     'addresses, CIDR ranges, or loopback, linklocal, uniquelocal, separated by commas',
     'Proxies whose `X-Forwarded-*` fields are believed; none unless set'
@@ -296,6 +308,9 @@ const settle = (env: Environment) =>
     host: env.HOST,
     port: env.PORT,
     logLevel: env.LOG_LEVEL,
+    requestsMax: env.REQUESTS_MAX,
+    // Nobody sends a development server requests by its readiness.
+    shutdownDelayMs: env.NODE_ENV === 'production' ? env.SHUTDOWN_DELAY_MS : 0,
     trustProxy: env.TRUST_PROXY,
     corsOrigin: env.CORS_ORIGIN,
     docs: env.DOCS === 'on',

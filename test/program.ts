@@ -22,7 +22,7 @@ export function folder(t: Test): string {
   return path
 }
 
-/** Runs `dist/<file>` (or a file by its whole path) in `cwd` with no environment but `env`; kills it at the end of the test. */
+/** Runs `dist/<file>` (or a file by its whole path) in `cwd` with no environment but `env` (and no delay at its end); kills it at the end of the test. */
 export function start(t: Test, file: string, cwd: string, env: Record<string, string>, args: string[] = []): Program {
   const path = resolve(fileURLToPath(new URL('..', import.meta.url)), file)
   const inherited = Object.fromEntries(
@@ -30,7 +30,7 @@ export function start(t: Test, file: string, cwd: string, env: Record<string, st
       /^(PATH|HOME|TMPDIR|NODE_OPTIONS|NODE_V8|_?TAP|npm_config)/i.test(name)
     )
   )
-  const child = spawn(process.execPath, [path, ...args], { cwd, env: { ...inherited, ...env } })
+  const child = spawn(process.execPath, [path, ...args], { cwd, env: { ...inherited, SHUTDOWN_DELAY_MS: '0', ...env } })
   let output = ''
   const waiting = new Set<() => void>()
   const take = (chunk: Buffer) => {

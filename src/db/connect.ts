@@ -4,7 +4,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Options } from 'postgres'
 import type { Owner } from '../auth/user.ts'
 import type { Config } from '../config.ts'
-import { again, type Client, open } from './driver.ts'
+import { again, type Client, isRead, open } from './driver.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
 import { type Transact, transact } from './transaction.ts'
 import { EMBEDDED_ROLE, walled } from './wall.ts'
@@ -37,7 +37,7 @@ export interface Connection {
    * start with, but whoever runs already goes on: each migration fits the version before.
    */
   fault(tables: Iterable<string>): Promise<string | undefined>
-  /** Waits up to 5 s for statements in flight, then closes every connection and the embedded engine. */
+  /** Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection and the embedded engine. */
   close(): Promise<void>
 }
 
@@ -71,10 +71,10 @@ export async function connect(
   const folder = embeddedFolder(config)
   if (folder === undefined) {
     if (!config.rls) {
-      return connection(config, migrations, [open(config.url, { ...options(config), max: config.poolMax })])
+      return connection(config, migrations, [open({ ...options(config), max: config.poolMax }, config.url)])
     }
     // A renewal in the middle of a transaction would fail it.
-    const one = () => open(config.url, { ...options(config), max: 1, max_lifetime: null })
+    const one = () => open({ ...options(config), max: 1, max_lifetime: null }, config.url)
     return connection(config, migrations, [one(), ...Array.from({ length: config.poolMax - 1 }, one)])
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
@@ -96,8 +96,9 @@ export async function connect(
 
 const plain = (db: Db, connections: number): { prepare: Prepare; transaction: Transact } => ({
   prepare: (name, build) => {
-    const prepared = build(db).prepare(name)
-    return (_owner, values) => again(connections, () => prepared.execute(values))
+    const statement = build(db)
+    const [prepared, read] = [statement.prepare(name), isRead(statement)]
+    return (_owner, values) => again(connections, () => prepared.execute(values), read)
   },
   transaction: (owner, work, alone) => again(connections, () => transact(db, owner, work, alone))
 })
@@ -137,7 +138,7 @@ function connection(
         : `DATABASE_RLS is not set, but row-level security binds the role ${row.role}: set it to true, or connect as the owner of the tables.`
     },
     close: async () => {
-      await Promise.all(clients.map((client) => client.end({ timeout: 5 })))
+      await Promise.all(clients.map((client) => client.end({ timeout: 0.5 })))
     }
   }
 }

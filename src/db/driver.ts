@@ -1,5 +1,7 @@
+import { is } from 'drizzle-orm'
+import { PgSelectBase } from 'drizzle-orm/pg-core'
 import postgres from 'postgres'
-import { isStale } from './errors.ts'
+import { isBroken, isStale } from './errors.ts'
 
 export type Client = postgres.Sql
 
@@ -15,19 +17,73 @@ Object.defineProperty(prototype, 'retried', {
   }
 })
 
-/** postgres.js, without its own retry of stale statements. */
-export const open: typeof postgres = postgres
+/** What postgres.js makes of a statement, as far as it is used here; `state` is null until it is sent. */
+interface Query {
+  state: object | null
+  strings: string[]
+  args: unknown[]
+  cancelled: unknown
+  handler(query: Query): void
+  cancel(): void
+}
+
+/** How often statements that wait for a connection are looked at, and how often in vain. */
+const LOOK_MS = 100
+const LOOKS = 10
+
+/**
+ * postgres.js, without its own retry of stale statements, and without its endless queue: a statement that waited for a
+ * connection for a second is not sent any more, since nobody may be there to be told of it, and fails with 57014. (A request
+ * has 4.9 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
+ */
+export function open(options: postgres.Options<Record<string, never>>, url?: string): Client {
+  const client = url === undefined ? postgres(options) : postgres(url, options)
+  const unsafe = client.unsafe.bind(client)
+  let pool: Query['handler'] | undefined
+  let waiting: { query: Query; looks: number }[] = []
+
+  const look = () => {
+    waiting = waiting.filter((one) => {
+      const { query } = one
+      if (query.state !== null || one.looks++ < LOOKS) return query.state === null
+      query.cancel()
+      // One that a new connection was to begin with is not in the queue: the connection begins with nothing instead.
+      Object.assign(query, { cancelled: null, strings: [''], args: [[]] })
+      return false
+    })
+    if (waiting.length > 0) setTimeout(look, LOOK_MS)
+  }
+  function gate(query: Query) {
+    pool?.(query)
+    if (query.state !== null) return
+    if (waiting.push({ query, looks: 0 }) === 1) setTimeout(look, LOOK_MS)
+  }
+  // All that is sent comes through here, `begin` included; the rest of a transaction has its connection.
+  client.unsafe = ((...args: Parameters<typeof unsafe>) => {
+    const made = unsafe(...args)
+    const query = made as unknown as Query
+    pool ??= query.handler
+    query.handler = gate
+    return made
+  }) as typeof client.unsafe
+  return client
+}
 
 /**
  * Does what failed because a prepared statement was stale once more: it failed before it did anything, and is prepared anew.
+ * A read whose connection broke is done once more too; of a write nobody knows whether it was done.
  *
  * @param most as many times as there are connections that may have prepared it
  */
-export async function again<R>(most: number, work: () => Promise<R>): Promise<R> {
+export async function again<R>(most: number, work: () => Promise<R>, read = false): Promise<R> {
   try {
     return await work()
   } catch (error) {
+    if (read && isBroken(error)) return again(most, work)
     if (most === 0 || !isStale(error)) throw error
-    return again(most - 1, work)
+    return again(most - 1, work, read)
   }
 }
+
+/** Whether a statement of Drizzle's only reads: a `select`, which has no side effect unless it calls a function with one. */
+export const isRead = (statement: object) => is(statement, PgSelectBase)

@@ -26,6 +26,12 @@ const STALE = new Set(['0A000', '26000', '42804'])
 /** Whether a query failed before it did anything, because the statement that was prepared for it is not valid any more. */
 export const isStale = (error: unknown) => STALE.has(codeOf(error) ?? '')
 
+// Of a connection that was there and broke.
+const BROKEN = new Set(['CONNECTION_CLOSED', 'ECONNRESET', 'EPIPE'])
+
+/** Whether the connection of a query broke: it may have done what it was to do, and nobody knows. */
+export const isBroken = (error: unknown) => BROKEN.has(codeOf(error) ?? '')
+
 /** What a failed query means: the database cannot be used now, it cannot hold a value, or the fault is ours. */
 export function classify(error: unknown): 'unavailable' | 'value_out_of_range' | undefined {
   const code = codeOf(error)

@@ -1,7 +1,7 @@
 import { drizzle } from 'drizzle-orm/postgres-js'
 import type { Owner } from '../auth/user.ts'
 import type { Prepare } from './connect.ts'
-import { again, type Client } from './driver.ts'
+import { again, type Client, isRead } from './driver.ts'
 import { type Transact, transact } from './transaction.ts'
 
 /**
@@ -90,12 +90,18 @@ export function walled(clients: readonly Client[]): { prepare: Prepare; transact
   const plain = walls.map((wall, i) => ({ wall, db: drizzle({ client: clients[i] as Client }) }))
   return {
     prepare: (name, build) => {
-      const statements = walls.map((wall) => ({ wall, prepared: build(wall.db).prepare(name) }))
+      const built = walls.map((wall) => ({ wall, statement: build(wall.db) }))
+      const statements = built.map(({ wall, statement }) => ({ wall, prepared: statement.prepare(name) }))
+      const read = built.every(({ statement }) => isRead(statement))
       return (owner, values) =>
-        again(clients.length, () => {
-          const { wall, prepared } = idlest(statements)
-          return wall.as(owner, () => prepared.execute(values))
-        })
+        again(
+          clients.length,
+          () => {
+            const { wall, prepared } = idlest(statements)
+            return wall.as(owner, () => prepared.execute(values))
+          },
+          read
+        )
     },
     transaction: (owner, work, alone) =>
       again(clients.length, async () => {
