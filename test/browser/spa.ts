@@ -1,0 +1,268 @@
+// Uses examples/spa as people would, in Chromium: everything of it runs as by `npm start` there, at three origins, with a
+// real Better Auth server. Pictures go to `.data/spa`. `CHROMIUM` is the browser's path.
+import assert from 'node:assert/strict'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { mkdirSync } from 'node:fs'
+import { createInterface } from 'node:readline'
+import { chromium, type Page } from 'playwright-core'
+
+const PICTURES = '.data/spa'
+const DESKTOP = { width: 1100, height: 780 }
+const PHONE = { width: 360, height: 740 }
+
+// Tokens that expire and a budget that is used up while the journey lasts.
+const BUDGET = 150
+
+/** The URL of one task. */
+const TASK = /\/api\/tasks\/[0-9a-f-]{36}$/
+
+const example = spawn(process.execPath, ['examples/spa/start.js'], {
+  env: {
+    ...{ WEB_PORT: '5273', AUTH_PORT: '4100', PORT: '3100' },
+    ...process.env,
+    ...{ TOKEN_LIFETIME: '10s', JWT_CLOCK_TOLERANCE_SECONDS: '0' },
+    ...{ RATE_LIMIT_MAX: String(BUDGET), RATE_LIMIT_WINDOW: '6 seconds' }
+  },
+  stdio: ['ignore', 'pipe', 'inherit']
+})
+const ended = once(example, 'exit')
+
+/** The origins of Rowkeeper, of the Better Auth server and of the app, in the order in which `npm start` tells them. */
+const origins = new Promise<[string, string, string]>((resolve, reject) => {
+  const found: string[] = []
+  createInterface(example.stdout).on('line', (line) => {
+    const [url] = /http:\S+/.exec(line) ?? []
+    if (url !== undefined && found.push(new URL(url).origin) === 3) resolve(found as [string, string, string])
+  })
+  ended.then(() => reject(new Error('The example has ended')))
+})
+
+const checkbox = (page: Page, title: string) => page.getByRole('checkbox', { name: title })
+const saved = (page: Page, title: string) => page.locator('.task:not([aria-busy=true])', { hasText: title }).waitFor()
+const gone = (page: Page, title: string) => checkbox(page, title).waitFor({ state: 'detached' })
+const said = (page: Page, text: string | RegExp) => page.getByRole('status').getByText(text).waitFor()
+
+async function add(page: Page, title: string) {
+  await page.getByLabel('New task').fill(title)
+  await page.getByLabel('New task').press('Enter')
+  await checkbox(page, title).waitFor()
+}
+
+async function edit(page: Page, title: string, fields: Record<string, string>) {
+  await page.getByRole('button', { name: `Edit ${title}` }).click()
+  for (const [label, value] of Object.entries(fields)) await page.getByLabel(label, { exact: true }).fill(value)
+}
+
+const save = (page: Page) => page.getByRole('button', { name: 'Save' }).click()
+const dialogClosed = (page: Page) => page.getByRole('dialog').waitFor({ state: 'detached' })
+
+async function picture(page: Page, name: string) {
+  const hidden = await page.evaluate('document.documentElement.scrollWidth - document.documentElement.clientWidth')
+  assert.equal(hidden, 0, `${name}: nothing is cut off at the side`)
+  await page.screenshot({ path: `${PICTURES}/${name}.png` })
+}
+
+mkdirSync(PICTURES, { recursive: true })
+const browser = await chromium.launch({
+  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
+  args: [
+    '--no-sandbox',
+    '--disable-gpu',
+    '--disable-quic',
+    '--no-first-run',
+    '--disable-background-networking',
+    '--disable-component-update',
+    '--disable-sync'
+  ]
+})
+try {
+  const [api, auth, web] = await origins
+  assert.equal(new Set([api, auth, web]).size, 3)
+  const context = await browser.newContext({ viewport: DESKTOP, locale: 'en-GB', timezoneId: 'Europe/Zurich' })
+  context.setDefaultTimeout(15_000)
+  const complaints: string[] = []
+  context.on('weberror', (error) => complaints.push(error.error().message))
+  context.on('console', (message) => {
+    // The browser itself reports each answer that is an error, and some are meant to be.
+    if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
+      complaints.push(message.text())
+  })
+  const tokens = { fetched: 0 }
+  context.on('request', (request) => {
+    if (request.url() === `${auth}/api/auth/token` && request.method() === 'GET') tokens.fetched++
+  })
+  const token = async () =>
+    ((await (await context.request.get(`${auth}/api/auth/token`)).json()) as { token: string }).token
+
+  const page = await context.newPage()
+  const spoilToken = () =>
+    page.route(
+      TASK,
+      (route) => route.continue({ headers: { ...route.request().headers(), authorization: 'Bearer x.y.z' } }),
+      { times: 1 }
+    )
+
+  // Signing up
+  await page.goto(web)
+  await page.getByLabel('E-mail').fill('ada@example.com')
+  await page.getByLabel('Password').fill('correct horse')
+  await page.getByRole('button', { name: 'Sign in', exact: true }).click()
+  await page.getByRole('alert').getByText('Invalid email or password').waitFor()
+  await picture(page, 'sign-in')
+  await page.getByRole('button', { name: 'Create an account' }).click()
+  await page.getByLabel('Name').fill('Ada Lovelace')
+  await page.getByLabel('E-mail').fill('ada@example.com')
+  await page.getByLabel('Password').fill('correct horse')
+  await page.getByRole('button', { name: 'Sign up' }).click()
+  await page.getByRole('heading', { name: 'Nothing to do' }).waitFor()
+  await picture(page, 'empty')
+
+  // Adding, editing, completing, and all of it is still there afterwards
+  const titles = ['Call the plumber', 'Water the plants', 'Renew the passport', 'Book the train to Lugano', 'Buy milk']
+  for (const title of titles) await add(page, title)
+  await edit(page, 'Buy milk', { Description: 'Two litres, semi-skimmed', Due: '2030-01-31T10:00' })
+  await picture(page, 'edit')
+  await save(page)
+  await dialogClosed(page)
+  await edit(page, 'Renew the passport', { Due: '2026-01-31T10:00' })
+  await save(page)
+  await dialogClosed(page)
+  await checkbox(page, 'Water the plants').focus()
+  await page.keyboard.press('Space')
+  await saved(page, 'Water the plants')
+  await page.reload()
+  await checkbox(page, 'Buy milk').waitFor()
+  assert.deepEqual(await page.locator('.title').allTextContents(), titles.toReversed())
+  assert.ok(await checkbox(page, 'Water the plants').isChecked())
+  await page.getByText('Two litres, semi-skimmed').waitFor()
+  await page.getByText('Due 31 Jan 2030').waitFor()
+  await picture(page, 'tasks')
+
+  // A second window, on a phone
+  const phone = await context.newPage()
+  await phone.setViewportSize(PHONE)
+  await phone.goto(web)
+  await checkbox(phone, 'Buy milk').waitFor()
+  await picture(phone, 'tasks-phone')
+  await add(phone, 'Pick up the parcel')
+  await saved(phone, 'Pick up the parcel')
+  await page.reload()
+  await saved(page, 'Pick up the parcel')
+  await checkbox(page, 'Pick up the parcel').check({ force: true })
+  await saved(page, 'Pick up the parcel')
+  await phone.reload()
+  await phone.locator('.task.completed', { hasText: 'Pick up the parcel' }).waitFor()
+  await page.getByRole('button', { name: 'Delete Pick up the parcel' }).click()
+  await gone(page, 'Pick up the parcel')
+  assert.equal(await page.locator(':focus').getAttribute('aria-label'), 'New task')
+
+  // Two people edit one task (412): nothing is lost, whichever is kept
+  await edit(page, 'Buy milk', { Title: 'Buy oat milk' })
+  await edit(phone, 'Buy milk', { Title: 'Buy milk and bread' })
+  await picture(phone, 'edit-phone')
+  await save(phone)
+  await dialogClosed(phone)
+  await save(page)
+  await page.getByRole('heading', { name: 'Changed elsewhere' }).waitFor()
+  await picture(page, 'conflict')
+  await page.getByRole('button', { name: 'Keep mine' }).click()
+  await dialogClosed(page)
+  await phone.reload()
+  await edit(phone, 'Buy oat milk', { Title: 'Buy soy milk' })
+  await edit(page, 'Buy oat milk', { Title: 'Buy almond milk' })
+  await save(page)
+  await dialogClosed(page)
+  await save(phone)
+  await phone.getByRole('heading', { name: 'Changed elsewhere' }).waitFor()
+  await picture(phone, 'conflict-phone')
+  await phone.getByRole('button', { name: 'Take theirs' }).click()
+  await dialogClosed(phone)
+  await saved(phone, 'Buy almond milk')
+
+  // What cannot be saved is taken back
+  await page.route(TASK, (route) => route.abort(), { times: 1 })
+  await checkbox(page, 'Call the plumber').check({ force: true })
+  await said(page, /was not changed: the server cannot be reached/)
+  assert.equal(await checkbox(page, 'Call the plumber').isChecked(), false)
+
+  // A token that is refused (others expire meanwhile): a new one is fetched, once, and nobody notices
+  const before = tokens.fetched
+  await spoilToken()
+  const refused = page.waitForResponse(
+    (response) => response.request().method() === 'PATCH' && response.status() === 401
+  )
+  const accepted = page.waitForResponse((response) => response.request().method() === 'PATCH' && response.ok())
+  await checkbox(page, 'Call the plumber').check({ force: true })
+  await refused
+  await accepted
+  assert.equal(tokens.fetched, before + 1)
+  await add(phone, 'Sing in the rain')
+  await saved(phone, 'Sing in the rain')
+
+  // Pages
+  const create = Array.from({ length: 45 }, (_, index) => ({ title: `Thank you letter ${45 - index}` }))
+  const authorization = `Bearer ${await token()}`
+  const made = await context.request.post(`${api}/api/tasks/batch`, { headers: { authorization }, data: { create } })
+  assert.equal(made.status(), 200)
+  await page.reload()
+  const more = page.getByRole('button', { name: 'Load more' })
+  for (const count of [20, 40, 51]) {
+    await page
+      .locator('.task:not(.skeleton)')
+      .nth(count - 1)
+      .waitFor()
+    assert.equal(await page.locator('.task:not(.skeleton)').count(), count)
+    if (count === 20) await picture(page, 'pages')
+    if (count < 51) await more.click()
+  }
+  await more.waitFor({ state: 'detached' })
+
+  // More than the limit allows (429): it says so, waits as long as it is told, and goes on
+  const again = `Bearer ${await token()}`
+  const statuses = await Promise.all(
+    Array.from(
+      { length: BUDGET + 1 },
+      async () => (await fetch(`${api}/api/tasks?limit=1`, { headers: { authorization: again } })).status
+    )
+  )
+  assert.ok(statuses.includes(429))
+  await phone.evaluate('scrollTo(0, 0)')
+  await add(phone, 'Slow down')
+  await said(phone, /^Too much at once. Going on in [1-6] s$/)
+  await picture(phone, 'too-many-phone')
+  await saved(phone, 'Slow down')
+
+  // In the dark, and out
+  await page.emulateMedia({ colorScheme: 'dark' })
+  await phone.emulateMedia({ colorScheme: 'dark' })
+  await page.evaluate('scrollTo(0, 0)')
+  await picture(page, 'tasks-dark')
+  await edit(phone, 'Slow down', { Description: 'One thing after the other' })
+  await picture(phone, 'edit-dark-phone')
+  await phone.keyboard.press('Escape')
+  await dialogClosed(phone)
+  await page.getByRole('button', { name: 'Sign out' }).click()
+  await page.getByLabel('E-mail').fill('ada@example.com')
+  await phone.getByLabel('E-mail').waitFor()
+  await picture(phone, 'sign-in-dark-phone')
+  await page.getByLabel('Password').fill('correct horse')
+  await page.route(`${auth}/api/auth/sign-in/email`, (route) => route.abort(), { times: 1 })
+  await page.getByLabel('Password').press('Enter')
+  await page.getByRole('alert').getByText('The sign-in server cannot be reached').waitFor()
+  await page.getByLabel('Password').press('Enter')
+  await saved(page, 'Slow down')
+
+  // A session that is over
+  await context.clearCookies()
+  await spoilToken()
+  await checkbox(page, 'Slow down').check({ force: true })
+  await page.getByRole('heading', { name: 'Welcome back' }).waitFor()
+
+  assert.deepEqual(complaints, [], 'nothing in the console')
+  console.log(`The app of examples/spa does what a person would expect; pictures are in ${PICTURES}.`)
+} finally {
+  await browser.close()
+  example.kill()
+  await ended
+}
