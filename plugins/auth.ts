@@ -9,6 +9,7 @@ import { developmentSecret, SECRET_FILE } from '../src/auth/secret.ts'
 import type { User } from '../src/auth/user.ts'
 import { createVerifier, type FindKey, type Key, type Outcome } from '../src/auth/verifier.ts'
 import { type ProblemCode, sendProblem } from '../src/errors.ts'
+import { figuresOf } from '../src/figures.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
@@ -98,6 +99,27 @@ function publishedKeys(app: FastifyInstance, url: string): FindKey {
   // @fastify/jwt would decorate this; here it has an instance for each key (src/auth/signature.ts).
   app.decorateRequest('user', null as never)
   app.decorate('hasKeys', store.hasKeys)
+  figuresOf(app).push(
+    { name: 'keys', help: 'Published keys that are held', kind: 'gauge', read: () => store.figures().held },
+    {
+      name: 'keys_age_seconds',
+      help: 'Since the keys were last fetched; of no meaning while there are none',
+      kind: 'gauge',
+      read: () => store.figures().ageSeconds
+    },
+    {
+      name: 'key_fetches_total',
+      help: 'Fetches of the published keys',
+      kind: 'counter',
+      read: () => store.figures().fetches
+    },
+    {
+      name: 'key_fetch_failures_total',
+      help: 'Fetches of the published keys that failed',
+      kind: 'counter',
+      read: () => store.figures().failures
+    }
+  )
 
   // RFC 9728 section 5.1: whoever is refused learns where to read what this resource wants.
   app.addHook('onSend', (request, reply, _payload, done) => {
@@ -123,6 +145,24 @@ export default fp(
     const { auth } = app.config
     const findKey = auth.jwksUrl === undefined ? await sharedSecret(app) : publishedKeys(app, auth.jwksUrl)
     const verifier = createVerifier(auth, findKey)
+    figuresOf(app).push(
+      {
+        name: 'tokens_total',
+        help: 'Tokens that were known, and that had to be checked',
+        kind: 'counter',
+        label: 'how',
+        read: () => {
+          const { hits, checks } = verifier.figures()
+          return { known: hits, checked: checks }
+        }
+      },
+      {
+        name: 'tokens_remembered',
+        help: 'Verified tokens in the cache',
+        kind: 'gauge',
+        read: () => verifier.figures().remembered
+      }
+    )
 
     type Settle = (outcome: Outcome, request: FastifyRequest, reply: FastifyReply, done: () => void) => void
 

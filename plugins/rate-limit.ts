@@ -4,6 +4,7 @@ import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandle
 import fp from 'fastify-plugin'
 import type { User } from '../src/auth/user.ts'
 import { sendProblem } from '../src/errors.ts'
+import { figuresOf } from '../src/figures.ts'
 import { addressOf } from '../src/limits/address.ts'
 import { type Limit, limitOf, tell } from '../src/limits/fields.ts'
 import { CHECKS_PER_SECOND, Gate } from '../src/limits/gate.ts'
@@ -43,12 +44,6 @@ function ownLimit(options: RateLimitOptions | false, url: string): Limit {
   return limitOf('route', Number(max), Number(windowMs))
 }
 
-function tooMany(reply: FastifyReply, limit: Limit, seconds: number): void {
-  tell(reply, limit, 0, seconds)
-  reply.header('retry-after', seconds)
-  sendProblem(reply, 'rate_limited')
-}
-
 /** What `createRateLimit` says of a caller who is on no allow list, which we have none of. */
 type Verdict = Exclude<Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>, { isAllowed: true }>
 
@@ -81,6 +76,29 @@ export default fp(
     const { max, anonymousMax, windowMs, redisUrl } = app.config.rateLimit
     const redis = redisUrl === undefined ? undefined : await connect(app, redisUrl)
     const degraded = redis?.degraded ?? (() => false)
+
+    const refused: Record<string, number> = { anonymous: 0, signatures: 0, user: 0, route: 0 }
+    figuresOf(app).push(
+      {
+        name: 'limited_total',
+        help: 'Requests that were refused (429), by limit',
+        kind: 'counter',
+        label: 'limit',
+        read: () => refused
+      },
+      {
+        name: 'limits_degraded',
+        help: 'Whether this instance counts alone, because Redis does not answer',
+        kind: 'gauge',
+        read: () => Number(degraded())
+      }
+    )
+    const tooMany = (reply: FastifyReply, limit: Limit, seconds: number) => {
+      refused[limit.name] = Number(refused[limit.name]) + 1
+      tell(reply, limit, 0, seconds)
+      reply.header('retry-after', seconds)
+      sendProblem(reply, 'rate_limited')
+    }
 
     // In a context of its own: the library's route hook would count a route's own limit once more.
     await app.register(async (scope) => {

@@ -81,6 +81,19 @@ export const Environment = Type.Object({
     1500,
     'Milliseconds in which a stopping instance still serves, its readiness red; in production only'
   ),
+  METRICS_PORT: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 65_535,
+      expects: 'a whole number from 0 to 65535',
+      description: 'Port of `/metrics`, for Prometheus; none unless set'
+    })
+  ),
+  METRICS_HOST: Type.String({
+    default: '127.0.0.1',
+    expects: 'an address or a host name',
+    description: 'Address of `/metrics`, which has no authentication'
+  }),
   TRUST_PROXY: list(
     'addresses, CIDR ranges, or loopback, linklocal, uniquelocal, separated by commas',
     'Proxies whose `X-Forwarded-*` fields are believed; none unless set'
@@ -311,6 +324,8 @@ const settle = (env: Environment) =>
     requestsMax: env.REQUESTS_MAX,
     // Nobody sends a development server requests by its readiness.
     shutdownDelayMs: env.NODE_ENV === 'production' ? env.SHUTDOWN_DELAY_MS : 0,
+    metrics:
+      env.METRICS_PORT === undefined ? undefined : Object.freeze({ host: env.METRICS_HOST, port: env.METRICS_PORT }),
     trustProxy: env.TRUST_PROXY,
     corsOrigin: env.CORS_ORIGIN,
     docs: env.DOCS === 'on',

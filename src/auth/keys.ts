@@ -18,6 +18,8 @@ export interface KeyStore {
   find: FindKey
   /** Whether there is any key, without which no token can be judged. */
   hasKeys(): boolean
+  /** Keys that are held, fetches and those that failed so far, and seconds since the last that did not. */
+  figures(): { held: number; fetches: number; failures: number; ageSeconds: number }
   /** Ends the fetch in flight and makes no more; those who wait get what there is. */
   close(): void
 }
@@ -94,6 +96,8 @@ export function createKeyStore(
   /** What `keys` were read from. */
   let text: string | undefined
   let fetchedAt = 0
+  let fetches = 0
+  let failures = 0
   let startedAt = Number.NEGATIVE_INFINITY
   let failing = false
   let current: Promise<boolean> | undefined
@@ -149,6 +153,7 @@ export function createKeyStore(
   function failed(error: unknown): boolean {
     if (!failing && !closing.signal.aborted) log.warn({ reason: reasonOf(error) }, 'published keys cannot be fetched')
     failing = true
+    failures++
     if (keys.size > 0 && clock.now() - fetchedAt >= MAX_AGE_MS) {
       log.error({ hours: MAX_AGE_MS / 3_600_000 }, 'published keys could not be fetched for too long: no longer used')
       replace(new Map())
@@ -160,6 +165,7 @@ export function createKeyStore(
   /** Fetches once; whether that brought keys. */
   async function attempt(): Promise<boolean> {
     startedAt = clock.now()
+    fetches++
     const timeout = new AbortController()
     const stop = () => timeout.abort(new KeySetError('no whole answer in time'))
     const cancel = clock.after(FETCH_TIMEOUT_MS, stop)
@@ -224,6 +230,7 @@ export function createKeyStore(
   return {
     find: (header) => held(header) ?? ask(header),
     hasKeys: () => keys.size > 0,
+    figures: () => ({ held: keys.size, fetches, failures, ageSeconds: (clock.now() - fetchedAt) / 1000 }),
     close: () => closing.abort()
   }
 }

@@ -44,6 +44,8 @@ export function createVerifier(auth: Config['auth'], findKey: FindKey) {
   const profiles = profilesOf(auth)
   const tolerance = auth.clockToleranceSeconds
   const verdicts = new LruMap<Verdict>(CACHE_SIZE)
+  let hits = 0
+  let checks = 0
 
   return {
     /** The user of a token that was verified before and still holds. */
@@ -51,7 +53,9 @@ export function createVerifier(auth: Config['auth'], findKey: FindKey) {
       const verdict = verdicts.get(text)
       if (verdict === undefined || verdict.key.withdrawn) return undefined
       const { expiresAt } = verdict.user
-      return expiresAt === null || Date.now() / 1000 < expiresAt + tolerance ? verdict.user : undefined
+      if (expiresAt !== null && Date.now() / 1000 >= expiresAt + tolerance) return undefined
+      hits++
+      return verdict.user
     },
 
     /** What can be told without cryptography: whether it is a token, of an accepted algorithm and type. */
@@ -64,6 +68,7 @@ export function createVerifier(auth: Config['auth'], findKey: FindKey) {
 
     /** Checks the signature, then the claims. It answers at once, without a promise, unless a key must be fetched. */
     check({ text, token, profile }: Candidate): Outcome | Promise<Outcome> {
+      checks++
       const judge = (key: Key | ProblemCode): Outcome => {
         if (typeof key === 'string') return key
         if (key.algorithm !== token.header.alg) return 'token_algorithm'
@@ -74,6 +79,9 @@ export function createVerifier(auth: Config['auth'], findKey: FindKey) {
       }
       const key = findKey(token.header)
       return key instanceof Promise ? key.then(judge) : judge(key)
-    }
+    },
+
+    /** Tokens that were known, and that had to be checked, so far; and those that are remembered. */
+    figures: () => ({ hits, checks, remembered: verdicts.size })
   }
 }

@@ -1,0 +1,64 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import fp from 'fastify-plugin'
+import { figuresOf } from '../src/figures.ts'
+
+const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
+
+/**
+ * Metrics for Prometheus at `/metrics` of a server of their own, on `METRICS_HOST`:`METRICS_PORT`, so that whoever reaches the API
+ * does not reach them. Without `METRICS_PORT` there is nothing: no hook, and the library is not loaded.
+ */
+export default fp(
+  async (app) => {
+    const { metrics } = app.config
+    if (metrics === undefined) return
+    const { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } = await import('prom-client')
+    const registry = new Registry()
+    collectDefaultMetrics({ register: registry })
+
+    const durations = new Histogram({
+      name: 'http_request_duration_seconds',
+      help: 'Requests by method, pattern of the route and status: how many, and how long they took',
+      labelNames: ['method', 'route', 'status'],
+      buckets: SECONDS,
+      registers: [registry]
+    })
+    app.addHook('onResponse', ({ method, routeOptions: { url = 'none' } }, reply, done) => {
+      durations.observe({ method, route: url, status: reply.statusCode }, reply.elapsedTime / 1000)
+      done()
+    })
+
+    const server = createServer({ requestTimeout: 5000 }, async (request, response) => {
+      if (request.url !== '/metrics') return void response.writeHead(404).end()
+      response.setHeader('content-type', registry.contentType).end(await registry.metrics())
+    })
+    app.addHook('onReady', async () => {
+      for (const { name, help, kind, read, label } of figuresOf(app)) {
+        const Metric = kind === 'counter' ? Counter : Gauge
+        new Metric({
+          name: `rowkeeper_${name}`,
+          help,
+          labelNames: label === undefined ? [] : [label],
+          registers: [registry],
+          collect() {
+            const value = read()
+            this.reset()
+            if (typeof value === 'number') this.inc(value)
+            else for (const [of, one] of Object.entries(value)) this.labels(of).inc(one)
+          }
+        })
+      }
+      server.listen(metrics.port, metrics.host)
+      await once(server, 'listening')
+      const { address, port } = server.address() as AddressInfo
+      app.log.info({ address, port }, 'metrics at /metrics')
+    })
+    app.addHook('onClose', async () => {
+      server.close()
+      server.closeAllConnections()
+    })
+  },
+  { name: 'metrics' }
+)

@@ -1,0 +1,63 @@
+import { once } from 'node:events'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
+import t from 'tap'
+import { figuresOf } from '../../src/figures.ts'
+import { asUser, buildAlone, newUser } from '../helper.ts'
+import { keyServer } from '../key-server.ts'
+
+/** Builds with metrics; returns the application, and what asks for a path of their server. */
+async function buildMeasured(t: import('tap').Test, env: Record<string, string> = {}) {
+  const at: AddressInfo[] = []
+  const app = await buildAlone(t, { METRICS_PORT: '0', ...env }, (app) => {
+    app.log.info = (told: AddressInfo) => void at.push(told)
+    figuresOf(app).push({ name: 'of_a_test', help: 'What a route adds', kind: 'gauge', read: () => 7 })
+  })
+  const port = at.find((one) => one.port !== undefined)?.port
+  return { app, ask: (path = '/metrics') => fetch(`http://127.0.0.1:${port}${path}`) }
+}
+
+t.test('requests, tokens and limits are counted, by route and never by user', async (t) => {
+  const { app, ask } = await buildMeasured(t, { RATE_LIMIT_MAX: '2' })
+  const user = newUser()
+  for (let i = 0; i < 3; i++) await app.inject({ url: '/api/session', headers: asUser(user) })
+  await app.inject('/nothing/of/ours')
+  const answer = await ask()
+  t.match(answer.headers.get('content-type'), 'text/plain')
+  const text = await answer.text()
+  for (const line of [
+    'http_request_duration_seconds_count{method="GET",route="/api/session",status="200"} 2',
+    'http_request_duration_seconds_count{method="GET",route="/api/session",status="429"} 1',
+    'http_request_duration_seconds_count{method="GET",route="none",status="404"} 1',
+    'rowkeeper_limited_total{limit="user"} 1',
+    'rowkeeper_limited_total{limit="anonymous"} 0',
+    'rowkeeper_limits_degraded 0',
+    'rowkeeper_of_a_test 7'
+  ]) {
+    t.ok(text.includes(`${line}\n`), line)
+  }
+  t.match(text, /rowkeeper_tokens_total\{how="known"\} [0-3]\n/)
+  t.match(text, /^nodejs_eventloop_lag_seconds /m)
+  t.match(text, /^process_resident_memory_bytes /m)
+  t.notMatch(text, user)
+  t.equal((await ask('/')).status, 404)
+  t.equal((await app.inject('/metrics')).statusCode, 404, 'not where the API is')
+})
+
+t.test('the key store is seen', async (t) => {
+  const server = await keyServer(t)
+  const { ask } = await buildMeasured(t, { JWKS_URL: server.url, JWT_ISSUER: 'https://a.example' })
+  const text = await (await ask()).text()
+  t.match(text, /^rowkeeper_keys \d+$/m)
+  t.match(text, /^rowkeeper_keys_age_seconds \d/m)
+  t.match(text, /^rowkeeper_key_fetches_total 1$/m)
+  t.match(text, /^rowkeeper_key_fetch_failures_total \d$/m)
+})
+
+t.test('a port that is taken refuses to start', async (t) => {
+  const other = createServer().listen(0, '127.0.0.1')
+  await once(other, 'listening')
+  t.teardown(() => other.close())
+  const { port } = other.address() as AddressInfo
+  await t.rejects(buildAlone(t, { METRICS_PORT: String(port) }), { code: 'EADDRINUSE' })
+})
