@@ -119,6 +119,7 @@ async function started(): Promise<Target> {
     ALGORITHM: 'HS256',
     BETTER_AUTH_SECRET: randomBytes(32).toString('base64'),
     ACCESS_TOKEN_EXPIRE_MINUTES: '1440',
+    SHUTDOWN_DELAY_MS: '0',
     // Counted as in production, and never reached.
     RATE_LIMIT_MAX: '1000000000',
     RATE_LIMIT_ANONYMOUS_MAX: '1000000000'

@@ -53,10 +53,11 @@ export async function measure(scenario: Scenario, plan: Plan): Promise<Result> {
     if (faults.size < MAX_FAULTS) faults.add(fault)
   }
 
-  const most = scenario.most?.() ?? Number.POSITIVE_INFINITY
+  // One at least, which then fails.
+  const most = Math.max(1, scenario.most?.() ?? Number.POSITIVE_INFINITY)
   const options: autocannon.Options = {
     url: plan.url,
-    connections: Math.max(1, Math.min(plan.connections, most)),
+    connections: Math.min(plan.connections, most),
     ...(most < Number.POSITIVE_INFINITY && { maxOverallRequests: most }),
     // It is stopped long before.
     duration: 86_400,
