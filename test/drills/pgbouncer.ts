@@ -1,0 +1,122 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import postgres from 'postgres'
+import { developmentToken } from '../../src/auth/development-token.ts'
+import { loadConfig } from '../../src/config.ts'
+
+// The service behind PgBouncer in transaction mode, set up as docs/running.md says, with more requests at once than there are
+// connections: every answer is expected, and its caller's own. TEST_DATABASE_URL is an administrator's.
+const USERS = 20
+const ROUNDS = 20
+const BOUNCER = 54332
+const PORT = 54333
+const BETTER_AUTH_SECRET = 'the secret of the drill, which is long enough'
+
+const server = new URL(process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres')
+const name = `rowkeeper_drill_${process.pid}`
+const direct = Object.assign(new URL(server), { pathname: `/${name}` }).href
+const bounced = `postgres://${server.username}@127.0.0.1:${BOUNCER}/${name}`
+const api = `http://127.0.0.1:${PORT}`
+
+const program = (file: string) => fileURLToPath(new URL(`../../src/${file}`, import.meta.url))
+const run = (file: string, env: Record<string, string>) =>
+  spawn(process.execPath, [program(file)], { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] })
+
+async function end(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null) return
+  child.kill('SIGTERM')
+  await once(child, 'exit')
+}
+
+async function until(what: string, done: () => Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 100; i++) {
+    if (await done().catch(() => false)) return
+    await sleep(100)
+  }
+  throw new Error(`${what} did not come up`)
+}
+
+const config = loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET })
+
+/** What went wrong for a user who creates, changes, reads, lists and deletes, up to the first answer of another status. */
+async function visit(user: string): Promise<string[]> {
+  const headers = {
+    authorization: `Bearer ${await developmentToken(config, user)}`,
+    'content-type': 'application/json'
+  }
+  const faults: string[] = []
+  const ask = async (method: string, url: string, status: number, body?: object) => {
+    const answer = await fetch(api + url, { method, headers, ...(body && { body: JSON.stringify(body) }) })
+    const text = await answer.text()
+    if (answer.status !== status) throw new Error(`${method} ${answer.status} ${text}`)
+    return text
+  }
+  for (let round = 0; round < ROUNDS; round++) {
+    const title = `${user} ${round}`
+    const { id } = JSON.parse(await ask('POST', '/api/tasks', 201, { title }))
+    await ask('PATCH', `/api/tasks/${id}`, 200, { completed: true })
+    if (!(await ask('GET', `/api/tasks/${id}`, 200)).includes(`"${title}"`)) faults.push('GET another')
+    const [first, ...others] = JSON.parse(await ask('GET', '/api/tasks', 200))
+    if (first?.title !== title || others.length > 0) faults.push('list of another')
+    await ask('DELETE', `/api/tasks/${id}`, 200)
+  }
+  return faults
+}
+
+const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-pgbouncer-'))
+chmodSync(folder, 0o755)
+writeFileSync(
+  join(folder, 'pgbouncer.ini'),
+  `[databases]
+${name} = host=${server.hostname} port=${server.port || 5432} user=${server.username}${server.password && ` password=${server.password}`}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = ${BOUNCER}
+unix_socket_dir =
+auth_type = any
+pool_mode = transaction
+default_pool_size = 3
+ignore_startup_parameters = statement_timeout
+`
+)
+
+const admin = postgres(server.href, { max: 1, onnotice: () => {} })
+await admin.unsafe(`create database ${name}`)
+const started: ChildProcess[] = []
+let failed = false
+try {
+  const [migrated] = await once(run('commands/migrate.js', { DATABASE_URL: direct }), 'exit')
+  if (migrated !== 0) throw new Error('not migrated')
+  // It refuses to run as root.
+  const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
+  started.push(spawn('pgbouncer', ['-q', join(folder, 'pgbouncer.ini')], { ...user, stdio: 'ignore' }))
+  const service = run('server.js', {
+    NODE_ENV: 'production',
+    LOG_LEVEL: 'error',
+    PORT: String(PORT),
+    DATABASE_URL: bounced,
+    DATABASE_PREPARE: 'false',
+    RATE_LIMIT_MAX: 'off',
+    BETTER_AUTH_SECRET
+  })
+  started.unshift(service)
+  await until('the service', async () => (await fetch(`${api}/health/ready`)).ok)
+  const faults = (
+    await Promise.all(
+      Array.from({ length: USERS }, (_, n) => visit(`user-${n}`).catch((error: Error) => [error.message]))
+    )
+  ).flat()
+  console.log(`${USERS * ROUNDS * 5} requests of ${USERS} users over 3 connections, ${faults.length} wrong:`, faults)
+  failed = faults.length > 0
+} finally {
+  for (const child of started) await end(child)
+  await admin.unsafe(`drop database ${name} with (force)`)
+  await admin.end()
+  rmSync(folder, { recursive: true })
+}
+process.exit(failed ? 1 : 0)
