@@ -1,7 +1,7 @@
 import { getTableName } from 'drizzle-orm'
 import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config.ts'
-import { connect } from '../src/db/connect.ts'
+import { type Connection, connect } from '../src/db/connect.ts'
 import { classify, codeOf } from '../src/db/errors.ts'
 import { type OwnedBy, ownedBy } from '../src/db/owned.ts'
 import type { Transact } from '../src/db/transaction.ts'
@@ -12,12 +12,14 @@ declare module 'fastify' {
     owned: OwnedBy
     /** Statements of one owner that are all done, or none of them (`src/db/transaction.ts`). */
     transaction: Transact
+    /** Hears of recorded changes (`src/db/connect.ts`). */
+    hearChanges: Connection['listen']
     /** Whether requests can be served from the database; logs why not. It throws what the database answers. */
     isDatabaseUsable(): Promise<boolean>
   }
 }
 
-/** How often the idempotency keys whose day is over are deleted. */
+/** How often what is kept for a day is deleted. */
 const SWEEP_MS = 3_600_000
 
 /**
@@ -33,15 +35,16 @@ export default fp(
     app.addHook('onClose', connection.close)
 
     const tables = new Set<string>()
-    app.decorate('owned', (table) => {
+    app.decorate('owned', (table, { recorded = false } = {}) => {
       tables.add(getTableName(table))
-      return ownedBy(connection.prepare, table)
+      return ownedBy(connection.prepare, table, recorded)
     })
 
     app.decorate('transaction', connection.transaction)
+    app.decorate('hearChanges', connection.listen)
 
     const sweeps = setInterval(() => {
-      connection.sweep().catch((error) => app.log.warn({ code: codeOf(error) }, 'idempotency keys were not swept'))
+      connection.sweep().catch((error) => app.log.warn({ code: codeOf(error) }, 'nothing was swept'))
     }, SWEEP_MS).unref()
     app.addHook('onClose', async () => clearInterval(sweeps))
 

@@ -155,6 +155,8 @@ export const Environment = Type.Object({
     expects: 'milliseconds or a duration such as 1 minute, up to a day',
     description: 'Length of the window'
   }),
+  STREAMS_PER_USER_MAX: whole(1, 1000, 10, 'Streams of changes that one user may have open on an instance'),
+  STREAMS_MAX: whole(1, 1_000_000, 10_000, 'Streams of changes that an instance may have open'),
   REDIS_URL: optional(
     'redis://… or rediss://…',
     'Redis that several instances count in; each counts alone unless set',
@@ -342,7 +344,8 @@ const settle = (env: Environment) =>
       anonymousMax: budgetOf(env.RATE_LIMIT_ANONYMOUS_MAX),
       windowMs: durationMs(env.RATE_LIMIT_WINDOW),
       redisUrl: env.REDIS_URL
-    })
+    }),
+    streams: Object.freeze({ perUserMax: env.STREAMS_PER_USER_MAX, max: env.STREAMS_MAX })
   })
 
 /** `.env` of the working directory, in development only; what the process was given wins over it. */

@@ -2,6 +2,7 @@ import { createHmac, randomUUID } from 'node:crypto'
 import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { Readable } from 'node:stream'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
@@ -158,6 +159,8 @@ function undocumented(response: unknown, status: number, payload: unknown): stri
   if (documented === undefined) return `the status ${status} is not documented`
   const schema = documented.content === undefined ? documented : Object.values(documented.content)[0]?.schema
   if (schema === undefined || typeof (payload as Buffer | string)?.toString !== 'function') return undefined
+  // A stream goes on.
+  if (payload instanceof Readable) return undefined
   const text = String(payload)
   // Of the answer to a HEAD only the length is sent.
   if (text === '' || status === 304) return undefined

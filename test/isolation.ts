@@ -4,6 +4,7 @@ import type { InjectOptions, LightMyRequestResponse } from 'fastify'
 import pino from 'pino'
 import type { Test } from 'tap'
 import { connect, type Db } from '../src/db/connect.ts'
+import { watch } from './events.ts'
 import { asUser, build, newUser, testConfig } from './helper.ts'
 import { type Statement, watchStatements } from './statements.ts'
 
@@ -11,6 +12,8 @@ import { type Statement, watchStatements } from './statements.ts'
 export interface Resource {
   /** The URL of the collection, `/api/tasks`. */
   url: string
+  /** The URL of its stream of changes, if it has one. */
+  events?: string
   /** The problem code of an item that is not there. */
   notFound: string
   /** A body that creates an item, the same item twice if sent twice, and one that changes it. */
@@ -78,7 +81,7 @@ const by = (user: string, method: InjectOptions['method'], url: string, payload?
  * @param stories how many random stories, of up to 60 requests each
  */
 export function isolationSuite(t: Test, resource: Resource, env: Record<string, string> = {}, stories = 80): void {
-  const { url: collection, sample, change } = resource
+  const { url: collection, events, sample, change } = resource
   const environment = { RATE_LIMIT_MAX: 'off', ...env }
 
   t.test(`nobody reaches the ${collection} of somebody else`, async (t) => {
@@ -202,6 +205,43 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
       t.same(sent, [], 'nothing was asked of the database')
     })
   })
+
+  if (events !== undefined) {
+    t.test(
+      `${events}: while several users write at once, each hears of their own items and of all of them`,
+      async (t) => {
+        const app = await build(t, environment)
+        const users = [newUser('alice'), newUser('bob'), newUser('mallory')]
+        const write = async (user: string) => {
+          const { headers } = await app.inject(by(user, 'POST', collection, sample))
+          const url = String(headers.location)
+          await app.inject(by(user, 'PATCH', url, change))
+          // Nothing changes, so nobody hears of it.
+          for (const other of users.filter((one) => one !== user)) {
+            await app.inject(by(other, 'PATCH', url, change))
+            await app.inject(by(other, 'DELETE', url))
+          }
+          await app.inject(by(user, 'DELETE', url))
+          return ['created', 'updated', 'deleted'].map((kind) => `${kind} ${url.split('/').at(-1)}`)
+        }
+        const streams = await Promise.all(
+          users.map((user) => watch(t, app, user, { url: `${events}?userId=${users[0]}&sub=${users[0]}` }))
+        )
+        for (const stream of streams) t.equal((await stream.next())?.event, 'reload')
+        const written = await Promise.all(
+          users.map(async (user) => (await Promise.all(Array.from({ length: 6 }, () => write(user)))).flat())
+        )
+        for (const [i, stream] of streams.entries()) {
+          const heard = await stream.changes(written[i]?.length ?? 0)
+          t.same(heard.map(([kind, id]) => `${kind} ${id}`).sort(), written[i]?.sort(), `stream ${i}`)
+          // Of somebody else's number what follows is their own, or nothing.
+          const theirs = await watch(t, app, String(users[i]), { url: events, lastId: streams[(i + 1) % 3]?.lastId })
+          const next = await theirs.next()
+          t.ok(next?.event === 'reload' || written[i]?.some((one) => one.endsWith(JSON.parse(String(next?.data)).id)))
+        }
+      }
+    )
+  }
 
   t.test(
     `${collection}: a foreign, an unknown and a deleted id cost the same statements, and the same plans`,

@@ -59,6 +59,8 @@ t.test('one that is bound to it is none', async (t) => {
     'update "tasks" set "title" = $2 where ("tasks"."user_id" = $1 and ("tasks"."id" = $3)) returning "id"',
     'delete from "tasks" where "tasks"."user_id" = $1 returning "id"',
     'insert into "tasks" ("user_id", "id") values ($1, $2) returning "id"',
+    'insert into "tasks" ("user_id", "id") values ($1, $2) on conflict do nothing returning "id"',
+    'select exists(select from "feeds" where ("feeds"."user_id" = $1 and ("feeds"."expires_at" > now())))',
     "select set_config('rowkeeper.owner', $1, true)",
     'select 1'
   ]) {

@@ -12,6 +12,7 @@ const members = {
 /** The tasks, for `isolationSuite`. */
 export const tasks: Resource = {
   url: '/api/tasks',
+  events: '/api/tasks/events',
   notFound: 'task_not_found',
   sample: { title: 'secret', description: 'of somebody' },
   change: { title: 'mine' },

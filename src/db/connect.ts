@@ -29,7 +29,12 @@ export interface Connection {
   db: Db & { $client: Client }
   prepare: Prepare
   transaction: Transact
-  /** Deletes the idempotency keys whose day is over, whosever they are. */
+  /**
+   * Hears of what `record_change` recorded (migration 0003), on whatever instance: `heard` gets the key of a feed, `missed` is called
+   * when it begins to, and whenever some may not have been heard because the connection that listens was lost.
+   */
+  listen(heard: (key: string) => void, missed: () => void): Promise<unknown>
+  /** Deletes the idempotency keys, the changes and the feeds whose day is over, whosever they are. */
   sweep(): Promise<void>
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies bind
@@ -40,6 +45,9 @@ export interface Connection {
   /** Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection and the embedded engine. */
   close(): Promise<void>
 }
+
+/** Of `pg_notify` in `record_change`. */
+const CHANNEL = 'rowkeeper'
 
 const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, never>> => ({
   prepare,
@@ -81,12 +89,20 @@ export async function connect(
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
   // The engine has one session; its socket corrupts or hangs with several connections.
-  const socket = { path: engine.socket, user: 'postgres', database: 'postgres', max: 1 }
+  let hear: (key: string) => void
+  const onnotify = (_channel: string, key: string) => hear(key)
+  const socket = { path: engine.socket, user: 'postgres', database: 'postgres', max: 1, onnotify }
   const embedded = connection(config, migrations, [open({ ...options(config), ...socket })])
   await migrate(embedded.db, migrations)
   if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
   return {
     ...embedded,
+    // The driver would listen on a connection of its own, which the engine cannot have.
+    async listen(heard, missed) {
+      hear = heard
+      await embedded.db.execute(sql.raw(`listen ${CHANNEL}`))
+      missed()
+    },
     close: async () => {
       await embedded.close()
       await engine.close()
@@ -115,8 +131,11 @@ function connection(
   return {
     db,
     ...(rls ? walled(clients) : plain(db, poolMax)),
+    listen: (heard, missed) => clients[0].listen(CHANNEL, heard, missed),
     async sweep() {
       await db.execute(sql`delete from idempotency_keys where created_at < now() - interval '24 hours'`)
+      await db.execute(sql`delete from changes where created_at < now() - interval '24 hours'`)
+      await db.execute(sql`delete from feeds where expires_at < now()`)
     },
     async fault(tables) {
       // Their names are a parameter, and their rows are not looked at.

@@ -1,8 +1,9 @@
-import { and, eq, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
+import { and, eq, getTableName, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable, SelectedFields } from 'drizzle-orm/pg-core'
 import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
 import type { Owner } from '../auth/user.ts'
 import type { Build, Db, Preparable, Prepare } from './connect.ts'
+import { type changes, feeds } from './schema.ts'
 import type { Transaction } from './transaction.ts'
 
 /** A table whose rows belong to users (`ownedTable` in `src/db/owned-table.ts` makes one). */
@@ -17,8 +18,17 @@ type NewRow<T extends OwnedTable> = { [Column in keyof Inserted<T>]: Value<Inser
 /** The columns that an update sets. A row never changes its owner. */
 type Change<T extends OwnedTable> = { [Column in keyof Inserted<T>]?: Value<Inserted<T>[Column]> } & { userId?: never }
 
-/** The way to the rows of `table`, for the store of its resource: `app.owned` (`plugins/database.ts`). */
-export type OwnedBy = <T extends OwnedTable>(table: T) => ReturnType<typeof ownedBy<T>>
+/** What an `ownedTable` has, whose changes can be recorded. */
+type Versioned = OwnedTable & { id: PgColumn; version: PgColumn }
+
+/**
+ * The way to the rows of `table`, for the store of its resource: `app.owned` (`plugins/database.ts`). With `recorded` what is written
+ * to it, an `ownedTable`, is recorded for those who listen (`src/feeds`).
+ */
+export type OwnedBy = <T extends OwnedTable>(
+  table: T,
+  options?: { recorded?: boolean }
+) => ReturnType<typeof ownedBy<T>>
 
 const OWNER = 'owner'
 
@@ -34,6 +44,7 @@ type Rows = Subquery & { readonly [ownerBound]: true }
 interface Select<F extends SelectedFields> extends Preparable<RowOf<F>[]> {
   orderBy(...columns: (PgColumn | SQL)[]): Select<F>
   limit(limit: number | Placeholder): Select<F>
+  for(strength: 'update'): Select<F>
   as(alias: string): Rows
 }
 
@@ -42,11 +53,24 @@ interface Write {
 }
 
 /** The statements on `table` that can be built: each is about the rows of one owner, who is named when it runs. */
-function statements<T extends OwnedTable>(db: Db, table: T) {
+function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
   const owner = sql.placeholder(OWNER)
   // In parentheses, or an `or` among them would end the filter.
   const own = (conditions: SQL[]) => and(eq(table.userId, owner), ...conditions.map((one) => sql`(${one})`))
   const bound = table as PgTable
+  const listens = and(eq(feeds.userId, owner), sql`(${feeds.expiresAt} > now())`)
+
+  // In the statement itself, so that there is no change without its record. For an owner to whom nobody listens it is one look into
+  // an index; a trigger cost ten times that.
+  const write = (statement: Write, kind: (typeof changes.kind.enumValues)[number]): Write => {
+    if (!recorded) return statement
+    const { userId, id, version } = table as unknown as Versioned
+    const [resource, how] = [getTableName(table), kind].map((text) => sql.raw(`'${text}'`))
+    const record = sql`case when exists(select from ${feeds} where ${listens})
+      then record_change(${userId}, ${resource}, ${id}, ${version}, ${how}) end`
+    return { returning: (fields) => statement.returning({ ...fields, record }) }
+  }
+
   return {
     /** `select fields from table where user_id = owner and …`. */
     select: <F extends SelectedFields>(fields: F, ...conditions: SQL[]) =>
@@ -56,18 +80,24 @@ function statements<T extends OwnedTable>(db: Db, table: T) {
     selectFrom: <F extends SelectedFields>(rows: Rows, fields: F) =>
       db.select(fields).from(rows as Subquery) as unknown as Select<F>,
 
-    /** `insert into table values (owner, …)`. */
-    insert: (row: NewRow<T>) => db.insert(bound).values({ ...row, userId: owner }) as unknown as Write,
+    /** `insert into table values (owner, …)`, which fails when it is there, or does nothing then. */
+    insert: (row: NewRow<T>, how: 'or fail' | 'unless there' = 'or fail') => {
+      const statement = db.insert(bound).values({ ...row, userId: owner })
+      return write((how === 'or fail' ? statement : statement.onConflictDoNothing()) as unknown as Write, 'created')
+    },
 
     /** `update table set … where user_id = owner and …`. Whatever `change` says, the owner stays. */
     update: (change: Change<T>, ...conditions: SQL[]) =>
-      db
-        .update(bound)
-        .set({ ...change, userId: undefined })
-        .where(own(conditions)) as unknown as Write,
+      write(
+        db
+          .update(bound)
+          .set({ ...change, userId: undefined })
+          .where(own(conditions)) as unknown as Write,
+        'updated'
+      ),
 
     /** `delete from table where user_id = owner and …`. */
-    delete: (...conditions: SQL[]) => db.delete(bound).where(own(conditions)) as unknown as Write
+    delete: (...conditions: SQL[]) => write(db.delete(bound).where(own(conditions)) as unknown as Write, 'deleted')
   }
 }
 
@@ -75,7 +105,7 @@ function statements<T extends OwnedTable>(db: Db, table: T) {
  * The one way to an owned table: statements that begin their `where` with its owner, and run for one. The owner is a type
  * that only a verified token has (`src/auth/user.ts`), so there is nothing to forget and nothing else to pass.
  */
-export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T) {
+export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T, recorded = false) {
   return {
     /**
      * Prepares a statement, once, under a name that no other has.
@@ -85,7 +115,7 @@ export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T) {
      * database answers
      */
     prepare<R>(name: string, build: (own: ReturnType<typeof statements<T>>) => Preparable<R>) {
-      const whole: Build<R> = (db) => build(statements(db, table))
+      const whole: Build<R> = (db) => build(statements(db, table, recorded))
       const run = prepare(name, whole)
       return (owner: Owner, values: Record<string, unknown> = {}, transaction?: Transaction): Promise<R> => {
         const all = { ...values, [OWNER]: owner }

@@ -1,5 +1,16 @@
 import { sql } from 'drizzle-orm'
-import { boolean, index, pgPolicy, pgTable, primaryKey, text } from 'drizzle-orm/pg-core'
+import {
+  bigint,
+  boolean,
+  customType,
+  index,
+  integer,
+  pgPolicy,
+  pgTable,
+  primaryKey,
+  text,
+  uuid
+} from 'drizzle-orm/pg-core'
 import { moment, ownedTable, ownerId, policyOf } from './owned-table.ts'
 
 export const tasks = ownedTable('tasks', {
@@ -29,6 +40,59 @@ export const idempotencyKeys = pgTable(
       // Behind the wall too they are swept, whosever they are (`sweep` in src/db/connect.ts).
       pgPolicy('idempotency_keys_over', { for: 'select', using: over }),
       pgPolicy('idempotency_keys_swept', { for: 'delete', using: over })
+    ]
+  }
+)
+
+/** The number of a transaction, which is never used again. */
+const transactionId = customType<{ data: string }>({ dataType: () => 'xid8' })
+
+/**
+ * Of each user who listened to their changes lately: where the numbers of the changes are. Whoever has no row here, or an expired
+ * one, has nothing recorded (`src/feeds.ts`).
+ */
+export const feeds = pgTable(
+  'feeds',
+  {
+    userId: ownerId('user_id').notNull(),
+    /** What instances are notified with: it says nothing of its user. */
+    key: uuid('key').notNull().defaultRandom(),
+    /** The number of the last change. */
+    seq: bigint('seq', { mode: 'number' }).notNull(),
+    startedBy: transactionId('started_by').notNull(),
+    expiresAt: moment('expires_at').notNull()
+  },
+  (table) => {
+    const over = sql`${table.expiresAt} < now()`
+    return [
+      primaryKey({ columns: [table.userId] }),
+      policyOf('feeds', table.userId),
+      pgPolicy('feeds_over', { for: 'select', using: over }),
+      pgPolicy('feeds_swept', { for: 'delete', using: over })
+    ]
+  }
+)
+
+/** What changed, for a day: no content, which is read when it is told (`record_change` writes it, in migration 0003). */
+export const changes = pgTable(
+  'changes',
+  {
+    userId: ownerId('user_id').notNull(),
+    seq: bigint('seq', { mode: 'number' }).notNull(),
+    resource: text('resource').notNull(),
+    id: uuid('id').notNull(),
+    version: integer('version').notNull(),
+    kind: text('kind', { enum: ['created', 'updated', 'deleted'] }).notNull(),
+    createdAt: moment('created_at').notNull().defaultNow()
+  },
+  (table) => {
+    const over = sql`${table.createdAt} < now() - interval '24 hours'`
+    return [
+      primaryKey({ columns: [table.userId, table.seq] }),
+      index('changes_created_at').on(table.createdAt),
+      policyOf('changes', table.userId),
+      pgPolicy('changes_over', { for: 'select', using: over }),
+      pgPolicy('changes_swept', { for: 'delete', using: over })
     ]
   }
 )

@@ -25,8 +25,11 @@ export async function runBatch(
   { create = [], update = [], delete: remove = [] }: TaskBatch,
   transaction: Transaction
 ): Promise<string> {
-  // All are sent before the first is answered, and done in this order.
-  const [created, updated, removed] = await Promise.all([
+  const ids = [...update, ...remove].map(({ id }) => id)
+  // All are sent before the first is answered, and done in this order. A batch whose tasks were locked as it came to them would wait
+  // for another that has them the other way round, or for one write that waits for the feed.
+  const [, created, updated, removed] = await Promise.all([
+    ids.length > 0 && store.lock(owner, ids, transaction),
     Promise.all(create.map((task) => store.create(owner, task, transaction))),
     Promise.all(
       update.map(({ id, change, version }) => store.update(owner, id, change, conditionOf(version), transaction))

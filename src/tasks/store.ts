@@ -20,16 +20,19 @@ export interface StoredTask {
 const stored = { id: tasks.id, version: tasks.version, json: jsonOf(shown) }
 
 const byId = eq(tasks.id, sql.placeholder('id'))
+const among = sql`${tasks.id} = any(${sql.placeholder('ids')}::uuid[])`
 
 // In the statement itself: between a look at the version and the write somebody else could have written.
 const [only, except] = [sql.placeholder('only'), sql.placeholder('except')]
 const asVersioned = sql`(${only}::int[] is null or ${tasks.version} = any(${only}::int[]))
   and (${except}::int[] is null or ${tasks.version} <> all(${except}::int[]))`
 
-/** Array literals of PostgreSQL: the driver knows no array types. */
+/** An array literal of PostgreSQL: the driver knows no array types. */
+const arrayOf = (values: (string | number)[]) => `{${values.join()}}`
+
 const versionValues = ({ only, except }: VersionCondition) => ({
-  only: only === null ? null : `{${only.join()}}`,
-  except: except === null ? null : `{${except.join()}}`
+  only: only === null ? null : arrayOf(only),
+  except: except === null ? null : arrayOf(except)
 })
 
 /**
@@ -39,9 +42,11 @@ const versionValues = ({ only, except }: VersionCondition) => ({
  * @param owned `app.owned`
  */
 export function taskStore(owned: OwnedBy) {
-  const own = owned(tasks)
+  const own = owned(tasks, { recorded: true })
 
   const get = own.prepare('tasks_get', (own) => own.select(stored, byId))
+  const getAll = own.prepare('tasks_get_all', (own) => own.select(stored, among))
+  const lock = own.prepare('tasks_lock', (own) => own.select({ id: tasks.id }, among).orderBy(tasks.id).for('update'))
 
   const insert = own.prepare('tasks_insert', (own) =>
     own
@@ -81,6 +86,12 @@ export function taskStore(owned: OwnedBy) {
     async get(owner: Owner, id: string, transaction?: Transaction): Promise<StoredTask | undefined> {
       return (await get(owner, { id }, transaction))[0]
     },
+
+    /** Those of the owner's tasks that are there. */
+    getAll: (owner: Owner, ids: string[]): Promise<StoredTask[]> => getAll(owner, { ids: arrayOf(ids) }),
+
+    /** Keeps others from changing them until the transaction ends. Two that lock first, all at once, do not wait for each other. */
+    lock: (owner: Owner, ids: string[], transaction: Transaction) => lock(owner, { ids: arrayOf(ids) }, transaction),
 
     async create(owner: Owner, task: NewTask, transaction?: Transaction): Promise<StoredTask> {
       const { title, description = null, completed = false, dueAt = null } = task

@@ -65,10 +65,10 @@ for (const DATABASE_RLS of ['false', 'true']) {
     t.equal(new Set(hers.map(({ row }) => row.title)).size, 1202)
     t.match(hers[1], { row: { title: 'Two\nlines and a "quotation"', completed: false, version: 1 } })
 
-    t.same(await purgeUser(connection, alice), { tasks: 1201, idempotency_keys: 1 })
+    t.same(await purgeUser(connection, alice), { changes: 0, feeds: 0, tasks: 1201, idempotency_keys: 1 })
     t.same(await all(connection, alice), [])
     t.same(await all(connection, bob), before)
-    t.same(await purgeUser(connection, alice), { tasks: 0, idempotency_keys: 0 })
+    t.same(await purgeUser(connection, alice), { changes: 0, feeds: 0, tasks: 0, idempotency_keys: 0 })
   })
 }
 
@@ -106,5 +106,8 @@ t.test('the commands', async (t) => {
   t.equal(code, 0)
   t.match(linesOf(output), [{ table: 'tasks', row: { user_id: alice } }])
   const purged = await command(PURGE, ['--sub', alice, '--confirm', alice])
-  t.match(purged, { code: 0, output: 'idempotency_keys: 0 deleted\ntasks: 1 deleted\n' })
+  t.match(purged, {
+    code: 0,
+    output: 'changes: 0 deleted\nfeeds: 0 deleted\nidempotency_keys: 0 deleted\ntasks: 1 deleted\n'
+  })
 })

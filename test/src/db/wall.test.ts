@@ -194,11 +194,21 @@ t.test('the embedded database has the wall too, each time it is opened', async (
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
   for (let i = 0; i < 2; i++) {
-    const { fault, store, close } = await open(t, { ...RLS, DATABASE_URL: `pglite://${join(folder, 'pg')}` })
+    const { fault, store, close, db, listen } = await open(t, {
+      ...RLS,
+      DATABASE_URL: `pglite://${join(folder, 'pg')}`
+    })
     t.equal(await fault(['tasks']), undefined)
     const alice = owner('alice')
     const { id, json } = await store.create(alice, { title: 'x' })
     t.match(await store.get(alice, id), { json })
+    const heard: string[] = []
+    await listen(
+      (key) => heard.push(key),
+      () => heard.push('from now on')
+    )
+    await db.execute(sql`select pg_notify('rowkeeper', 'key')`)
+    t.same(heard, ['from now on', 'key'])
     await close()
   }
 })

@@ -1,0 +1,119 @@
+import type { ServerResponse } from 'node:http'
+import { finished, Readable } from 'node:stream'
+import type { FastifyRequest } from 'fastify'
+import fp from 'fastify-plugin'
+import type { Owner } from '../src/auth/user.ts'
+import { codeOf } from '../src/db/errors.ts'
+import { sendProblem } from '../src/errors.ts'
+import { feedStore } from '../src/feeds/store.ts'
+import { Bell, endOf, eventsOf, type Reason, type Source } from '../src/feeds/stream.ts'
+
+declare module 'fastify' {
+  interface FastifyInstance {
+    /**
+     * Answers with the caller's changes of a resource as they happen, until the token expires, an hour is over or the client goes: a
+     * 429 past the streams of a user (`STREAMS_PER_USER_MAX`), a 503 past those of the instance (`STREAMS_MAX`).
+     */
+    sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
+    /** How many streams are open. */
+    openStreams(): number
+  }
+}
+
+/** A feed lives a day longer than that (`src/feeds/store.ts`). */
+const LONGEST_MS = 3_600_000
+
+/** For the client to take the last event; then the connection is cut. */
+const GRACE_MS = 3000
+
+/** What a stream tells, and in the end to come again, when it cannot be read. */
+async function* told(request: FastifyRequest, events: AsyncGenerator<string>): AsyncGenerator<string> {
+  try {
+    yield* events
+  } catch (error) {
+    request.log.warn({ err: error }, 'a stream of changes ended')
+    yield endOf('reconnect')
+  }
+}
+
+/** Streams of changes (`src/feeds`). What wakes one is a key that says nothing; what it tells is read for its own caller. */
+export default fp(
+  async (app) => {
+    const { perUserMax, max } = app.config.streams
+    const store = feedStore(app.owned)
+    const byOwner = new Map<Owner, Set<Bell>>()
+    const byKey = new Map<string, Set<Bell>>()
+    const all = new Map<Bell, ServerResponse>()
+
+    let listening = false
+    /** From the first stream on. Until it works, and while it does not, changes are looked for with each heartbeat. */
+    const listen = () => {
+      if (listening) return
+      listening = true
+      const heard = (key: string) => {
+        for (const bell of byKey.get(key) ?? []) bell.ring()
+      }
+      const missed = () => {
+        for (const bell of all.keys()) bell.ring()
+      }
+      // The driver goes on trying.
+      app
+        .hearChanges(heard, missed)
+        .catch((error) => app.log.warn({ code: codeOf(error) }, 'not listening to changes yet'))
+    }
+
+    const end = (bell: Bell, reason: Reason) => {
+      bell.end(reason)
+      setTimeout(() => all.get(bell)?.destroy(), GRACE_MS).unref()
+    }
+    app.addHook('preClose', (done) => {
+      for (const bell of all.keys()) end(bell, 'reconnect')
+      done()
+    })
+
+    app.decorate('openStreams', () => all.size)
+
+    app.decorate('sendChanges', async (request, reply, source) => {
+      const { sub, expiresAt } = request.user
+      reply
+        .type('text/event-stream; charset=utf-8')
+        .header('cache-control', 'no-store')
+        // nginx would keep it back until there is a page of it.
+        .header('x-accel-buffering', 'no')
+      // Its content type is that of the GET, and there is nothing to wait for.
+      if (request.method === 'HEAD') return reply.send(Readable.from([]))
+      const bells = byOwner.get(sub) ?? new Set()
+      if (bells.size >= perUserMax) return sendProblem(reply.header('retry-after', 1), 'too_many_streams')
+      if (all.size >= max) return sendProblem(reply, 'unavailable')
+
+      const bell = new Bell()
+      all.set(bell, reply.raw)
+      byOwner.set(sub, bells.add(bell))
+      const left = expiresAt === null ? LONGEST_MS : expiresAt * 1000 - Date.now()
+      const life = setTimeout(
+        () => end(bell, left < LONGEST_MS ? 'token_expired' : 'reconnect'),
+        Math.min(left, LONGEST_MS)
+      )
+      let key = ''
+      finished(reply.raw, () => {
+        clearTimeout(life)
+        bell.leave()
+        all.delete(bell)
+        bells.delete(bell)
+        if (bells.size > 0) return
+        byOwner.delete(sub)
+        byKey.delete(key)
+      })
+
+      listen()
+      const feed = await store.open(sub)
+      key = feed.key
+      byKey.set(key, bells)
+      if (app.isDraining()) end(bell, 'reconnect')
+      request.release()
+      const lastId = request.headers['last-event-id'] as string | undefined
+      return reply.send(Readable.from(told(request, eventsOf(store, sub, source, feed, lastId, bell))))
+    })
+  },
+  { name: 'streams', dependencies: ['auth', 'database', 'deadline'] }
+)

@@ -1,0 +1,74 @@
+import type { AddressInfo } from 'node:net'
+import { createParser, type EventSourceMessage } from 'eventsource-parser'
+import type { FastifyInstance } from 'fastify'
+import type { Test } from 'tap'
+import { asUser } from './helper.ts'
+
+/** An event, or a comment as one that has no data. */
+export type Told = Pick<EventSourceMessage, 'event' | 'id' | 'data'>
+
+/** An open stream of events, read as a page reads it. */
+export interface Watch {
+  response: Response
+  /** The next event; undefined when the stream is over. */
+  next(): Promise<Told | undefined>
+  /** The next `n` as `[kind, id of the item, version]`. */
+  changes(n: number): Promise<[string | undefined, string, number][]>
+  /** The id of the last event that was taken. */
+  lastId: string | undefined
+  close(): void
+}
+
+/** Opens a stream at `url` for a user; it closes itself at the end of `t`. The application listens from the first one on. */
+export async function watch(
+  t: Test,
+  app: FastifyInstance,
+  user: string,
+  {
+    lastId,
+    claims = {},
+    url = '/api/tasks/events'
+  }: { lastId?: string | undefined; claims?: object; url?: string } = {}
+): Promise<Watch> {
+  if (!app.server.listening) await app.listen()
+  const { port } = app.server.address() as AddressInfo
+  const controller = new AbortController()
+  t.teardown(() => controller.abort())
+  const response = await fetch(`http://127.0.0.1:${port}${url}`, {
+    headers: { ...asUser(user, claims), ...(lastId !== undefined && { 'last-event-id': lastId }) },
+    signal: controller.signal
+  })
+  const got: Told[] = []
+  const parser = createParser({
+    onEvent: (event) => got.push(event),
+    onComment: () => got.push({ event: 'comment', id: undefined, data: '' })
+  })
+  const chunks = (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader()
+  const watch: Watch = {
+    response,
+    lastId,
+    async next() {
+      for (;;) {
+        const event = got.shift()
+        if (event !== undefined) {
+          watch.lastId = event.id ?? watch.lastId
+          return event
+        }
+        const { done, value } = await chunks.read()
+        if (done) return undefined
+        parser.feed(value)
+      }
+    },
+    async changes(n) {
+      const all: [string | undefined, string, number][] = []
+      while (all.length < n) {
+        const { event, data } = (await watch.next()) as Told
+        const { id, version } = JSON.parse(data)
+        all.push([event, id, version])
+      }
+      return all
+    },
+    close: () => controller.abort()
+  }
+  return watch
+}

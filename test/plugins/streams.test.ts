@@ -1,0 +1,228 @@
+import { once } from 'node:events'
+import { connect } from 'node:net'
+import { sql } from 'drizzle-orm'
+import type { FastifyInstance } from 'fastify'
+import postgres from 'postgres'
+import t from 'tap'
+import { feeds } from '../../src/db/schema.ts'
+import { watch } from '../events.ts'
+import { asUser, build, databaseUrl, newUser } from '../helper.ts'
+
+const HEARTBEAT_MS = 20_000
+const GRACE_MS = 3000
+const HOUR_MS = 3_600_000
+const SETTLE_MS = 100
+
+const create = async (app: FastifyInstance, user: string) => {
+  const headers = asUser(user)
+  return (await app.inject({ method: 'POST', url: '/api/tasks', headers, payload: { title: 'x' } })).json()
+}
+
+/** Keeps timers of these durations back; `fire(ms)` waits for one, and lets it go off. */
+function holdTimers(t: Parameters<typeof build>[0], durations: (ms: number) => boolean) {
+  const { setTimeout } = globalThis
+  const held: { run: () => void; ms: number }[] = []
+  const arrivals = new EventTarget()
+  const value = (run: () => void, ms: number) => {
+    if (!durations(ms)) return setTimeout(run, ms)
+    held.push({ run, ms })
+    arrivals.dispatchEvent(new Event('timer'))
+    return setTimeout(() => {}, 0)
+  }
+  t.intercept(globalThis, 'setTimeout', { value })
+  return async function fire(fits: (ms: number) => boolean): Promise<number> {
+    for (;;) {
+      const at = held.findIndex(({ ms }) => fits(ms))
+      const [timer] = at < 0 ? [] : held.splice(at, 1)
+      if (timer === undefined) await once(arrivals, 'timer')
+      else {
+        timer.run()
+        return timer.ms
+      }
+    }
+  }
+}
+
+t.test('streams', async (t) => {
+  const app = await build(
+    t,
+    { RATE_LIMIT_MAX: 'off', STREAMS_PER_USER_MAX: '2', STREAMS_MAX: '3', JWT_REQUIRED_CLAIMS: 'sub' },
+    (app) => {
+      const unsettle = app
+        .owned(feeds)
+        .prepare('test_unsettle', (own) =>
+          own.update({ startedBy: sql`'999999999999'::xid8` }).returning({ userId: feeds.userId })
+        )
+      app.post('/unsettle', { onRequest: app.authenticate }, ({ user }) => unsettle(user.sub))
+      const load = () => Promise.reject(new Error('It cannot be loaded'))
+      app.get('/failing', { onRequest: app.authenticate }, (request, reply) =>
+        app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load })
+      )
+      app.get('/others', { onRequest: app.authenticate }, (request, reply) =>
+        app.sendChanges(request, reply, { resource: 'others', member: 'other', load })
+      )
+    }
+  )
+  /** Until streams that were closed have been noticed. */
+  const open = async (n: number) => {
+    while (app.openStreams() !== n) await new Promise(setImmediate)
+  }
+
+  t.beforeEach(() => open(0))
+
+  t.test('are bounded per user and in all', async (t) => {
+    const [alice, bob] = [newUser('alice'), newUser('bob')]
+    const streams = [await watch(t, app, alice), await watch(t, app, alice)]
+    const refused = await watch(t, app, alice)
+    t.equal(refused.response.status, 429)
+    t.equal(refused.response.headers.get('content-type'), 'application/problem+json; charset=utf-8')
+    t.equal(refused.response.headers.get('retry-after'), '1')
+    t.equal((await watch(t, app, bob)).response.status, 200)
+    const full = await watch(t, app, newUser())
+    t.equal(full.response.status, 503)
+    t.equal(full.response.headers.get('retry-after'), '1')
+    streams[0]?.close()
+    await open(2)
+    t.equal((await watch(t, app, alice)).response.status, 200, 'a place that was left is free')
+  })
+  t.test('need a scope, and a HEAD tells what a GET would', async (t) => {
+    const writer = asUser('alice', { scope: 'tasks:write' })
+    t.equal((await app.inject({ url: '/api/tasks/events', headers: writer })).statusCode, 403)
+    const head = await app.inject({ method: 'HEAD', url: '/api/tasks/events', headers: asUser('alice') })
+    t.equal(head.statusCode, 200)
+    t.equal(head.headers['content-type'], 'text/event-stream; charset=utf-8')
+    t.equal(head.headers['content-length'], undefined)
+    t.equal(app.openStreams(), 0)
+    const post = await app.inject({ method: 'POST', url: '/api/tasks/events', headers: asUser('alice') })
+    t.equal(post.statusCode, 405)
+    t.equal(post.headers.allow, 'GET, HEAD, OPTIONS')
+  })
+
+  t.test('end with the token, or after an hour, and say so', async (t) => {
+    const fire = holdTimers(t, (ms) => ms > 500_000)
+    const short = await watch(t, app, newUser(), { claims: { exp: Math.floor(Date.now() / 1000) + 900 } })
+    await short.next()
+    const ms = await fire((ms) => ms < HOUR_MS)
+    t.ok(ms > 890_000 && ms <= 900_000, `${ms} ms`)
+    t.match(await short.next(), { event: 'end', id: undefined, data: '{"reason":"token_expired"}' })
+    t.equal(await short.next(), undefined)
+    const endless = await watch(t, app, newUser(), { claims: { exp: undefined, iat: undefined } })
+    await endless.next()
+    await fire((ms) => ms === HOUR_MS)
+    t.match(await endless.next(), { event: 'end', data: '{"reason":"reconnect"}' })
+  })
+
+  t.test('tell a change that is there before they end', async (t) => {
+    const fire = holdTimers(t, (ms) => ms > 500_000)
+    const user = newUser()
+    const stream = await watch(t, app, user)
+    await stream.next()
+    const { id } = await create(app, user)
+    await fire(() => true)
+    t.same(await stream.changes(1), [['created', id, 1]])
+    t.match(await stream.next(), { event: 'end' })
+  })
+
+  t.test('are never silent for long, and look for what nobody told them', async (t) => {
+    const fire = holdTimers(t, (ms) => ms === HEARTBEAT_MS)
+    const stream = await watch(t, app, newUser())
+    await stream.next()
+    for (let times = 0; times < 3; times++) {
+      await fire(() => true)
+      t.match(await stream.next(), { event: 'comment' })
+    }
+  })
+
+  t.test('are cut when nobody reads their end', async (t) => {
+    const fire = holdTimers(t, (ms) => ms > 500_000 || ms === GRACE_MS)
+    const stream = await watch(t, app, newUser())
+    await stream.next()
+    t.equal(app.openStreams(), 1)
+    await fire((ms) => ms > 500_000)
+    await fire((ms) => ms === GRACE_MS)
+    await open(0)
+  })
+
+  t.test('of another resource are not told of a task', async (t) => {
+    const user = newUser()
+    const [others, tasks] = [await watch(t, app, user, { url: '/others' }), await watch(t, app, user)]
+    await others.next()
+    await tasks.next()
+    const fire = holdTimers(t, (ms) => ms === HEARTBEAT_MS)
+    await create(app, user)
+    await tasks.changes(1)
+    await fire(() => true)
+    await fire(() => true)
+    t.match(await others.next(), { event: 'comment' })
+  })
+
+  t.test('that cannot be read end, and may come again', async (t) => {
+    const user = newUser()
+    const stream = await watch(t, app, user, { url: '/failing' })
+    await stream.next()
+    await create(app, user)
+    t.match(await stream.next(), { event: 'end', data: '{"reason":"reconnect"}' })
+    t.equal(await stream.next(), undefined)
+  })
+
+  t.test('wait for writes that may not have seen the feed, but not for ever', async (t) => {
+    const user = newUser()
+    const first = await watch(t, app, user)
+    await first.next()
+    first.close()
+    // As after a restore from another cluster, whose transactions had greater numbers.
+    await app.inject({ method: 'POST', url: '/unsettle', headers: asUser(user) })
+    const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
+    const opening = watch(t, app, user)
+    for (let times = 0; times < 30; times++) await fire(() => true)
+    t.match(await (await opening).next(), { event: 'reload' })
+  })
+})
+
+t.test('streams of a server that closes end, those that come meanwhile too', async (t) => {
+  const app = await build(t)
+  const user = newUser()
+  const stream = await watch(t, app, user)
+  await stream.next()
+  const { port } = app.server.address() as { port: number }
+  const late = connect(port, '127.0.0.1')
+  await once(late, 'connect')
+  const closed = app.close()
+  late.write(
+    `GET /api/tasks/events HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(user).authorization}\r\nConnection: close\r\n\r\n`
+  )
+  t.match(await stream.next(), { event: 'end', data: '{"reason":"reconnect"}' })
+  t.equal(await stream.next(), undefined)
+  let answer = ''
+  for await (const chunk of late) answer += chunk
+  t.match(answer, /event: end\nretry: \d+\ndata: \{"reason":"reconnect"\}/)
+  await closed
+})
+
+t.test('without a database there is no stream', async (t) => {
+  const app = await build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none' })
+  const answer = await app.inject({ url: '/api/tasks/events', headers: asUser('alice') })
+  t.equal(answer.statusCode, 503)
+  t.equal(app.openStreams(), 0)
+})
+
+t.test(
+  'a connection that listens and is lost is made anew, and what it missed is told',
+  { skip: process.env.TEST_DATABASE_URL === undefined && 'the embedded engine listens on its only connection' },
+  async (t) => {
+    const app = await build(t)
+    const user = newUser()
+    const stream = await watch(t, app, user)
+    await stream.next()
+    const admin = postgres(await databaseUrl(), { max: 1 })
+    t.teardown(() => admin.end())
+    const lost = () => admin`
+      select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and query = 'listen "rowkeeper"'`
+    for (let times = 0; times < 2; times++) {
+      t.equal((await lost()).length, 1)
+      const { id } = await create(app, user)
+      t.same(await stream.changes(1), [['created', id, 1]])
+    }
+  }
+)
