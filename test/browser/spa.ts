@@ -12,7 +12,6 @@ const DESKTOP = { width: 1100, height: 780 }
 const PHONE = { width: 360, height: 740 }
 
 // Tokens that expire and a budget that is used up while the journey lasts.
-const BUDGET = 150
 
 /** The URL of one task. */
 const TASK = /\/api\/tasks\/[0-9a-f-]{36}$/
@@ -22,7 +21,7 @@ const example = spawn(process.execPath, ['examples/spa/start.js'], {
     ...{ WEB_PORT: '5273', AUTH_PORT: '4100', PORT: '3100' },
     ...process.env,
     ...{ TOKEN_LIFETIME: '10s', JWT_CLOCK_TOLERANCE_SECONDS: '0' },
-    ...{ RATE_LIMIT_MAX: String(BUDGET), RATE_LIMIT_WINDOW: '6 seconds' }
+    ...{ RATE_LIMIT_MAX: '150', RATE_LIMIT_WINDOW: '6 seconds' }
   },
   stdio: ['ignore', 'pipe', 'inherit']
 })
@@ -88,14 +87,14 @@ try {
     if (message.type() === 'error' && !message.text().startsWith('Failed to load resource'))
       complaints.push(message.text())
   })
-  const tokens = { fetched: 0 }
-  context.on('request', (request) => {
-    if (request.url() === `${auth}/api/auth/token` && request.method() === 'GET') tokens.fetched++
-  })
   const token = async () =>
     ((await (await context.request.get(`${auth}/api/auth/token`)).json()) as { token: string }).token
 
   const page = await context.newPage()
+  let fetched = 0
+  page.on('request', (request) => {
+    if (request.url() === `${auth}/api/auth/token`) fetched++
+  })
   const spoilToken = () =>
     page.route(
       TASK,
@@ -139,22 +138,18 @@ try {
   await page.getByText('Due 31 Jan 2030').waitFor()
   await picture(page, 'tasks')
 
-  // A second window, on a phone
+  // A second window, on a phone: each sees what the other does
   const phone = await context.newPage()
   await phone.setViewportSize(PHONE)
   await phone.goto(web)
   await checkbox(phone, 'Buy milk').waitFor()
   await picture(phone, 'tasks-phone')
   await add(phone, 'Pick up the parcel')
-  await saved(phone, 'Pick up the parcel')
-  await page.reload()
   await saved(page, 'Pick up the parcel')
   await checkbox(page, 'Pick up the parcel').check({ force: true })
-  await saved(page, 'Pick up the parcel')
-  await phone.reload()
   await phone.locator('.task.completed', { hasText: 'Pick up the parcel' }).waitFor()
   await page.getByRole('button', { name: 'Delete Pick up the parcel' }).click()
-  await gone(page, 'Pick up the parcel')
+  await gone(phone, 'Pick up the parcel')
   assert.equal(await page.locator(':focus').getAttribute('aria-label'), 'New task')
 
   // Two people edit one task (412): nothing is lost, whichever is kept
@@ -168,7 +163,7 @@ try {
   await picture(page, 'conflict')
   await page.getByRole('button', { name: 'Keep mine' }).click()
   await dialogClosed(page)
-  await phone.reload()
+  await saved(phone, 'Buy oat milk')
   await edit(phone, 'Buy oat milk', { Title: 'Buy soy milk' })
   await edit(page, 'Buy oat milk', { Title: 'Buy almond milk' })
   await save(page)
@@ -186,8 +181,11 @@ try {
   await said(page, /was not changed: the server cannot be reached/)
   assert.equal(await checkbox(page, 'Call the plumber').isChecked(), false)
 
-  // A token that is refused (others expire meanwhile): a new one is fetched, once, and nobody notices
-  const before = tokens.fetched
+  // A token that expires, and one that is refused: a new one is fetched, once, and nobody notices
+  await page.waitForRequest(`${auth}/api/auth/token`)
+  await add(phone, 'Sing in the rain')
+  await saved(page, 'Sing in the rain')
+  const before = fetched
   await spoilToken()
   const refused = page.waitForResponse(
     (response) => response.request().method() === 'PATCH' && response.status() === 401
@@ -196,9 +194,7 @@ try {
   await checkbox(page, 'Call the plumber').check({ force: true })
   await refused
   await accepted
-  assert.equal(tokens.fetched, before + 1)
-  await add(phone, 'Sing in the rain')
-  await saved(phone, 'Sing in the rain')
+  assert.equal(fetched, before + 1)
 
   // Pages
   const create = Array.from({ length: 45 }, (_, index) => ({ title: `Thank you letter ${45 - index}` }))
@@ -219,19 +215,20 @@ try {
   await more.waitFor({ state: 'detached' })
 
   // More than the limit allows (429): it says so, waits as long as it is told, and goes on
-  const again = `Bearer ${await token()}`
-  const statuses = await Promise.all(
-    Array.from(
-      { length: BUDGET + 1 },
-      async () => (await fetch(`${api}/api/tasks?limit=1`, { headers: { authorization: again } })).status
-    )
-  )
-  assert.ok(statuses.includes(429))
+  const giveUp = Date.now() + 20_000
+  // A window that is about to end would be over before it is seen; of too many at once the service sheds some, uncounted.
+  for (let wait = 0; wait < 4; ) {
+    assert.ok(Date.now() < giveUp, 'the budget can be used up')
+    const headers = { authorization: `Bearer ${await token()}` }
+    const answers = await Promise.all(Array.from({ length: 25 }, () => fetch(`${api}/api/tasks?limit=1`, { headers })))
+    wait = Math.max(...answers.map(({ status, headers }) => (status === 429 ? Number(headers.get('retry-after')) : 0)))
+  }
   await phone.evaluate('scrollTo(0, 0)')
   await add(phone, 'Slow down')
   await said(phone, /^Too much at once. Going on in [1-6] s$/)
   await picture(phone, 'too-many-phone')
   await saved(phone, 'Slow down')
+  await saved(page, 'Slow down')
 
   // In the dark, and out
   await page.emulateMedia({ colorScheme: 'dark' })

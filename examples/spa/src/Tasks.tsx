@@ -77,7 +77,7 @@ const Skeleton = () => (
 )
 
 export function Tasks({ name }: { name: string }) {
-  const { tasks, next, failure, load, ...actions } = useTasks()
+  const { tasks, next, live, failure, load, ...actions } = useTasks()
   const [title, setTitle] = useState('')
   const [editing, setEditing] = useState<Task | null>(null)
   const [loadingMore, setLoadingMore] = useState(false)
@@ -114,6 +114,9 @@ export function Tasks({ name }: { name: string }) {
           <Icon name="check" />
         </span>
         <h1>Tasks</h1>
+        <span className={live ? 'live' : 'live off'} role="status">
+          {live ? 'Live' : 'Connecting'}
+        </span>
         <span className="who">{name}</span>
         <button type="button" onClick={() => auth.signOut()}>
           Sign out

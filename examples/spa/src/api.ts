@@ -1,3 +1,4 @@
+import { createParser } from 'eventsource-parser'
 import { fetchToken } from './auth.ts'
 
 /** A task as Rowkeeper answers it (`/openapi.json` is the whole contract). */
@@ -18,6 +19,9 @@ export interface Page {
   /** Where the next page is, if there is one. */
   next: string | null
 }
+
+/** What can come over the stream of changes. */
+export type Change = { type: 'reload' } | { type: 'put'; task: Task } | { type: 'remove'; id: string }
 
 /** An answer of Rowkeeper that is an error: a problem document (RFC 9457). */
 export class Problem extends Error {
@@ -40,6 +44,8 @@ const problemOf = async (response: Response) =>
   )
 
 const TRIES = 3
+/** It sends something every 20 seconds; a stream that is silent for this long is dead. */
+const SILENCE_MS = 45_000
 
 const seconds = (count: number) => new Promise((resolve) => setTimeout(resolve, count * 1000))
 
@@ -54,9 +60,9 @@ export function createApi(onWait: (status: number, seconds: number) => void) {
   // Of many requests that find it expired the first fetches a new one, and the others wait for that.
   let token: Promise<string> | undefined
 
-  async function request(path: string, init: RequestInit = {}): Promise<Response> {
+  async function request(path: string, init: RequestInit = {}, tries = TRIES): Promise<Response> {
     let renewed = false
-    for (let left = TRIES; ; left--) {
+    for (let left = tries; ; left--) {
       token ??= fetchToken()
       const used = token
       const bearer = await used.catch((error) => {
@@ -109,6 +115,62 @@ export function createApi(onWait: (status: number, seconds: number) => void) {
 
     async remove({ id, version }: Task): Promise<void> {
       await request(`/api/tasks/${id}`, { method: 'DELETE', headers: { 'if-match': `"${version}"` } })
+    },
+
+    /**
+     * Follows the changes to the user's tasks, wherever they are made, until `signal` aborts. By `fetch`, since an
+     * EventSource cannot send a token.
+     *
+     * @param onLive told whether the stream is open, each time that changes
+     */
+    async follow(onChange: (change: Change) => void, onLive: (live: boolean) => void, signal: AbortSignal) {
+      let lastId: string | undefined
+      let delay = 1
+      let expired = false
+      const parser = createParser({
+        onRetry: (ms) => {
+          delay = ms / 1000
+        },
+        onEvent: ({ id, event, data }) => {
+          lastId = id ?? lastId
+          const { id: changed, task, reason } = JSON.parse(data)
+          if (event === 'reload') onChange({ type: 'reload' })
+          else if (event === 'deleted') onChange({ type: 'remove', id: changed })
+          else if (event === 'end') expired = reason === 'token_expired'
+          else if (task) onChange({ type: 'put', task })
+        }
+      })
+      for (let failures = 0; !signal.aborted; ) {
+        const stale = new AbortController()
+        let timer: ReturnType<typeof setTimeout> | undefined
+        try {
+          const headers: HeadersInit = lastId === undefined ? {} : { 'last-event-id': lastId }
+          const either = AbortSignal.any([signal, stale.signal])
+          const { body } = await request('/api/tasks/events', { headers, cache: 'no-store', signal: either }, 1)
+          const reader = (body as NonNullable<typeof body>).pipeThrough(new TextDecoderStream()).getReader()
+          onLive(true)
+          failures = 0
+          for (;;) {
+            timer = setTimeout(() => stale.abort(), SILENCE_MS)
+            const { done, value } = await reader.read()
+            clearTimeout(timer)
+            if (done) break
+            parser.feed(value)
+          }
+        } catch {
+          failures++
+        }
+        clearTimeout(timer)
+        parser.reset()
+        if (signal.aborted) return
+        if (expired) {
+          expired = false
+          continue
+        }
+        onLive(false)
+        // All the windows of a server that went away do not come back in the same moment.
+        await seconds(Math.min(delay * 2 ** failures, 30) * (0.5 + Math.random()))
+      }
     }
   }
 }

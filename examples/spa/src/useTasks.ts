@@ -4,7 +4,7 @@ import { toast } from './Toasts.tsx'
 
 /** Something that the user did and Rowkeeper has not answered yet. It is shown as done, and undone by dropping it. */
 type Pending = { key: string } & (
-  | { type: 'create'; task: Task }
+  | { type: 'create'; task: Task; before: Task[] }
   | { type: 'update'; id: string; change: Partial<Draft> }
   | { type: 'remove'; id: string }
 )
@@ -74,8 +74,12 @@ export type ShownTask = Task & { saving?: true }
 /** What the user sees: what Rowkeeper has, with what they did since on top. */
 function show(tasks: ShownTask[], pending: Pending): ShownTask[] {
   switch (pending.type) {
-    case 'create':
+    case 'create': {
+      // The stream may bring it before the answer does.
+      const here = tasks.find(({ title }) => title === pending.task.title)
+      if (here !== undefined && pending.before.every(({ id }) => id !== here.id)) return tasks
       return [{ ...pending.task, saving: true }, ...tasks]
+    }
     case 'update':
       return tasks.map((task) => (task.id === pending.id ? { ...task, ...pending.change, saving: true } : task))
     case 'remove':
@@ -88,7 +92,7 @@ const PAGE = '/api/tasks?limit=20'
 export const reason = (error: unknown) =>
   error instanceof TypeError ? 'the server cannot be reached' : String((error as Error).message)
 
-/** The tasks of the user who is signed in, and what can be done with them. */
+/** The tasks of the user who is signed in, kept up to date, and what can be done with them. */
 export function useTasks() {
   const api = useMemo<Api>(
     () =>
@@ -98,6 +102,7 @@ export function useTasks() {
     []
   )
   const [{ tasks, loaded, next, pending }, dispatch] = useReducer(reduce, START)
+  const [live, setLive] = useState(false)
   const [failure, setFailure] = useState<string | null>(null)
 
   const load = useCallback(
@@ -114,8 +119,30 @@ export function useTasks() {
   )
 
   useEffect(() => {
-    load()
-  }, [load])
+    const controller = new AbortController()
+    let asked = false
+    api.follow(
+      (change) => {
+        if (change.type === 'put') dispatch(change)
+        else if (change.type === 'remove') dispatch({ type: 'removed', id: change.id })
+        else {
+          // The stream asks for it when it begins, so nothing falls between the list and the first change.
+          asked = true
+          load()
+        }
+      },
+      (open) => {
+        setLive(open)
+        // Without a stream there is still the list.
+        if (!open && !asked) {
+          asked = true
+          load()
+        }
+      },
+      controller.signal
+    )
+    return () => controller.abort()
+  }, [api, load])
 
   /** Shows what the user did at once, and until `work` is done or has failed. */
   async function optimistic(pending: Pending, work: () => Promise<void>) {
@@ -148,6 +175,7 @@ export function useTasks() {
     /** Null until they are here. */
     tasks: shown,
     next,
+    live,
     failure,
     load,
 
@@ -155,7 +183,7 @@ export function useTasks() {
     create(title: string) {
       const key = crypto.randomUUID()
       const task = { id: key, title, description: null, completed: false, dueAt: null, createdAt: '', version: 0 }
-      return optimistic({ type: 'create', key, task }, async () => put(await api.create({ title }, key)))
+      return optimistic({ type: 'create', key, task, before: tasks }, async () => put(await api.create({ title }, key)))
     },
 
     /** Needs no precondition: whatever else was changed, this is what the user means. */
