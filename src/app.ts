@@ -43,7 +43,7 @@ const REQUEST_ID = /^[\w.-]{8,128}$/
 export const serverOptions = (config: Config) =>
   ({
     logger: { level: config.logLevel, serializers: { err: loggable } },
-    logController: new RequestLog(config.logLevel),
+    logController: new RequestLog(config.logLevel, config.logSecret),
     trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
     bodyLimit: BODY_LIMIT_BYTES,
     pluginTimeout: START_TIMEOUT_MS,

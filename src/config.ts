@@ -69,6 +69,11 @@ export const Environment = Type.Object({
     default: 'info',
     description: 'Least severe level that is logged'
   }),
+  LOG_SECRET: optional(
+    `at least ${SECRET_MIN_BYTES} characters`,
+    'Keys the hash that stands for a user in the log; a new one at each start unless set, so give all instances one to follow a user',
+    `^.{${SECRET_MIN_BYTES}}`
+  ),
   REQUESTS_MAX: whole(
     1,
     100_000,
@@ -323,6 +328,7 @@ const settle = (env: Environment) =>
     host: env.HOST,
     port: env.PORT,
     logLevel: env.LOG_LEVEL,
+    logSecret: env.LOG_SECRET,
     requestsMax: env.REQUESTS_MAX,
     // Nobody sends a development server requests by its readiness.
     shutdownDelayMs: env.NODE_ENV === 'production' ? env.SHUTDOWN_DELAY_MS : 0,

@@ -85,6 +85,7 @@ t.test('each bad value is one sentence that names its variable', async (t) => {
   for (const [name, bad] of [
     ['NODE_ENV', ['prod']],
     ['PORT', ['x', '-1', '65536', '3000.5', '3000x']],
+    ['LOG_SECRET', ['short']],
     ['METRICS_PORT', ['x', '-1', '65536']],
     ['LOG_LEVEL', ['verbose', 'INFO']],
     [
