@@ -4,10 +4,11 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Options } from 'postgres'
 import type { Owner } from '../auth/user.ts'
 import type { Config } from '../config.ts'
-import { again, type Client, isRead, open } from './driver.ts'
+import { type Client, open } from './driver.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
-import { type Transact, transact } from './transaction.ts'
-import { EMBEDDED_ROLE, walled } from './wall.ts'
+import { line, pooled } from './pool.ts'
+import type { Transact } from './transaction.ts'
+import { EMBEDDED_ROLE, wall } from './wall.ts'
 
 export type Db = PostgresJsDatabase
 
@@ -50,6 +51,7 @@ export interface Connection {
 const CHANNEL = 'rowkeeper'
 
 const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, never>> => ({
+  max: 1,
   prepare,
   // Array types, which we do not use, would cost a query on each new connection.
   fetch_types: false,
@@ -78,20 +80,18 @@ export async function connect(
 ): Promise<Connection> {
   const folder = embeddedFolder(config)
   if (folder === undefined) {
-    if (!config.rls) {
-      return connection(config, migrations, [open({ ...options(config), max: config.poolMax }, config.url)])
-    }
-    // A renewal in the middle of a transaction would fail it.
-    const one = () => open({ ...options(config), max: 1, max_lifetime: null }, config.url)
+    // Behind the wall a renewal in the middle of a transaction would fail it.
+    const lasting = config.rls ? { max_lifetime: null } : {}
+    const one = () => open({ ...options(config), ...lasting }, config.url)
     return connection(config, migrations, [one(), ...Array.from({ length: config.poolMax - 1 }, one)])
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
-  // The engine has one session; its socket corrupts or hangs with several connections.
+  // One line: the engine has one session, and its socket corrupts or hangs with several connections.
   let hear: (key: string) => void
   const onnotify = (_channel: string, key: string) => hear(key)
-  const socket = { path: engine.socket, user: 'postgres', database: 'postgres', max: 1, onnotify }
+  const socket = { path: engine.socket, user: 'postgres', database: 'postgres', onnotify }
   const embedded = connection(config, migrations, [open({ ...options(config), ...socket })])
   await migrate(embedded.db, migrations)
   if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
@@ -110,27 +110,14 @@ export async function connect(
   }
 }
 
-const plain = (db: Db, connections: number): { prepare: Prepare; transaction: Transact } => ({
-  prepare: (name, build) => {
-    const statement = build(db)
-    const [prepared, read] = [statement.prepare(name), isRead(statement)]
-    return (_owner, values) => again(connections, () => prepared.execute(values), read)
-  },
-  transaction: (owner, work, alone) => again(connections, () => transact(db, owner, work, alone))
-})
-
-/** @param clients one for all statements, or behind the wall one for each connection */
-function connection(
-  { rls, poolMax }: Config['database'],
-  migrations: string,
-  clients: [Client, ...Client[]]
-): Connection {
+/** @param clients one for each connection */
+function connection({ rls }: Config['database'], migrations: string, clients: [Client, ...Client[]]): Connection {
   const db = drizzle({ client: clients[0] })
   const expected = versionOf(migrations)
   let met = false
   return {
     db,
-    ...(rls ? walled(clients) : plain(db, poolMax)),
+    ...pooled(clients.map(rls ? wall : line)),
     listen: (heard, missed) => clients[0].listen(CHANNEL, heard, missed),
     async sweep() {
       await db.execute(sql`delete from idempotency_keys where created_at < now() - interval '24 hours'`)

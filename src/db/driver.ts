@@ -1,7 +1,6 @@
 import { is } from 'drizzle-orm'
 import { PgSelectBase } from 'drizzle-orm/pg-core'
 import postgres from 'postgres'
-import { isBroken, isStale } from './errors.ts'
 
 export type Client = postgres.Sql
 
@@ -9,7 +8,7 @@ const prototype = Object.getPrototypeOf(postgres({ max: 1 }).unsafe('')) as obje
 
 // postgres.js sends a statement whose plan went stale (a migration changed a type of it) once more, behind those that were sent
 // meanwhile; from then on it takes their answers for each other's, and a user is answered the row of another. Before it does it
-// sets this member: here the statement fails instead, and whoever sent it sends it again (`again`). The version is pinned for it.
+// sets this member: here the statement fails instead, and whoever sent it sends it again (`pooled` in src/db/pool.ts). The version is pinned for it.
 Object.defineProperty(prototype, 'retried', {
   set(this: { cancelled: unknown; reject(error: unknown): void }, error: unknown) {
     this.cancelled = true
@@ -25,6 +24,7 @@ interface Query {
   cancelled: unknown
   handler(query: Query): void
   cancel(): void
+  reject(error: unknown): void
 }
 
 /** How often statements that wait for a connection are looked at, and how often in vain. */
@@ -46,6 +46,10 @@ export function open(options: postgres.Options<Record<string, never>>, url?: str
     waiting = waiting.filter((one) => {
       const { query } = one
       if (query.state !== null || one.looks++ < LOOKS) return query.state === null
+      // The driver's own words would not be known as those of a query.
+      query.reject(
+        Object.assign(new Error('No connection was free in time'), { code: '57014', query: query.strings[0] })
+      )
       query.cancel()
       // One that a new connection was to begin with is not in the queue: the connection begins with nothing instead.
       Object.assign(query, { cancelled: null, strings: [''], args: [[]] })
@@ -67,22 +71,6 @@ export function open(options: postgres.Options<Record<string, never>>, url?: str
     return made
   }) as typeof client.unsafe
   return client
-}
-
-/**
- * Does what failed because a prepared statement was stale once more: it failed before it did anything, and is prepared anew.
- * A read whose connection broke is done once more too; of a write nobody knows whether it was done.
- *
- * @param most as many times as there are connections that may have prepared it
- */
-export async function again<R>(most: number, work: () => Promise<R>, read = false): Promise<R> {
-  try {
-    return await work()
-  } catch (error) {
-    if (read && isBroken(error)) return again(most, work)
-    if (most === 0 || !isStale(error)) throw error
-    return again(most - 1, work, read)
-  }
 }
 
 /** Whether a statement of Drizzle's only reads: a `select`, which has no side effect unless it calls a function with one. */

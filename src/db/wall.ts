@@ -1,8 +1,7 @@
 import { drizzle } from 'drizzle-orm/postgres-js'
 import type { Owner } from '../auth/user.ts'
-import type { Prepare } from './connect.ts'
-import { again, type Client, isRead } from './driver.ts'
-import { type Transact, transact } from './transaction.ts'
+import type { Client } from './driver.ts'
+import type { Line } from './pool.ts'
 
 /**
  * The role that the embedded database is used with behind the wall. On a server it is a role of the operator's, which
@@ -25,7 +24,7 @@ const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
  *
  * @param client has one connection only (`max: 1`), which keeps the four together and in order
  */
-function wall(client: Client) {
+export function wall(client: Client): Line {
   let owner: Owner | undefined
 
   // The driver may hold back a part of the four (a statement that is new, a full socket), and sends it on a new connection when
@@ -41,9 +40,8 @@ function wall(client: Client) {
   }
 
   return {
-    /** Statements that were sent and not answered yet. */
+    client,
     pending: 0,
-
     // Drizzle needs no more of a client than this to run prepared statements.
     db: drizzle({
       client: {
@@ -67,51 +65,11 @@ function wall(client: Client) {
       } as unknown as Client
     }),
 
-    /** Runs a statement of Drizzle's for `who`. A prepared one is sent before `run` returns; any other would be for nobody. */
-    async as<R>(who: Owner, run: () => Promise<R>): Promise<R> {
-      this.pending++
-      try {
-        owner = who
-        const answer = run()
-        owner = undefined
-        return await answer
-      } finally {
-        this.pending--
-      }
+    as(who, prepared, values) {
+      owner = who
+      const answer = prepared.execute(values)
+      owner = undefined
+      return answer
     }
-  }
-}
-
-/** `Prepare` (`src/db/connect.ts`) and `Transact` (`src/db/transaction.ts`) behind the wall: each run takes the connection with the least to do. */
-export function walled(clients: readonly Client[]): { prepare: Prepare; transaction: Transact } {
-  const walls = clients.map(wall)
-  const idlest = <T extends { wall: (typeof walls)[number] }>(all: readonly T[]) =>
-    all.reduce((a, b) => (b.wall.pending < a.wall.pending ? b : a))
-  const plain = walls.map((wall, i) => ({ wall, db: drizzle({ client: clients[i] as Client }) }))
-  return {
-    prepare: (name, build) => {
-      const built = walls.map((wall) => ({ wall, statement: build(wall.db) }))
-      const statements = built.map(({ wall, statement }) => ({ wall, prepared: statement.prepare(name) }))
-      const read = built.every(({ statement }) => isRead(statement))
-      return (owner, values) =>
-        again(
-          clients.length,
-          () => {
-            const { wall, prepared } = idlest(statements)
-            return wall.as(owner, () => prepared.execute(values))
-          },
-          read
-        )
-    },
-    transaction: (owner, work, alone) =>
-      again(clients.length, async () => {
-        const { wall, db } = idlest(plain)
-        wall.pending++
-        try {
-          return await transact(db, owner, work, alone)
-        } finally {
-          wall.pending--
-        }
-      })
   }
 }

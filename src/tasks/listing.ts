@@ -1,6 +1,7 @@
 import { asc, desc, gt, lt, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 import type { Owner } from '../auth/user.ts'
+import { jsonOf } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import { toUtc } from '../validation.ts'
@@ -30,6 +31,8 @@ const columns = Object.fromEntries(Object.entries(shown).map(([name, column]) =>
 /** No UUID sorts after this one, or before that one (RFC 9562 sections 5.9 and 5.10): from there is the first page. */
 const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 const NIL_UUID = '00000000-0000-0000-0000-000000000000'
+
+const element = jsonOf(shown, 'page')
 
 // A quotation mark inside a JSON string is escaped, so this is only ever the start of an element.
 const ELEMENT = '{"id":"'
@@ -103,7 +106,7 @@ export function taskListing(owned: OwnedBy) {
         .limit(sql.placeholder('limit'))
         .as('page')
       return own.selectFrom(page, {
-        elements: sql<string | null>`string_agg(row_to_json(page)::text, ',')`,
+        elements: sql<string | null>`string_agg(${element}, ',')`,
         count: sql<number>`count(*)::int`
       })
     })

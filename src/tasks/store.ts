@@ -1,5 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
-import { v7 as uuidv7 } from 'uuid'
+import { uuidv7 } from 'uuidv7'
 import type { Owner } from '../auth/user.ts'
 import { jsonOf, unlessAbsent } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'

@@ -1,0 +1,75 @@
+import { drizzle } from 'drizzle-orm/postgres-js'
+import type { Owner } from '../auth/user.ts'
+import type { Db, Preparable, Prepare } from './connect.ts'
+import { type Client, isRead } from './driver.ts'
+import { isBroken, isStale } from './errors.ts'
+import { type Transact, transact } from './transaction.ts'
+
+type Prepared<R> = ReturnType<Preparable<R>['prepare']>
+
+/**
+ * One connection to the database, made when it is first needed. The pool is ours, of clients that have one each: in one of
+ * several postgres.js searches lists that grow with every statement for as long as some connection is never idle.
+ */
+export interface Line {
+  /** Has one connection only (`max: 1`). */
+  client: Client
+  /** What the line's statements are prepared on. */
+  db: Db
+  /** How much the line has to do: statements that were sent and not answered yet. */
+  pending: number
+  /** Runs a statement that was prepared on `db` for an owner. It is sent before `as` returns. */
+  as<R>(owner: Owner, prepared: Prepared<R>, values: Record<string, unknown>): Promise<R>
+}
+
+/** Others go where no transaction is: they would wait for its end. */
+const TRANSACTION = 1000
+
+export const line = (client: Client): Line => ({
+  client,
+  db: drizzle({ client }),
+  pending: 0,
+  as: (_owner, prepared, values) => prepared.execute(values)
+})
+
+/** Takes the line with the least to do for each statement and each transaction, the first of several. */
+export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction: Transact } {
+  const idlest = () => {
+    let best = 0
+    for (let i = 1; i < lines.length; i++) if (of(i).pending < of(best).pending) best = i
+    return best
+  }
+  const of = (i: number) => lines[i] as Line
+
+  /**
+   * Does `work` on a line. What failed because a prepared statement was stale is done once more: it failed before it did
+   * anything, and is prepared anew. A read whose connection broke is too; of a write nobody knows whether it was done.
+   */
+  async function on<R>(weight: number, read: boolean, work: (i: number) => Promise<R>): Promise<R> {
+    // As many times as there are connections that may have prepared it.
+    let stale = lines.length
+    for (let broken = read ? 1 : 0; ; ) {
+      const i = idlest()
+      of(i).pending += weight
+      try {
+        return await work(i)
+      } catch (error) {
+        if (isStale(error) ? stale-- === 0 : !isBroken(error) || broken-- === 0) throw error
+      } finally {
+        of(i).pending -= weight
+      }
+    }
+  }
+
+  // Behind the wall a transaction names its owner itself.
+  const plain = lines.map(({ client }) => drizzle({ client }))
+  return {
+    prepare<R>(name: string, build: (db: Db) => Preparable<R>) {
+      const built = lines.map(({ db }) => build(db))
+      const prepared = built.map((statement) => statement.prepare(name))
+      const read = built.every(isRead)
+      return (owner, values) => on(1, read, (i) => of(i).as(owner, prepared[i] as Prepared<R>, values))
+    },
+    transaction: (owner, work, alone) => on(TRANSACTION, false, (i) => transact(plain[i] as Db, owner, work, alone))
+  }
+}
