@@ -14,7 +14,7 @@ declare module 'fastify' {
 }
 
 /** Within this every request is answered, queueing included; what takes longer is a 503, whatever it waits for. */
-const DEADLINE_MS = 4900
+const DEADLINE_MS = 4700
 
 /** After this a connection that is still open while the server closes has nothing to be answered any more. */
 const CLOSE_MS = 5200

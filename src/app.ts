@@ -51,8 +51,9 @@ export const serverOptions = (config: Config) =>
     return503OnClosing: false,
     // Looked for twice a second; the two together stay within the deadline of plugins/deadline.ts.
     requestTimeout: REQUEST_TIMEOUT_MS,
-    // A request without Host is refused by plugins/problems.ts, as a problem document.
-    http: { connectionsCheckingInterval: 500, requireHostHeader: false },
+    // A request without Host is refused by plugins/problems.ts, as a problem document. With Node's default for the headers, which
+    // is a minute, it forgets of a body that never ends once its request was answered.
+    http: { connectionsCheckingInterval: 500, headersTimeout: REQUEST_TIMEOUT_MS, requireHostHeader: false },
     routerOptions: { ignoreTrailingSlash: true },
     // A client's own id is kept only when it is safe to log and to answer.
     genReqId: ({ headers }) => {

@@ -34,7 +34,7 @@ const LOOKS = 10
 /**
  * postgres.js, without its own retry of stale statements, and without its endless queue: a statement that waited for a
  * connection for a second is not sent any more, since nobody may be there to be told of it, and fails with 57014. (A request
- * has 4.9 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
+ * has 4.7 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
  */
 export function open(options: postgres.Options<Record<string, never>>, url?: string): Client {
   const client = url === undefined ? postgres(options) : postgres(url, options)

@@ -137,6 +137,14 @@ t.test('a client that resets its connection gets nothing, and the server goes on
   t.equal((await raw(port, 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')).status, 200)
 })
 
+t.test(
+  'the headers have no more time than the request, or a body that never ends is never cut (issue 8)',
+  async (t) => {
+    const { server } = await buildAlone(t)
+    t.equal(server.headersTimeout, server.requestTimeout)
+  }
+)
+
 t.test('a refusal is said on a connection that was answered before', async (t) => {
   const port = await listening(t)
   const socket = connect(port, '127.0.0.1')

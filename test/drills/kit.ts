@@ -1,0 +1,233 @@
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { chownSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
+import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { type AddressInfo, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import postgres from 'postgres'
+import { SECRET, tokenFor } from '../helper.ts'
+
+/** Whether the drills are to be short: `--quick`, as CI runs them. */
+export const quick = process.argv.includes('--quick')
+
+const ended: (() => unknown)[] = []
+/** Does `clean` when the drill is over. */
+export const afterwards = (clean: () => unknown) => void ended.unshift(clean)
+
+const faults: string[] = []
+/** Says what was found, and counts against the verdict what is not so. */
+export function expect(holds: boolean, what: string): void {
+  if (!holds) faults.push(what)
+  console.log(`  ${holds ? 'ok    ' : 'NOT OK'} ${what}`)
+}
+
+/** Runs a drill, cleans up and exits with its verdict. */
+export async function drill(title: string, run: () => Promise<void>): Promise<never> {
+  console.log(title)
+  try {
+    await run()
+  } catch (error) {
+    expect(false, `it ran to its end: ${error instanceof Error ? error.stack : error}`)
+  }
+  for (const clean of ended) await clean()
+  console.log(faults.length === 0 ? 'PASSED' : `FAILED: ${faults.length}`)
+  process.exit(faults.length === 0 ? 0 : 1)
+}
+
+export function folder(): string {
+  const path = mkdtempSync(join(tmpdir(), 'rowkeeper-drill-'))
+  afterwards(() => rmSync(path, { recursive: true, force: true, maxRetries: 3 }))
+  return path
+}
+
+export async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  server.close()
+  return port
+}
+
+const stopped = async (child: ChildProcess, signal: NodeJS.Signals) => {
+  if (child.exitCode === null && child.signalCode === null) {
+    const exit = once(child, 'exit')
+    child.kill(signal)
+    await exit
+  }
+  return child.exitCode
+}
+
+/** A PostgreSQL cluster of the drill's own, with the tables. */
+export async function cluster(settings: string[] = []) {
+  const versions = '/usr/lib/postgresql'
+  const bin = join(versions, readdirSync(versions).sort((a, b) => Number(b) - Number(a))[0] ?? '', 'bin')
+  const directory = folder()
+  const port = await freePort()
+  // PostgreSQL refuses to run as root.
+  const id = (flag: string) => Number(execFileSync('id', [flag, 'postgres']))
+  const as = process.getuid?.() === 0 ? { uid: id('-u'), gid: id('-g') } : {}
+  if (as.uid !== undefined) chownSync(directory, as.uid, as.gid)
+  const data = join(directory, 'data')
+  execFileSync(join(bin, 'initdb'), ['-D', data, '-A', 'trust', '-U', 'postgres', '--locale=C.UTF-8', '-N'], {
+    ...as,
+    cwd: directory,
+    stdio: 'ignore'
+  })
+  const url = `postgres://postgres@127.0.0.1:${port}/postgres`
+  const options = ['listen_addresses=127.0.0.1', `unix_socket_directories=${directory}`, ...settings]
+  let server: ChildProcess | undefined
+  const it = {
+    url,
+    /** Resolves when it answers. */
+    async start() {
+      const args = ['-D', data, '-p', String(port), ...options.flatMap((option) => ['-c', option])]
+      server = spawn(join(bin, 'postgres'), args, { ...as, cwd: directory, stdio: 'ignore' })
+      for (;;) {
+        const client = postgres(url, { max: 1, connect_timeout: 1, onnotice: () => {} })
+        const up = await client`select 1`.then(
+          () => true,
+          () => false
+        )
+        await client.end({ timeout: 0 })
+        if (up) return
+        await sleep(50)
+      }
+    },
+    /** SIGKILL: a crash. SIGINT: a fast shutdown. */
+    stop: async (signal: 'SIGKILL' | 'SIGINT') => (server === undefined ? null : stopped(server, signal)),
+    /** Pauses it or lets it go on, with all its processes. */
+    signal(name: 'STOP' | 'CONT') {
+      const pid = String(server?.pid)
+      const children = execFileSync('ps', ['-o', 'pid=', '--ppid', pid], { encoding: 'utf8' }).trim().split(/\s+/)
+      for (const one of [pid, ...children]) process.kill(Number(one), `SIG${name}`)
+    },
+    query: async <T extends object>(text: string) => {
+      const client = postgres(url, { max: 1, onnotice: () => {} })
+      const rows = await client.unsafe<T[]>(text)
+      await client.end()
+      return rows
+    }
+  }
+  afterwards(() => it.stop('SIGKILL'))
+  await it.start()
+  execFileSync(process.execPath, [fileURLToPath(new URL('../../src/commands/migrate.js', import.meta.url))], {
+    env: { ...process.env, DATABASE_URL: url },
+    stdio: 'ignore'
+  })
+  return it
+}
+
+/** The service as production starts it. */
+export async function service(env: Record<string, string>) {
+  const port = env.PORT ?? String(await freePort())
+  const file = fileURLToPath(new URL('../../src/server.js', import.meta.url))
+  let child: ChildProcess | undefined
+  const it = {
+    port: Number(port),
+    pid: () => child?.pid,
+    /** Resolves when it is ready. */
+    async start() {
+      child = spawn(process.execPath, ['--expose-gc', file], {
+        env: {
+          ...process.env,
+          NODE_ENV: 'production',
+          LOG_LEVEL: 'fatal',
+          BETTER_AUTH_SECRET: SECRET,
+          RATE_LIMIT_MAX: 'off',
+          RATE_LIMIT_ANONYMOUS_MAX: 'off',
+          ...env,
+          PORT: port
+        },
+        stdio: ['ignore', 'ignore', 'inherit']
+      })
+      while ((await ask(it.port, 'GET', '/health/ready')).status !== 200) await sleep(20)
+    },
+    stop: async (signal: 'SIGKILL' | 'SIGTERM') => (child === undefined ? null : stopped(child, signal))
+  }
+  afterwards(() => it.stop('SIGKILL'))
+  await it.start()
+  return it
+}
+
+const agent = new Agent({ keepAlive: true, maxSockets: 5000 })
+
+/** What a request was answered: status 0 when it was not. */
+export interface Answer {
+  status: number
+  ms: number
+  body: string
+  retryAfter: string | undefined
+  link: string | undefined
+}
+
+export function ask(port: number, method: string, path: string, user = 'alice', json?: object): Promise<Answer> {
+  const begun = performance.now()
+  return new Promise((resolve) => {
+    const body = json === undefined ? undefined : JSON.stringify(json)
+    const headers = {
+      authorization: `Bearer ${tokenOf(user)}`,
+      ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+    }
+    const done = (status: number, text = '', fields: IncomingHttpHeaders = {}) =>
+      resolve({
+        status,
+        ms: performance.now() - begun,
+        body: text,
+        retryAfter: fields['retry-after'],
+        link: fields.link as string | undefined
+      })
+    const out = request({ port, host: '127.0.0.1', method, path, headers, agent }, (answer) => {
+      let text = ''
+      answer.on('data', (chunk) => (text += chunk))
+      answer.on('end', () => done(answer.statusCode ?? 0, text, answer.headers))
+      answer.on('error', () => done(0))
+    })
+    out.on('error', () => done(0))
+    out.end(body)
+  })
+}
+
+const tokens = new Map<string, string>()
+function tokenOf(user: string): string {
+  const token = tokens.get(user) ?? tokenFor(user, { exp: Math.floor(Date.now() / 1000) + 1500 })
+  tokens.set(user, token)
+  return token
+}
+
+/** Writers that go on until they are told to stop, whatever they are answered; what was acknowledged is kept. */
+export function writers(port: number, count: number) {
+  const acknowledged = new Set<string>()
+  const statuses = new Map<number, number>()
+  let slowest = 0
+  let going = true
+  let latest = performance.now()
+  let longest = 0
+  const one = async (n: number) => {
+    for (let i = 0; going; i++) {
+      const { status, ms, body } = await ask(port, 'POST', '/api/tasks', `user-${n}`, { title: `task ${i}` })
+      statuses.set(status, (statuses.get(status) ?? 0) + 1)
+      slowest = Math.max(slowest, ms)
+      if (status === 201) {
+        acknowledged.add((JSON.parse(body) as { id: string }).id)
+        longest = Math.max(longest, performance.now() - latest)
+        latest = performance.now()
+      } else await sleep(20)
+    }
+  }
+  const all = Array.from({ length: count }, (_, n) => one(n))
+  return {
+    acknowledged,
+    statuses,
+    /** The slowest answer, and the longest time without any that was good, in milliseconds. */
+    slowest: () => slowest,
+    longest: () => longest,
+    told: () => [...statuses].map(([status, count]) => `${status}: ${count}`).join(', '),
+    async stop() {
+      going = false
+      await Promise.all(all)
+    }
+  }
+}

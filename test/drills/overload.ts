@@ -1,0 +1,41 @@
+// Ten times as many requests at once as an instance takes in hand: what is too much is refused at once, what is accepted is as
+// fast as before. Then a database that is slow.
+import { type Answer, ask, cluster, drill, expect, quick, service } from './kit.ts'
+
+const MAX = 100
+const SECONDS = quick ? 3 : 10
+
+const at = (sorted: number[], share: number) => Math.round(sorted[Math.floor(sorted.length * share)] ?? Number.NaN)
+
+async function load(port: number, workers: number, path: string) {
+  const answers: Answer[] = []
+  const end = performance.now() + SECONDS * 1000
+  const one = async (n: number) => {
+    while (performance.now() < end) answers.push(await ask(port, 'GET', path, `user-${n % 50}`))
+  }
+  await Promise.all(Array.from({ length: workers }, (_, n) => one(n)))
+  const of = (status: number) => {
+    const ms = answers.filter((one) => one.status === status).map((one) => one.ms)
+    return ms.sort((a, b) => a - b)
+  }
+  const [good, refused] = [of(200), of(503)]
+  console.log(
+    `  ${workers} at once: ${good.length / SECONDS}/s accepted, p50 ${at(good, 0.5)} p99 ${at(good, 0.99)} ms;` +
+      ` ${refused.length / SECONDS}/s refused, p50 ${at(refused, 0.5)} p99 ${at(refused, 0.99)} ms`
+  )
+  return { good, refused, others: answers.length - good.length - refused.length }
+}
+
+await drill(`10x overload: ${MAX * 10} at once where ${MAX} are taken`, async () => {
+  const database = await cluster()
+  const app = await service({ DATABASE_URL: database.url, REQUESTS_MAX: String(MAX) })
+  await ask(app.port, 'POST', '/api/tasks', 'user-1', { title: 'x' })
+  const usual = await load(app.port, MAX, '/api/tasks')
+  const over = await load(app.port, MAX * 10, '/api/tasks')
+  expect(usual.refused.length === 0 && usual.others === 0, 'within the limit nothing is refused')
+  expect(over.others === 0, 'beyond it every answer is a 200 or a 503')
+  expect(over.refused.length > 0, 'what is too much is refused')
+  // The clients of this drill take most of the processor for themselves.
+  expect(at(over.good, 0.99) < 2000, 'what is accepted is answered within 2 s (p99)')
+  expect((await ask(app.port, 'GET', '/health/ready')).status === 200, 'and the instance is ready')
+})
