@@ -49,11 +49,17 @@ export default fp(
     app.addHook('onClose', async () => clearInterval(sweeps))
 
     let told: string | undefined
-    app.decorate('isDatabaseUsable', async () => {
+    const ask = async () => {
       const fault = await connection.fault(tables)
       if (fault !== undefined && fault !== told) app.log.error(fault)
       told = fault
       return fault === undefined
+    }
+    // However many ask at once, the database is asked once.
+    let asked: Promise<boolean> | undefined
+    app.decorate('isDatabaseUsable', () => {
+      asked ??= ask().finally(() => (asked = undefined))
+      return asked
     })
 
     // A schema or a wall that is not the right one is no reason to wait for a health check. A database that cannot be asked is.

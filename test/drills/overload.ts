@@ -20,8 +20,8 @@ async function load(port: number, workers: number, path: string) {
   }
   const [good, refused] = [of(200), of(503)]
   console.log(
-    `  ${workers} at once: ${good.length / SECONDS}/s accepted, p50 ${at(good, 0.5)} p99 ${at(good, 0.99)} ms;` +
-      ` ${refused.length / SECONDS}/s refused, p50 ${at(refused, 0.5)} p99 ${at(refused, 0.99)} ms`
+    `  ${workers} at once: ${Math.round(good.length / SECONDS)}/s accepted, p50 ${at(good, 0.5)} p99 ${at(good, 0.99)} ms;` +
+      ` ${Math.round(refused.length / SECONDS)}/s refused, p50 ${at(refused, 0.5)} p99 ${at(refused, 0.99)} ms`
   )
   return { good, refused, others: answers.length - good.length - refused.length }
 }
