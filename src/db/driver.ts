@@ -21,11 +21,15 @@ interface Query {
   state: object | null
   strings: string[]
   args: unknown[]
+  parameters: unknown[]
   cancelled: unknown
   handler(query: Query): void
   cancel(): void
   reject(error: unknown): void
 }
+
+// `simple` is what the driver takes a statement without values for.
+const PREPARED = { prepare: true, simple: false }
 
 /** How often statements that wait for a connection are looked at, and how often in vain. */
 const LOOK_MS = 100
@@ -52,7 +56,7 @@ export function open(options: postgres.Options<Record<string, never>>, url?: str
       )
       query.cancel()
       // One that a new connection was to begin with is not in the queue: the connection begins with nothing instead.
-      Object.assign(query, { cancelled: null, strings: [''], args: [[]] })
+      Object.assign(query, { cancelled: null, strings: [''], args: [[]], parameters: [] })
       return false
     })
     if (waiting.length > 0) setTimeout(look, LOOK_MS)
@@ -63,9 +67,13 @@ export function open(options: postgres.Options<Record<string, never>>, url?: str
     if (waiting.push({ query, looks: 0 }) === 1) setTimeout(look, LOOK_MS)
   }
   // All that is sent comes through here, `begin` included; the rest of a transaction has its connection.
-  client.unsafe = ((...args: Parameters<typeof unsafe>) => {
-    const made = unsafe(...args)
+  client.unsafe = ((text: string, values: unknown[] = [], options?: postgres.UnsafeQueryOptions) => {
+    // Values that are given to it get types, for which the driver puts a key together and hashes it, text and all, for each
+    // statement. Without, PostgreSQL says what types they have, as for any that has been prepared.
+    const prepared = options?.prepare === true
+    const made = prepared ? unsafe(text, [], PREPARED) : unsafe(text, values as never[], options)
     const query = made as unknown as Query
+    if (prepared) query.parameters = values
     pool ??= query.handler
     query.handler = gate
     return made

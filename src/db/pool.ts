@@ -32,14 +32,24 @@ export const line = (client: Client): Line => ({
   as: (_owner, prepared, values) => prepared.execute(values)
 })
 
-/** Takes the line with the least to do for each statement and each transaction, the first of several. */
+/**
+ * So many reads go to one line before the next is taken: those that leave together share a packet and wake PostgreSQL once. (Measured: 0.9
+ * of the processor time of either at 4, little less at 8.) Writes are spread, since each waits for its commit to be on disk.
+ */
+const READS = 4
+
+/** Takes the line with the least to do for each write and each transaction, and fills one after the other with reads. */
 export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction: Transact } {
-  const idlest = () => {
+  const of = (i: number) => lines[i] as Line
+  const choose = (read: boolean) => {
     let best = 0
-    for (let i = 1; i < lines.length; i++) if (of(i).pending < of(best).pending) best = i
+    for (let i = 0; i < lines.length; i++) {
+      const { pending } = of(i)
+      if (read && pending < READS) return i
+      if (pending < of(best).pending) best = i
+    }
     return best
   }
-  const of = (i: number) => lines[i] as Line
 
   /**
    * Does `work` on a line. What failed because a prepared statement was stale is done once more: it failed before it did
@@ -49,7 +59,7 @@ export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction:
     // As many times as there are connections that may have prepared it.
     let stale = lines.length
     for (let broken = read ? 1 : 0; ; ) {
-      const i = idlest()
+      const i = choose(read)
       of(i).pending += weight
       try {
         return await work(i)

@@ -92,11 +92,11 @@ t.test('what waited for a connection in vain fails, and is not sent when there i
   })
   for (const rls of WALLS) {
     const to = await way(t, rls === 'true' ? 'walled' : 'owner')
-    const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
-    const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
-    const store = taskStore((table) => ownedBy(prepare, table))
-    const alice = newUser('alice') as Owner
     for (const begun of [true, false]) {
+      const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
+      const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
+      const store = taskStore((table) => ownedBy(prepare, table))
+      const alice = newUser('alice') as Owner
       to.close()
       const sent: string[] = []
       const stop = watchStatements(({ text }) => sent.push(text))
@@ -120,9 +120,8 @@ t.test('what waited for a connection in vain fails, and is not sent when there i
       )
       stop()
       while (looks.length > 0) looks.shift()?.()
-      to.cut()
+      await close()
     }
-    await close()
   }
 })
 
