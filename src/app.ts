@@ -8,6 +8,7 @@ import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { type Config, loadConfig } from './config.ts'
 import { loggable, problemOfFramework, rawProblem, refusals } from './errors.ts'
 import { RequestLog } from './request-log.ts'
+import { trace } from './tracing.ts'
 import { schemaErrorFormatter, validatorCompiler } from './validation.ts'
 
 declare module 'fastify' {
@@ -91,6 +92,7 @@ export default async function app(fastify: FastifyInstance, opts: { config?: Con
   fastify.setSchemaErrorFormatter(schemaErrorFormatter('not_found'))
   // Bodies are JSON that PostgreSQL or src/errors.ts made, or small objects: no serialiser to compile for each status.
   fastify.setSerializerCompiler(() => JSON.stringify)
+  await trace(fastify)
   await fastify.register(fastifyAutoload, { dir: folder('plugins'), options: {} })
   await fastify.register(fastifyAutoload, { dir: folder('routes'), options: {}, autoHooks: true, cascadeHooks: true })
 }

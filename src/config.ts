@@ -99,6 +99,11 @@ export const Environment = Type.Object({
     expects: 'an address or a host name',
     description: 'Address of `/metrics`, which has no authentication'
   }),
+  OTEL_EXPORTER_OTLP_ENDPOINT: optional(
+    'the URL of an OpenTelemetry collector, such as http://127.0.0.1:4318',
+    'Where traces are sent (OTLP over HTTP); none unless set. Needs the optional packages of docs/running.md',
+    '^https?://.'
+  ),
   TRUST_PROXY: list(
     'addresses, CIDR ranges, or loopback, linklocal, uniquelocal, separated by commas',
     'Proxies whose `X-Forwarded-*` fields are believed; none unless set'
@@ -186,7 +191,7 @@ export class ConfigError extends Error {
 const budgetOf = (text: string) => (text === 'off' ? null : Number(text))
 
 // Values that may hold a password are not repeated in an error.
-const isSecret = (name: string) => name.endsWith('_SECRET') || name.endsWith('_URL')
+const isSecret = (name: string) => /_(?:SECRET|URL|ENDPOINT)$/.test(name)
 
 const isProxy = (text: string) => {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
@@ -237,6 +242,9 @@ function* conflicts(env: Environment): Generator<string> {
   }
   if (env.REDIS_URL !== undefined && !isUrl(env.REDIS_URL)) {
     yield 'REDIS_URL is not a URL: write it as redis://user:password@host:6379/0.'
+  }
+  if (env.OTEL_EXPORTER_OTLP_ENDPOINT !== undefined && !isUrl(env.OTEL_EXPORTER_OTLP_ENDPOINT)) {
+    yield `OTEL_EXPORTER_OTLP_ENDPOINT is not right: set it to ${expectation('OTEL_EXPORTER_OTLP_ENDPOINT')}.`
   }
   for (const name of env.ALGORITHM) {
     if (!SECRET_ALGORITHMS.includes(name) && !KEY_ALGORITHMS.includes(name)) yield bad('ALGORITHM', name)
@@ -334,6 +342,7 @@ const settle = (env: Environment) =>
     shutdownDelayMs: env.NODE_ENV === 'production' ? env.SHUTDOWN_DELAY_MS : 0,
     metrics:
       env.METRICS_PORT === undefined ? undefined : Object.freeze({ host: env.METRICS_HOST, port: env.METRICS_PORT }),
+    tracesEndpoint: env.OTEL_EXPORTER_OTLP_ENDPOINT,
     trustProxy: env.TRUST_PROXY,
     corsOrigin: env.CORS_ORIGIN,
     docs: env.DOCS === 'on',

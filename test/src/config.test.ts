@@ -106,6 +106,7 @@ t.test('each bad value is one sentence that names its variable', async (t) => {
     ['RATE_LIMIT_MAX', ['0', '-1', 'none', '1.5']],
     ['RATE_LIMIT_ANONYMOUS_MAX', ['0', 'x']],
     ['RATE_LIMIT_WINDOW', ['soon', '0', '2 days', '-1 minute']],
+    ['OTEL_EXPORTER_OTLP_ENDPOINT', ['127.0.0.1:4318', 'http://:bad']],
     ['REDIS_URL', ['localhost:6379', 'http://x', 'redis://:pass@:bad:1', 'redis://:%zz@x']]
   ] as const) {
     for (const value of bad) {
@@ -113,7 +114,8 @@ t.test('each bad value is one sentence that names its variable', async (t) => {
       const [fault = ''] = found
       t.equal(found.length, 1, `${name}=${value}: ${found}`)
       t.ok(fault.startsWith(`${name} `), fault)
-      if (/SECRET|URL/.test(name)) t.notMatch(fault, `"${value}"`, 'a value that may hold a password is not repeated')
+      if (/SECRET|URL|ENDPOINT/.test(name))
+        t.notMatch(fault, `"${value}"`, 'a value that may hold a password is not repeated')
     }
   }
   for (const good of [
