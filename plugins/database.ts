@@ -5,6 +5,7 @@ import { type Connection, connect } from '../src/db/connect.ts'
 import { classify, codeOf } from '../src/db/errors.ts'
 import { type OwnedBy, ownedBy } from '../src/db/owned.ts'
 import type { Transact } from '../src/db/transaction.ts'
+import { figuresOf } from '../src/figures.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -42,6 +43,25 @@ export default fp(
 
     app.decorate('transaction', connection.transaction)
     app.decorate('hearChanges', connection.listen)
+
+    figuresOf(app).push(
+      {
+        name: 'database_pending',
+        help: 'Statements and transactions that the database has not answered yet',
+        kind: 'gauge',
+        read: () => connection.load().pending
+      },
+      {
+        name: 'database_connections',
+        help: 'Connections by whether they have something to do; those that are not made yet are idle',
+        kind: 'gauge',
+        label: 'state',
+        read() {
+          const { busy, idle } = connection.load()
+          return { busy, idle }
+        }
+      }
+    )
 
     const sweeps = setInterval(() => {
       connection.sweep().catch((error) => app.log.warn({ code: codeOf(error) }, 'nothing was swept'))

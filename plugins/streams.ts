@@ -7,6 +7,7 @@ import { codeOf } from '../src/db/errors.ts'
 import { sendProblem } from '../src/errors.ts'
 import { feedStore } from '../src/feeds/store.ts'
 import { Bell, endOf, eventsOf, type Reason, type Source } from '../src/feeds/stream.ts'
+import { figuresOf } from '../src/figures.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -72,6 +73,12 @@ export default fp(
     })
 
     app.decorate('openStreams', () => all.size)
+    figuresOf(app).push({
+      name: 'streams',
+      help: 'Streams of changes that are open',
+      kind: 'gauge',
+      read: app.openStreams
+    })
 
     app.decorate('sendChanges', async (request, reply, source) => {
       const { sub, expiresAt } = request.user

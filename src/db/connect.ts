@@ -6,7 +6,7 @@ import type { Owner } from '../auth/user.ts'
 import type { Config } from '../config.ts'
 import { type Client, open } from './driver.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
-import { line, pooled } from './pool.ts'
+import { type Load, line, pooled } from './pool.ts'
 import type { Transact } from './transaction.ts'
 import { EMBEDDED_ROLE, wall } from './wall.ts'
 
@@ -30,6 +30,7 @@ export interface Connection {
   db: Db & { $client: Client }
   prepare: Prepare
   transaction: Transact
+  load(): Load
   /**
    * Hears of what `record_change` recorded (migration 0003), on whatever instance: `heard` gets the key of a feed, `missed` is called
    * when it begins to, and whenever some may not have been heard because the connection that listens was lost.

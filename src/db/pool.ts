@@ -22,6 +22,13 @@ export interface Line {
   as<R>(owner: Owner, prepared: Prepared<R>, values: Record<string, unknown>): Promise<R>
 }
 
+/** What a pool has to do: statements and transactions that are not done, and connections with and without any. */
+export interface Load {
+  pending: number
+  busy: number
+  idle: number
+}
+
 /** Others go where no transaction is: they would wait for its end. */
 const TRANSACTION = 1000
 
@@ -39,7 +46,7 @@ export const line = (client: Client): Line => ({
 const READS = 4
 
 /** Takes the line with the least to do for each write and each transaction, and fills one after the other with reads. */
-export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction: Transact } {
+export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction: Transact; load: () => Load } {
   const of = (i: number) => lines[i] as Line
   const choose = (read: boolean) => {
     let best = 0
@@ -80,6 +87,11 @@ export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction:
       const read = built.every(isRead)
       return (owner, values) => on(1, read, (i) => of(i).as(owner, prepared[i] as Prepared<R>, values))
     },
-    transaction: (owner, work, alone) => on(TRANSACTION, false, (i) => transact(plain[i] as Db, owner, work, alone))
+    transaction: (owner, work, alone) => on(TRANSACTION, false, (i) => transact(plain[i] as Db, owner, work, alone)),
+    load() {
+      const pendings = lines.map(({ pending }) => Math.floor(pending / TRANSACTION) + (pending % TRANSACTION))
+      const busy = pendings.filter((one) => one > 0).length
+      return { pending: pendings.reduce((sum, one) => sum + one, 0), busy, idle: lines.length - busy }
+    }
   }
 }

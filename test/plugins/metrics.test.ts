@@ -1,17 +1,23 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
+import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { figuresOf } from '../../src/figures.ts'
-import { asUser, buildAlone, newUser } from '../helper.ts'
+import { asUser, buildAlone, databaseUrl, newUser } from '../helper.ts'
 import { keyServer } from '../key-server.ts'
 
 /** Builds with metrics; returns the application, and what asks for a path of their server. */
-async function buildMeasured(t: import('tap').Test, env: Record<string, string> = {}) {
+async function buildMeasured(
+  t: import('tap').Test,
+  env: Record<string, string> = {},
+  extend?: (app: FastifyInstance) => void
+) {
   const at: AddressInfo[] = []
   const app = await buildAlone(t, { METRICS_PORT: '0', ...env }, (app) => {
     app.log.info = (told: AddressInfo) => void at.push(told)
     figuresOf(app).push({ name: 'of_a_test', help: 'What a route adds', kind: 'gauge', read: () => 7 })
+    extend?.(app)
   })
   const port = at.find((one) => one.port !== undefined)?.port
   return { app, ask: (path = '/metrics') => fetch(`http://127.0.0.1:${port}${path}`) }
@@ -32,6 +38,7 @@ t.test('requests, tokens and limits are counted, by route and never by user', as
     'rowkeeper_limited_total{limit="user"} 1',
     'rowkeeper_limited_total{limit="anonymous"} 0',
     'rowkeeper_limits_degraded 0',
+    'rowkeeper_streams 0',
     'rowkeeper_of_a_test 7'
   ]) {
     t.ok(text.includes(`${line}\n`), line)
@@ -42,6 +49,22 @@ t.test('requests, tokens and limits are counted, by route and never by user', as
   t.notMatch(text, user)
   t.equal((await ask('/')).status, 404)
   t.equal((await app.inject('/metrics')).statusCode, 404, 'not where the API is')
+})
+
+t.test('what the database has to do is seen', async (t) => {
+  const env = { DATABASE_URL: await databaseUrl(), DATABASE_POOL_MAX: '1' }
+  const { app, ask } = await buildMeasured(t, env, (app) => {
+    app.get('/during', { onRequest: app.authenticate }, ({ user }) => app.transaction(user.sub, seen))
+  })
+  const seen = async () => (await (await ask()).text()).match(/^rowkeeper_database_\S+ \d+$/gm)
+  const figures = (pending: number, busy: number) => [
+    `rowkeeper_database_pending ${pending}`,
+    `rowkeeper_database_connections{state="busy"} ${busy}`,
+    `rowkeeper_database_connections{state="idle"} ${1 - busy}`
+  ]
+  t.same(await seen(), figures(0, 0))
+  t.same((await app.inject({ url: '/during', headers: asUser(newUser()) })).json(), figures(1, 1))
+  t.same(await seen(), figures(0, 0))
 })
 
 t.test('the key store is seen', async (t) => {
