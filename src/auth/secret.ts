@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto'
+import { createHmac, createSecretKey, randomBytes, timingSafeEqual } from 'node:crypto'
 import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 
 const FOLDER = '.data'
@@ -23,4 +23,21 @@ export function developmentSecret(): string {
     rmSync(draft)
   }
   return readFileSync(SECRET_FILE, 'utf8')
+}
+
+const HASHES: Record<string, string> = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' }
+
+/**
+ * Makes the check of a token's MAC (RFC 7515 section 5.2, RFC 7518 section 3.2) that comes before @fastify/jwt's own, which takes five
+ * times as long to refuse a forged token as to accept a good one: its errors have stacks.
+ */
+export function macCheck(secret: string, algorithm: string): (token: string) => boolean {
+  const key = createSecretKey(secret, 'utf8')
+  const hash = String(HASHES[algorithm])
+  return (token) => {
+    const end = token.lastIndexOf('.')
+    const mac = createHmac(hash, key).update(token.slice(0, end)).digest()
+    const given = Buffer.from(token.slice(end + 1), 'base64url')
+    return given.length === mac.length && timingSafeEqual(given, mac)
+  }
 }
