@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { parseArgs } from 'node:util'
 import type { Owner } from '../auth/user.ts'
 import { exportUser } from '../db/user-data.ts'
@@ -9,8 +8,11 @@ await run(async () => {
   const { sub } = parseArgs({ options: { sub: { type: 'string' } } }).values
   if (!sub) throw new Error('Usage: npm run user:export -- --sub USER')
   await withDatabase((connection) =>
-    exportUser(connection, sub as Owner, async (lines) => {
-      if (!process.stdout.write(lines)) await once(process.stdout, 'drain')
-    })
+    exportUser(
+      connection,
+      sub as Owner,
+      // Nothing is fetched before it was taken.
+      (lines) => new Promise((taken) => process.stdout.write(lines, () => taken()))
+    )
   )
 })
