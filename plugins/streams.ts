@@ -42,7 +42,7 @@ export default fp(
   async (app) => {
     const { perUserMax, max } = app.config.streams
     const store = feedStore(app.owned)
-    const byOwner = new Map<Owner, Set<Bell>>()
+    const byOwner = new Map<Owner, { key: string; bells: Set<Bell> }>()
     const byKey = new Map<string, Set<Bell>>()
     const all = new Map<Bell, ServerResponse>()
 
@@ -89,33 +89,40 @@ export default fp(
         .header('x-accel-buffering', 'no')
       // Its content type is that of the GET, and there is nothing to wait for.
       if (request.method === 'HEAD') return reply.send(Readable.from([]))
-      const bells = byOwner.get(sub) ?? new Set()
+      const own = byOwner.get(sub) ?? { key: '', bells: new Set() }
+      const { bells } = own
       if (bells.size >= perUserMax) return sendProblem(reply.header('retry-after', 1), 'too_many_streams')
       if (all.size >= max) return sendProblem(reply, 'unavailable')
 
       const bell = new Bell()
       all.set(bell, reply.raw)
-      byOwner.set(sub, bells.add(bell))
+      bells.add(bell)
+      byOwner.set(sub, own)
       const left = expiresAt === null ? LONGEST_MS : expiresAt * 1000 - Date.now()
       const life = setTimeout(
         () => end(bell, left < LONGEST_MS ? 'token_expired' : 'reconnect'),
         Math.min(left, LONGEST_MS)
       )
-      let key = ''
       finished(reply.raw, () => {
         clearTimeout(life)
         bell.leave()
+        // The client was told that the connection would stay, and closing would wait for it.
+        if (app.isDraining()) request.raw.socket.end()
         all.delete(bell)
         bells.delete(bell)
         if (bells.size > 0) return
         byOwner.delete(sub)
-        byKey.delete(key)
+        byKey.delete(own.key)
       })
 
       listen()
       const feed = await store.open(sub)
-      key = feed.key
-      byKey.set(key, bells)
+      // Of a client that has gone meanwhile the streams may be others by now.
+      if (!bell.gone) {
+        byKey.delete(own.key)
+        own.key = feed.key
+        byKey.set(feed.key, bells)
+      }
       if (app.isDraining()) end(bell, 'reconnect')
       request.release()
       const lastId = request.headers['last-event-id'] as string | undefined

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import type { AddressInfo } from 'node:net'
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { FastifyInstance } from 'fastify'
@@ -71,4 +72,37 @@ export async function watch(
     close: () => controller.abort()
   }
   return watch
+}
+
+/** Keeps timers of these durations back; `fire(fits, before)` waits for one, does what is to be done before, and lets it go off. */
+export function holdTimers(t: Test, durations: (ms: number) => boolean) {
+  const { setTimeout, clearTimeout } = globalThis
+  const held: { run: () => void; ms: number; timer: NodeJS.Timeout }[] = []
+  const arrivals = new EventTarget()
+  const value = (run: () => void, ms: number) => {
+    if (!durations(ms)) return setTimeout(run, ms)
+    const timer = setTimeout(() => {}, 0)
+    held.push({ run, ms, timer })
+    arrivals.dispatchEvent(new Event('timer'))
+    return timer
+  }
+  t.intercept(globalThis, 'setTimeout', { value })
+  const clear = (cleared: NodeJS.Timeout | undefined) => {
+    const at = held.findIndex(({ timer }) => timer === cleared)
+    if (at >= 0) held.splice(at, 1)
+    clearTimeout(cleared)
+  }
+  t.intercept(globalThis, 'clearTimeout', { value: clear })
+  return async function fire(fits: (ms: number) => boolean, before?: () => Promise<void>): Promise<number> {
+    for (;;) {
+      const at = held.findIndex(({ ms }) => fits(ms))
+      const [timer] = at < 0 ? [] : held.splice(at, 1)
+      if (timer === undefined) await once(arrivals, 'timer')
+      else {
+        await before?.()
+        timer.run()
+        return timer.ms
+      }
+    }
+  }
 }

@@ -36,9 +36,8 @@ export function feedStore(owned: OwnedBy) {
       .returning(feed)
   )
   const start = own.prepare('feeds_start', (own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(feed))
-  const settled = own.prepare('feeds_settled', (own) =>
-    own.select({ settled: sql<boolean>`${feeds.startedBy} < pg_snapshot_xmin(pg_current_snapshot())` })
-  )
+  const settled = sql<boolean>`${feeds.startedBy} < pg_snapshot_xmin(pg_current_snapshot())`
+  const look = own.prepare('feeds_look', (own) => own.select({ key: feeds.key, settled }))
   const after = owned(changes).prepare('changes_after', (own) =>
     own
       .select(
@@ -65,11 +64,14 @@ export function feedStore(owned: OwnedBy) {
       const feed = (await renew(owner))[0] ?? (await start(owner))[0] ?? (await renew(owner))[0]
       // A write that looked for the feed before it was there may commit still, unrecorded.
       for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-        if ((await settled(owner))[0]?.settled) break
+        if ((await look(owner))[0]?.settled) break
         await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
       }
       return feed as Feed
     },
+
+    /** Whether it is still the owner's feed: another begins when theirs was deleted. */
+    isCurrent: async (owner: Owner, { key }: Feed): Promise<boolean> => (await look(owner))[0]?.key === key,
 
     /** The first `PAGE` changes after that one. */
     after: (owner: Owner, seq: number): Promise<Change[]> => after(owner, { seq })

@@ -111,7 +111,10 @@ export async function* eventsOf(
     if (events.length > 0) yield events.join('')
     if (rows.length === PAGE) continue
     if (bell.reason !== undefined) return yield endOf(bell.reason)
-    if (!(await bell.rung())) yield encode({ comment: '' })
+    if (await bell.rung()) continue
+    yield encode({ comment: '' })
+    // After a purge or a restore nothing is recorded, or others are notified.
+    if (!(await store.isCurrent(owner, feed))) return yield endOf('reconnect')
   }
 }
 

@@ -5,8 +5,11 @@ import type { FastifyInstance } from 'fastify'
 import postgres from 'postgres'
 import t from 'tap'
 import { feeds } from '../../src/db/schema.ts'
-import { watch } from '../events.ts'
+import { holdTimers, type Watch, watch } from '../events.ts'
 import { asUser, build, databaseUrl, newUser } from '../helper.ts'
+
+const SERVER = process.env.TEST_DATABASE_URL !== undefined
+const ONE_SESSION = 'the embedded engine has one session'
 
 const HEARTBEAT_MS = 20_000
 const GRACE_MS = 3000
@@ -18,42 +21,27 @@ const create = async (app: FastifyInstance, user: string) => {
   return (await app.inject({ method: 'POST', url: '/api/tasks', headers, payload: { title: 'x' } })).json()
 }
 
-/** Keeps timers of these durations back; `fire(ms)` waits for one, and lets it go off. */
-function holdTimers(t: Parameters<typeof build>[0], durations: (ms: number) => boolean) {
-  const { setTimeout } = globalThis
-  const held: { run: () => void; ms: number }[] = []
-  const arrivals = new EventTarget()
-  const value = (run: () => void, ms: number) => {
-    if (!durations(ms)) return setTimeout(run, ms)
-    held.push({ run, ms })
-    arrivals.dispatchEvent(new Event('timer'))
-    return setTimeout(() => {}, 0)
-  }
-  t.intercept(globalThis, 'setTimeout', { value })
-  return async function fire(fits: (ms: number) => boolean): Promise<number> {
-    for (;;) {
-      const at = held.findIndex(({ ms }) => fits(ms))
-      const [timer] = at < 0 ? [] : held.splice(at, 1)
-      if (timer === undefined) await once(arrivals, 'timer')
-      else {
-        timer.run()
-        return timer.ms
-      }
-    }
-  }
-}
-
 t.test('streams', async (t) => {
   const app = await build(
     t,
-    { RATE_LIMIT_MAX: 'off', STREAMS_PER_USER_MAX: '2', STREAMS_MAX: '3', JWT_REQUIRED_CLAIMS: 'sub' },
+    {
+      RATE_LIMIT_MAX: 'off',
+      STREAMS_PER_USER_MAX: '2',
+      STREAMS_MAX: '3',
+      JWT_REQUIRED_CLAIMS: 'sub',
+      DATABASE_POOL_MAX: '1'
+    },
     (app) => {
-      const unsettle = app
-        .owned(feeds)
-        .prepare('test_unsettle', (own) =>
-          own.update({ startedBy: sql`'999999999999'::xid8` }).returning({ userId: feeds.userId })
-        )
-      app.post('/unsettle', { onRequest: app.authenticate }, ({ user }) => unsettle(user.sub))
+      const own = app.owned(feeds)
+      const startedBy = sql`${sql.placeholder('number')}::xid8`
+      const done = { userId: feeds.userId }
+      const settle = own.prepare('test_settle', (own) => own.update({ startedBy }).returning(done))
+      const remove = own.prepare('test_remove', (own) => own.delete().returning(done))
+      const { authenticate: onRequest } = app
+      // As after a restore from another cluster, whose transactions had greater numbers.
+      app.post('/unsettle', { onRequest }, ({ user }) => settle(user.sub, { number: '999999999999' }))
+      app.post('/settle', { onRequest }, ({ user }) => settle(user.sub, { number: '3' }))
+      app.post('/remove', { onRequest }, ({ user }) => remove(user.sub))
       const load = () => Promise.reject(new Error('It cannot be loaded'))
       app.get('/failing', { onRequest: app.authenticate }, (request, reply) =>
         app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load })
@@ -67,6 +55,8 @@ t.test('streams', async (t) => {
   const open = async (n: number) => {
     while (app.openStreams() !== n) await new Promise(setImmediate)
   }
+
+  const act = (user: string, url: string) => app.inject({ method: 'POST', url, headers: asUser(user) })
 
   t.beforeEach(() => open(0))
 
@@ -170,12 +160,71 @@ t.test('streams', async (t) => {
     const first = await watch(t, app, user)
     await first.next()
     first.close()
-    // As after a restore from another cluster, whose transactions had greater numbers.
-    await app.inject({ method: 'POST', url: '/unsettle', headers: asUser(user) })
+    await act(user, '/unsettle')
     const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
     const opening = watch(t, app, user)
     for (let times = 0; times < 30; times++) await fire(() => true)
     t.match(await (await opening).next(), { event: 'reload' })
+  })
+
+  t.test('begin when a write is over that did not see the feed', { skip: !SERVER && ONE_SESSION }, async (t) => {
+    const user = newUser()
+    const writer = postgres(await databaseUrl(), { max: 1 })
+    t.teardown(() => writer.end())
+    await writer`begin`
+    await writer`insert into tasks (user_id, id, title) values (${user}, gen_random_uuid(), 'late')`
+    const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
+    const opening = watch(t, app, user)
+    const first = await Promise.race([opening.then(() => 'begins'), fire(() => true).then(() => 'waits')])
+    t.equal(first, 'waits')
+    await writer`commit`
+    await fire(() => true)
+    t.match(await (await opening).next(), { event: 'reload' })
+    t.match((await app.inject({ url: '/api/tasks', headers: asUser(user) })).json(), [{ title: 'late' }])
+  })
+
+  t.test('of clients that leave before they begin are forgotten, and silence no other', async (t) => {
+    const user = newUser()
+    const first = await watch(t, app, user)
+    await first.next()
+    first.close()
+    await open(0)
+    await act(user, '/unsettle')
+    const fire = holdTimers(t, (ms) => ms === SETTLE_MS || ms === HEARTBEAT_MS)
+    const { port } = app.server.address() as { port: number }
+    const leaving = connect(port, '127.0.0.1')
+    leaving.write(`GET /api/tasks/events HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(user).authorization}\r\n\r\n`)
+    let stream: Watch | undefined
+    const meanwhile = async () => {
+      leaving.destroy()
+      await open(0)
+      await act(user, '/settle')
+      stream = await watch(t, app, user)
+      await stream.next()
+    }
+    await fire((ms) => ms === SETTLE_MS, meanwhile)
+    const { id } = await create(app, user)
+    t.same(await stream?.changes(1), [['created', id, 1]])
+  })
+
+  t.test('whose feed is deleted end within a heartbeat, and are told to load when they come again', async (t) => {
+    const user = newUser()
+    const fire = holdTimers(t, (ms) => ms === HEARTBEAT_MS)
+    const stream = await watch(t, app, user)
+    await stream.next()
+    await act(user, '/remove')
+    await create(app, user)
+    // One that comes before that hears what comes, and so does the other.
+    const other = await watch(t, app, user, { lastId: stream.lastId })
+    t.match(await other.next(), { event: 'reload' })
+    const { id } = await create(app, user)
+    t.same(await other.changes(1), [['created', id, 1]])
+    t.match(await stream.next(), { event: 'reload' })
+    await fire(() => true)
+    await fire(() => true)
+    t.match(await stream.next(), { event: 'comment' })
+    t.match(await stream.next(), { event: 'end', data: '{"reason":"reconnect"}' })
+    t.equal(await stream.next(), undefined)
   })
 })
 
@@ -208,7 +257,7 @@ t.test('without a database there is no stream', async (t) => {
 
 t.test(
   'a connection that listens and is lost is made anew, and what it missed is told',
-  { skip: process.env.TEST_DATABASE_URL === undefined && 'the embedded engine listens on its only connection' },
+  { skip: !SERVER && ONE_SESSION },
   async (t) => {
     const app = await build(t)
     const user = newUser()

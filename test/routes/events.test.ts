@@ -1,9 +1,15 @@
 import { sql } from 'drizzle-orm'
 import type { FastifyInstance } from 'fastify'
+import pino from 'pino'
 import t from 'tap'
+import type { Owner } from '../../src/auth/user.ts'
+import { connect } from '../../src/db/connect.ts'
+import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
 import { changes, feeds } from '../../src/db/schema.ts'
-import { watch } from '../events.ts'
-import { asUser, build, newUser } from '../helper.ts'
+import { feedStore } from '../../src/feeds/store.ts'
+import { taskStore } from '../../src/tasks/store.ts'
+import { holdTimers, watch } from '../events.ts'
+import { asUser, build, newUser, testConfig } from '../helper.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 
@@ -43,6 +49,8 @@ t.test('changes', async (t) => {
   const app = await build(t, { RATE_LIMIT_MAX: 'off', CORS_ORIGIN: 'https://app.example.com' }, operator)
   const act = (user: string, act: string) =>
     app.inject({ method: 'POST', url: `/operator/${act}`, headers: asUser(user) })
+  // What is told must be told at once.
+  holdTimers(t, (ms) => ms === 20_000)
   // Of several instances one hears what another wrote.
   const writer = SERVER ? await build(t, { RATE_LIMIT_MAX: 'off' }) : app
 
@@ -193,4 +201,51 @@ t.test('changes', async (t) => {
       })
     )
   })
+})
+
+t.test('changes and feeds are swept when their day is over, whosever they are', async (t) => {
+  for (const rls of ['false', 'true']) {
+    const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
+    const { prepare, sweep, close } = await connect(database, pino({ level: 'silent' }))
+    const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
+    const [tasks, store, own] = [taskStore(owned), feedStore(owned), owned(feeds)]
+    const done = { userId: feeds.userId }
+    const find = own.prepare('test_find', (own) => own.select(done))
+    const expire = own.prepare('test_expire', (own) => {
+      const expiresAt = sql`now() + make_interval(secs => ${sql.placeholder('left')})`
+      return own.update({ expiresAt }).returning(done)
+    })
+    const age = owned(changes).prepare('test_age', (own) => {
+      const hours = sql`make_interval(hours => ${sql.placeholder('hours')})`
+      return own.update({ createdAt: sql`now() - ${hours}` }).returning({ seq: changes.seq })
+    })
+    const [alice, bob] = [newUser('alice'), newUser('bob')] as [Owner, Owner]
+    const starts = new Map<Owner, number>()
+    for (const user of [alice, bob]) {
+      starts.set(user, (await store.open(user)).seq)
+      await tasks.create(user, { title: 'x' })
+    }
+    const kept = async () => {
+      const lasts = [alice, bob].map(async (user) => [
+        (await find(user)).length,
+        (await store.after(user, starts.get(user) ?? 0)).length
+      ])
+      return Promise.all(lasts)
+    }
+    await sweep()
+    t.same(await kept(), [
+      [1, 1],
+      [1, 1]
+    ])
+    await age(alice, { hours: 25 })
+    await age(bob, { hours: 23 })
+    await expire(alice, { left: 60 })
+    await expire(bob, { left: -1 })
+    await sweep()
+    t.same(await kept(), [
+      [1, 0],
+      [0, 1]
+    ])
+    await close()
+  }
 })

@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { eq, getTableColumns, sql } from 'drizzle-orm'
+import { eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import pino from 'pino'
 import postgres from 'postgres'
@@ -10,9 +10,10 @@ import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
 import type { Client } from '../../../src/db/driver.ts'
 import { classify } from '../../../src/db/errors.ts'
-import { ownedBy } from '../../../src/db/owned.ts'
-import { tasks as table } from '../../../src/db/schema.ts'
+import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
+import { changes, feeds, tasks as table } from '../../../src/db/schema.ts'
 import { Busy } from '../../../src/db/transaction.ts'
+import { feedStore } from '../../../src/feeds/store.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
 import { build, databaseUrl, newUser, testConfig } from '../../helper.ts'
 import { isolationSuite } from '../../isolation.ts'
@@ -71,6 +72,27 @@ t.test('behind the wall a statement whose filter was forgotten returns nothing a
 
   t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
   t.same(await db.select({ title }).from(table), [], 'for nobody there is nothing at all')
+})
+
+t.test("behind the wall a feed and its changes are its owner's alone", async (t) => {
+  const { prepare } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+  const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
+  const [alice, mallory] = [owner('alice'), owner('mallory')]
+  await feedStore(owned).open(alice)
+  await taskStore(owned).create(alice, { title: 'x' })
+  for (const log of [feeds, changes]) {
+    const name = getTableName(log)
+    const { userId } = log
+    const forgetful = prepare(`forgetful_${name}`, (db) => db.select({ userId }).from(log))
+    t.same(await forgetful(mallory, {}), [], name)
+    t.same(await forgetful(alice, {}), [{ userId: alice }], name)
+    const change = prepare(`forgetful_change_${name}`, (db) => db.update(log).set({ seq: 1 }).returning({ userId }))
+    t.same(await change(mallory, {}), [], name)
+    const give = prepare(`forgetful_give_${name}`, (db) => db.update(log).set({ userId: mallory }))
+    await t.rejects(give(alice, {}), { cause: { code: '42501' } }, name)
+    const remove = prepare(`forgetful_delete_${name}`, (db) => db.delete(log).returning({ userId }))
+    t.same(await remove(mallory, {}), [], name)
+  }
 })
 
 t.test('behind the wall nothing is sent for nobody', async (t) => {
