@@ -4,10 +4,16 @@ import type { Owner } from '../auth/user.ts'
 import type { Connection } from './connect.ts'
 import * as schema from './schema.ts'
 
-/** Every table whose rows belong to users: what `src/db/schema.ts` exports, so that a new resource is here by being there. */
-export const ownedTables = Object.values<unknown>(schema).filter(
-  (one): one is PgTable & { userId: PgColumn } => is(one, PgTable) && 'userId' in one
-)
+const RECORDS: unknown[] = [schema.feeds, schema.changes]
+
+/**
+ * Every table whose rows belong to users: what `src/db/schema.ts` exports, so that a new resource is here by being there. In the order
+ * that a write takes its locks in: the row, the feed, the change; a purge in another one would end in a deadlock with it.
+ */
+export const ownedTables = [
+  ...Object.values<unknown>(schema).filter((one) => !RECORDS.includes(one)),
+  ...RECORDS
+].filter((one): one is PgTable & { userId: PgColumn } => is(one, PgTable) && 'userId' in one)
 
 /** Rows that are fetched, and written, at once. */
 const BATCH = 500

@@ -1,10 +1,12 @@
 import { sql } from 'drizzle-orm'
 import pino from 'pino'
+import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
 import { type Connection, connect } from '../../src/db/connect.ts'
 import { ownedBy } from '../../src/db/owned.ts'
 import { exportUser, ownedTables, purgeUser } from '../../src/db/user-data.ts'
+import { feedStore } from '../../src/feeds/store.ts'
 import { taskStore } from '../../src/tasks/store.ts'
 import { databaseUrl, newUser, testConfig } from '../helper.ts'
 import { folder, start } from '../program.ts'
@@ -77,6 +79,30 @@ for (const DATABASE_RLS of ['false', 'true']) {
   })
 }
 
+t.test(
+  'a purge waits for a write that is under way, and takes its record too',
+  { skip: process.env.TEST_DATABASE_URL === undefined && 'the embedded engine has one session' },
+  async (t) => {
+    const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
+    const connection = await connect(database, pino({ level: 'silent' }))
+    t.teardown(connection.close)
+    const { users } = await fill(connection)
+    const [alice] = users
+    await feedStore((table) => ownedBy(connection.prepare, table)).open(alice)
+    const other = postgres(await databaseUrl(), { max: 1 })
+    t.teardown(() => other.end())
+    await other`begin`
+    await other`update tasks set version = 2 where user_id = ${alice}`
+    const purged = purgeUser(connection, alice)
+    const waits = () => other`
+      select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+    while ((await waits()).length === 0);
+    await other`select record_change(user_id, 'tasks', id, version, 'updated') from tasks where user_id = ${alice}`
+    await other`commit`
+    t.same(await purged, { changes: 1, feeds: 1, tasks: 1, idempotency_keys: 0 })
+  }
+)
+
 t.test('nothing is purged when a part of it cannot be, nor by a command that may not know all of it', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
   const connection = await connect(database, pino({ level: 'silent' }))
@@ -113,6 +139,6 @@ t.test('the commands', async (t) => {
   const purged = await command(PURGE, ['--sub', alice, '--confirm', alice])
   t.match(purged, {
     code: 0,
-    output: 'changes: 0 deleted\nfeeds: 0 deleted\nidempotency_keys: 0 deleted\ntasks: 1 deleted\n'
+    output: 'idempotency_keys: 0 deleted\ntasks: 1 deleted\nfeeds: 0 deleted\nchanges: 0 deleted\n'
   })
 })
