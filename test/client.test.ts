@@ -60,7 +60,7 @@ t.test("the README's client compiles against the document, and runs the contract
     lines().map(({ args }) => args),
     [
       ['Two', null],
-      ['One', '2030-01-31T09:00:00Z']
+      ['One', '2030-01-31T09:00:00+00:00']
     ]
   )
 })

@@ -6,7 +6,7 @@ const members = {
   title: fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' }),
   description: fc.option(fc.string({ maxLength: 40, unit: 'grapheme' })),
   completed: fc.boolean(),
-  dueAt: fc.constantFrom(null, '2030-01-31T09:00:00Z', '1999-12-31T23:59:59.999999Z')
+  dueAt: fc.constantFrom(null, '2030-01-31T09:00:00+00:00', '1999-12-31T23:59:59.999999+00:00')
 }
 
 /** The tasks, for `isolationSuite`. */

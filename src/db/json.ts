@@ -6,7 +6,7 @@ const plain: Partial<Record<string, (value: SQL) => SQL>> = {
   PgUUID: (value) => sql`'"', ${value}, '"'`,
   PgInteger: (value) => value,
   PgBoolean: (value) => sql`case when ${value} then 'true' else 'false' end`,
-  PgTimestampString: (value) => sql`'"', replace(timezone('UTC', ${value})::text, ' ', 'T'), 'Z"'`
+  PgTimestampString: (value) => sql`'"', replace(timezone('UTC', ${value})::text, ' ', 'T'), '+00:00"'`
 }
 
 /** Arguments of `concat` that write the value of a column as JSON. */

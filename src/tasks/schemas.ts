@@ -17,7 +17,7 @@ const DueAt = Type.Unsafe<string | null>({
   description: 'RFC 3339, with an offset; answered in UTC',
   examples: ['2030-01-31T09:00:00Z']
 })
-const Moment = Type.String({ format: 'date-time', examples: ['2026-11-22T17:11:08.123456Z'] })
+const Moment = Type.String({ format: 'date-time', examples: ['2026-11-22T17:11:08.123456+00:00'] })
 
 /** A task as the API answers it. PostgreSQL writes this JSON (see store.ts); the tests hold it to this schema. */
 export const Task = Type.Object(

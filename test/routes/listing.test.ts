@@ -33,7 +33,7 @@ t.test('the lists of /api/tasks', async (t) => {
       ['C', null],
       ['a', '2030-01-01T00:00:00.000001Z'],
       ['ä', null],
-      ['Z', '2029-12-31T23:59:59Z'],
+      ['Z', '2029-12-31T23:59:59+00:00'],
       ['Ä', '2031-01-01T00:00:00Z']
     ])
       ids.push(await create({ title, dueAt }))

@@ -13,8 +13,8 @@ interface Task {
   updatedAt: string
 }
 
-const EARLY = '1999-12-31T23:59:59.999999Z'
-const LATE = '2030-01-31T09:00:00.123456Z'
+const EARLY = '1999-12-31T23:59:59.999999+00:00'
+const LATE = '2030-01-31T09:00:00.123456+00:00'
 
 // Few values, so that many keys are the same.
 const body = fc.record({
@@ -24,7 +24,7 @@ const body = fc.record({
   }),
   description: fc.constantFrom(null, 'A b', '%'),
   completed: fc.boolean(),
-  dueAt: fc.constantFrom(null, EARLY, '2030-01-31T09:00:00.123455Z', LATE, '2030-01-31T09:00:00.123457Z')
+  dueAt: fc.constantFrom(null, EARLY, '2030-01-31T09:00:00.123455+00:00', LATE, '2030-01-31T09:00:00.123457+00:00')
 })
 const sorted = { sort: fc.constantFrom(...SORTS), limit: fc.integer({ min: 1, max: 4 }) }
 const filter = {

@@ -26,7 +26,7 @@ t.test('the contract of /api/tasks', async (t) => {
     t.equal(created.statusCode, 201)
     const task = created.json()
     t.match(task, { title: 'Buy "milk" 🥛', description: 'Two\nlitres', completed: false, version: 1 })
-    t.equal(task.dueAt, '2030-01-31T08:00:00.123456Z', 'in UTC, to the microsecond')
+    t.equal(task.dueAt, '2030-01-31T08:00:00.123456+00:00', 'in UTC, to the microsecond')
     t.match(task.id, /^[0-9a-f]{8}-[0-9a-f]{4}-7/, 'a UUIDv7')
     t.equal(created.headers.location, `/api/tasks/${task.id}`)
     t.equal(created.headers.etag, '"1"')
