@@ -11,7 +11,8 @@ export const MIGRATIONS = fileURLToPath(new URL('../../drizzle', import.meta.url
 const LOCK = 7_207_315_849
 
 /** The version of a schema: when its last migration was generated, in milliseconds since the epoch. */
-export const versionOf = (folder: string) => readMigrationFiles({ migrationsFolder: folder }).at(-1)?.folderMillis ?? 0
+export const versionOf = (folder: string) =>
+  Math.max(0, ...readMigrationFiles({ migrationsFolder: folder }).map(({ folderMillis }) => folderMillis))
 
 /** The version of the schema that the database has, as part of a query. */
 export const appliedVersion = sql<string | null>`(select max(created_at) from drizzle.__drizzle_migrations)`

@@ -62,19 +62,24 @@ export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction:
    * Does `work` on a line. What failed because a prepared statement was stale is done once more: it failed before it did
    * anything, and is prepared anew. A read whose connection broke is too; of a write nobody knows whether it was done.
    */
-  async function on<R>(weight: number, read: boolean, work: (i: number) => Promise<R>): Promise<R> {
+  async function on<R>(
+    weight: number,
+    read: boolean,
+    work: (i: number) => Promise<R>,
     // As many times as there are connections that may have prepared it.
-    let stale = lines.length
-    for (let broken = read ? 1 : 0; ; ) {
-      const i = choose(read)
-      of(i).pending += weight
-      try {
-        return await work(i)
-      } catch (error) {
-        if (isStale(error) ? stale-- === 0 : !isBroken(error) || broken-- === 0) throw error
-      } finally {
-        of(i).pending -= weight
-      }
+    stale = lines.length,
+    broken = read ? 1 : 0
+  ): Promise<R> {
+    const i = choose(read)
+    of(i).pending += weight
+    try {
+      return await work(i)
+    } catch (error) {
+      if (stale > 0 && isStale(error)) return on(weight, read, work, stale - 1, broken)
+      if (broken > 0 && isBroken(error)) return on(weight, read, work, stale, broken - 1)
+      throw error
+    } finally {
+      of(i).pending -= weight
     }
   }
 

@@ -198,6 +198,17 @@ t.test('bad credentials are an invalid_token (RFC 6750 section 3.1), with a fixe
   t.same(seen, [], 'the handler never ran')
 })
 
+t.test('what @fastify/jwt refuses is refused, though its MAC is right', async (t) => {
+  const app = await buildAlone(t, {})
+  t.intercept(app.jwt, 'verify', {
+    value: () => {
+      throw new Error('whatever it holds against it')
+    }
+  })
+  const answer = await app.inject({ url: '/api/tasks', headers: asUser(newUser('alice')) })
+  t.match(answer.json(), { status: 401, detail: 'Invalid token: wrong signature' })
+})
+
 t.test('issuer and audience are exact when configured', async (t) => {
   const { ask } = await withProbe(t, { JWT_ISSUER: 'https://a.example, https://b.example', JWT_AUDIENCE: 'tasks' })
   const detail = async (claims: object) => (await ask(`Bearer ${tokenFor('alice', claims)}`)).json().detail
