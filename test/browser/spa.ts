@@ -18,7 +18,8 @@ const TASK = /\/api\/tasks\/[0-9a-f-]{36}$/
 
 const example = spawn(process.execPath, ['examples/spa/start.js'], {
   env: {
-    ...{ WEB_PORT: '5273', AUTH_PORT: '4100', PORT: '3100' },
+    // Vite would colour the address that is read below, where CI is set.
+    ...{ WEB_PORT: '5273', AUTH_PORT: '4100', PORT: '3100', NO_COLOR: '1' },
     ...process.env,
     ...{ TOKEN_LIFETIME: '10s', JWT_CLOCK_TOLERANCE_SECONDS: '0' },
     ...{ RATE_LIMIT_MAX: '150', RATE_LIMIT_WINDOW: '6 seconds' }
