@@ -30,7 +30,7 @@ export const isStale = (error: unknown) => STALE.has(codeOf(error) ?? '')
 const BROKEN = new Set(['CONNECTION_CLOSED', 'ECONNRESET', 'EPIPE'])
 
 /** Whether the connection of a query broke: it may have done what it was to do, and nobody knows. */
-export const isBroken = (error: unknown) => BROKEN.has(codeOf(error) ?? '')
+export const isBroken = (error: unknown) => BROKEN.has(String(codeOf(error)))
 
 /** What a failed query means: the database cannot be used now, it cannot hold a value, or the fault is ours. */
 export function classify(error: unknown): 'unavailable' | 'value_out_of_range' | undefined {

@@ -73,13 +73,14 @@ export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction:
     const i = choose(read)
     of(i).pending += weight
     try {
-      return await work(i)
+      const answer = await work(i)
+      of(i).pending -= weight
+      return answer
     } catch (error) {
+      of(i).pending -= weight
       if (stale > 0 && isStale(error)) return on(weight, read, work, stale - 1, broken)
       if (broken > 0 && isBroken(error)) return on(weight, read, work, stale, broken - 1)
       throw error
-    } finally {
-      of(i).pending -= weight
     }
   }
 
