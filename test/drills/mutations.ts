@@ -35,6 +35,7 @@ const SWEPT = 'changes and feeds are swept'
 const HEARS = 'while several users write at once, each hears of their own items'
 const STREAMS = 'plugins/streams.test'
 const BOUNDED = 'are bounded per user and in all'
+const TOLD = 'each is told as it happens'
 
 const unrecorded = (kind: string): Mutation => ({
   what: `events: a row that is ${kind} without its record`,
@@ -42,7 +43,7 @@ const unrecorded = (kind: string): Mutation => ({
   find: 'if (!recorded)',
   put: `if (!recorded || kind === '${kind}')`,
   test: EVENTS,
-  title: 'changes'
+  title: TOLD
 })
 
 const filterOf = (statement: string, find: string, test: string, title: string): Mutation => ({
@@ -218,20 +219,12 @@ const MUTATIONS: Mutation[] = [
     title: HEARS
   },
   {
-    what: `events: items for whom the query names`,
-    file: 'plugins/streams.ts',
-    find: `eventsOf(store, sub, source,`,
-    put: `eventsOf(store, sub, { ...source, load: (_owner, ids) => source.load(request.query.userId ?? sub, ids) },`,
-    test: ISOLATION,
-    title: HEARS
-  },
-  {
     what: `events: streams without a scope`,
     file: 'routes/api/tasks/events/index.ts',
     find: `onRequest: app.requireScope('tasks:read'),`,
     put: ``,
     test: STREAMS,
-    title: 'streams'
+    title: 'need a scope'
   },
   {
     what: `events: a notification that wakes nobody`,
@@ -239,7 +232,7 @@ const MUTATIONS: Mutation[] = [
     find: `byKey.set(feed.key, bells)`,
     put: `byKey.set(sub, bells)`,
     test: EVENTS,
-    title: 'changes'
+    title: TOLD
   },
   {
     what: `events: no wait for writes that did not see the feed`,
@@ -247,7 +240,7 @@ const MUTATIONS: Mutation[] = [
     find: `tries < SETTLE_TRIES`,
     put: `tries < 0`,
     test: STREAMS,
-    title: 'streams'
+    title: 'wait for writes that may not have seen the feed'
   },
   {
     what: `events: a feed that counts as settled at once`,
@@ -282,7 +275,7 @@ const MUTATIONS: Mutation[] = [
     find: `Math.min(left, LONGEST_MS)`,
     put: `LONGEST_MS`,
     test: STREAMS,
-    title: 'streams'
+    title: 'end with the token'
   },
   {
     what: `events: any number of streams of a user`,
@@ -322,7 +315,7 @@ const MUTATIONS: Mutation[] = [
     find: `seq - last <= MOST_MISSED`,
     put: `true`,
     test: EVENTS,
-    title: GAPS
+    title: 'whoever missed more than 1,000 changes'
   },
   {
     what: `events: a number that is not reached yet`,
@@ -338,7 +331,7 @@ const MUTATIONS: Mutation[] = [
     find: `if (!bell.gone)`,
     put: `if (true)`,
     test: STREAMS,
-    title: 'streams'
+    title: 'of clients that leave before they begin'
   },
   {
     what: `events: a stream whose feed is gone goes on`,
@@ -346,7 +339,7 @@ const MUTATIONS: Mutation[] = [
     find: `!(await store.isCurrent(owner, feed))`,
     put: `false`,
     test: STREAMS,
-    title: 'streams'
+    title: 'whose feed is deleted end'
   },
   {
     what: `events: changes that are never swept`,

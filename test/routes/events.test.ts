@@ -24,6 +24,7 @@ function operator(app: FastifyInstance) {
     unsettle: feed.prepare('test_unsettle', (own) =>
       own.update({ startedBy: sql`'999999999999'::xid8` }).returning(done)
     ),
+    advance: feed.prepare('test_advance', (own) => own.update({ seq: sql`${feeds.seq} + 999` }).returning(done)),
     forget: log.prepare('test_forget', (own) => own.delete().returning({ seq: changes.seq })),
     some: log.prepare('test_some', (own) => own.delete(sql`${changes.seq} % 2 = 0`).returning({ seq: changes.seq }))
   }
@@ -155,6 +156,22 @@ t.test('changes', async (t) => {
     t.ok(Number(restarted.lastId) > head)
     const { id } = await create(writer, user)
     t.same(await restarted.changes(1), [['created', id, 1]])
+  })
+
+  t.test('whoever missed more than 1,000 changes is told to load the list', async (t) => {
+    const user = newUser()
+    const first = await watch(t, app, user)
+    await first.next()
+    const { lastId } = first
+    first.close()
+    await create(writer, user)
+    await act(user, 'advance')
+    for (const event of ['created', 'reload']) {
+      const stream = await watch(t, app, user, { lastId })
+      t.match(await stream.next(), { event })
+      stream.close()
+      await act(user, 'advance')
+    }
   })
 
   t.test('two streams of a new user at once', async (t) => {
