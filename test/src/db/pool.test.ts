@@ -1,0 +1,34 @@
+import { eq, sql } from 'drizzle-orm'
+import t from 'tap'
+import type { Owner } from '../../../src/auth/user.ts'
+import { open } from '../../../src/db/driver.ts'
+import { type Line, line, pooled } from '../../../src/db/pool.ts'
+import { tasks } from '../../../src/db/schema.ts'
+
+t.test('reads fill one connection after the other, writes go where the least is to do', async (t) => {
+  const alice = 'alice' as Owner
+  const asked: number[] = []
+  const answers: (() => void)[] = []
+  // They hold back what is asked, instead of sending it: which of them is asked is all that matters here.
+  const lines = Array.from(
+    { length: 3 },
+    (_, i): Line => ({
+      ...line(open({ max: 1 })),
+      as: () =>
+        new Promise((resolve) => {
+          asked.push(i)
+          answers.push(() => resolve([] as never))
+        })
+    })
+  )
+  const { prepare, load } = pooled(lines)
+  const mine = eq(tasks.userId, sql.placeholder('owner'))
+  const read = prepare('read', (db) => db.select({ id: tasks.id }).from(tasks).where(mine))
+  const write = prepare('write', (db) => db.delete(tasks).where(mine).returning({ id: tasks.id }))
+  const running = [read, read, read, read, read, write, write, write, read].map((run) => run(alice, {}))
+  t.same(asked, [0, 0, 0, 0, 1, 2, 1, 2, 1])
+  t.same(load(), { pending: 9, busy: 3, idle: 0 })
+  for (const answer of answers) answer()
+  await Promise.all(running)
+  t.same(load(), { pending: 0, busy: 0, idle: 3 })
+})
