@@ -16,8 +16,6 @@ declare module 'fastify' {
      * 429 past the streams of a user (`STREAMS_PER_USER_MAX`), a 503 past those of the instance (`STREAMS_MAX`).
      */
     sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
-    /** How many streams are open. */
-    openStreams(): number
   }
 }
 
@@ -72,12 +70,11 @@ export default fp(
       done()
     })
 
-    app.decorate('openStreams', () => all.size)
     figuresOf(app).push({
       name: 'streams',
       help: 'Streams of changes that are open',
       kind: 'gauge',
-      read: app.openStreams
+      read: () => all.size
     })
 
     app.decorate('sendChanges', async (request, reply, source) => {

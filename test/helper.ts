@@ -15,6 +15,7 @@ import appPlugin, { serverOptions } from '../src/app.ts'
 import type { User } from '../src/auth/user.ts'
 import { type Config, loadConfig } from '../src/config.ts'
 import { MIGRATIONS, migrate, versionOf } from '../src/db/migrate.ts'
+import { figuresOf } from '../src/figures.ts'
 import { violation, watchStatements } from './statements.ts'
 import { TEMPLATE } from './template.ts'
 
@@ -87,6 +88,12 @@ interface Route {
 
 /** The routes of each application that was built. */
 export const routesOf = new WeakMap<FastifyInstance, Route[]>()
+
+/** What the metrics say now (`src/figures.ts`): a number, or one for each value of the label. */
+export const figure = (app: FastifyInstance, name: string) =>
+  figuresOf(app)
+    .find((one) => one.name === name)
+    ?.read()
 
 /**
  * The real application, as production starts it, on this process's database. It closes itself at the end of `t`, and

@@ -1,4 +1,4 @@
-import { type BuildColumns, sql } from 'drizzle-orm'
+import { type BuildColumns, type SQL, sql } from 'drizzle-orm'
 import {
   customType,
   integer,
@@ -36,6 +36,12 @@ export const policyOf = (name: string, userId: PgColumn) => {
   const own = sql`${userId} = current_setting('rowkeeper.owner', true)`
   return pgPolicy(`${name}_owner`, { using: own, withCheck: own })
 }
+
+/** The policies by which the rows of a table `name` that are over are swept, whosever they are (`sweep` in `src/db/connect.ts`). */
+export const sweptBy = (name: string, over: SQL) => [
+  pgPolicy(`${name}_over`, { for: 'select', using: over }),
+  pgPolicy(`${name}_swept`, { for: 'delete', using: over })
+]
 
 /** In words, since the compiler writes something else into the declarations of the package. */
 type Table<Name extends string, Own extends Columns> = PgTableWithColumns<{

@@ -32,6 +32,7 @@ export interface Load {
 /** Others go where no transaction is: they would wait for its end. */
 const TRANSACTION = 1000
 
+/** A line without the wall: every statement names its owner itself. */
 export const line = (client: Client): Line => ({
   client,
   db: drizzle({ client }),

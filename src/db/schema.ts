@@ -1,17 +1,6 @@
 import { sql } from 'drizzle-orm'
-import {
-  bigint,
-  boolean,
-  customType,
-  index,
-  integer,
-  pgPolicy,
-  pgTable,
-  primaryKey,
-  text,
-  uuid
-} from 'drizzle-orm/pg-core'
-import { moment, ownedTable, ownerId, policyOf } from './owned-table.ts'
+import { bigint, boolean, customType, index, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core'
+import { moment, ownedTable, ownerId, policyOf, sweptBy } from './owned-table.ts'
 
 export const tasks = ownedTable('tasks', {
   title: text('title').notNull(),
@@ -37,9 +26,7 @@ export const idempotencyKeys = pgTable(
       primaryKey({ columns: [table.userId, table.key] }),
       index('idempotency_keys_created_at').on(table.createdAt),
       policyOf('idempotency_keys', table.userId),
-      // Behind the wall too they are swept, whosever they are (`sweep` in src/db/connect.ts).
-      pgPolicy('idempotency_keys_over', { for: 'select', using: over }),
-      pgPolicy('idempotency_keys_swept', { for: 'delete', using: over })
+      ...sweptBy('idempotency_keys', over)
     ]
   }
 )
@@ -49,7 +36,7 @@ const transactionId = customType<{ data: string }>({ dataType: () => 'xid8' })
 
 /**
  * Of each user who listened to their changes lately: where the numbers of the changes are. Whoever has no row here, or an expired
- * one, has nothing recorded (`src/feeds.ts`).
+ * one, has nothing recorded (`src/feeds`).
  */
 export const feeds = pgTable(
   'feeds',
@@ -64,12 +51,7 @@ export const feeds = pgTable(
   },
   (table) => {
     const over = sql`${table.expiresAt} < now()`
-    return [
-      primaryKey({ columns: [table.userId] }),
-      policyOf('feeds', table.userId),
-      pgPolicy('feeds_over', { for: 'select', using: over }),
-      pgPolicy('feeds_swept', { for: 'delete', using: over })
-    ]
+    return [primaryKey({ columns: [table.userId] }), policyOf('feeds', table.userId), ...sweptBy('feeds', over)]
   }
 )
 
@@ -91,8 +73,7 @@ export const changes = pgTable(
       primaryKey({ columns: [table.userId, table.seq] }),
       index('changes_created_at').on(table.createdAt),
       policyOf('changes', table.userId),
-      pgPolicy('changes_over', { for: 'select', using: over }),
-      pgPolicy('changes_swept', { for: 'delete', using: over })
+      ...sweptBy('changes', over)
     ]
   }
 )

@@ -1,22 +1,11 @@
 // Uses the documentation page as a person would, in Chromium, against `npm start` on port 3000: pastes a token, makes a
 // call, reads the answer. `CHROMIUM` is the browser's path, `SCREENSHOT` where a picture of the page goes, if anywhere.
 import assert from 'node:assert/strict'
-import { chromium } from 'playwright-core'
 import { developmentToken } from '../../src/auth/development-token.ts'
 import { loadConfig } from '../../src/config.ts'
+import { launch } from './chromium.ts'
 
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync'
-  ]
-})
+const browser = await launch()
 try {
   const page = await browser.newPage({ viewport: { width: 1200, height: 1400 } })
   const complaints: string[] = []

@@ -5,7 +5,8 @@ import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { mkdirSync } from 'node:fs'
 import { createInterface } from 'node:readline'
-import { chromium, type Page } from 'playwright-core'
+import type { Page } from 'playwright-core'
+import { launch } from './chromium.ts'
 
 const PICTURES = '.data/spa'
 const DESKTOP = { width: 1100, height: 780 }
@@ -64,18 +65,7 @@ async function picture(page: Page, name: string) {
 }
 
 mkdirSync(PICTURES, { recursive: true })
-const browser = await chromium.launch({
-  executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync'
-  ]
-})
+const browser = await launch()
 try {
   const [api, auth, web] = await origins
   assert.equal(new Set([api, auth, web]).size, 3)

@@ -357,22 +357,14 @@ const MUTATIONS: Mutation[] = [
     test: EVENTS,
     title: SWEPT
   },
-  {
-    what: `events: a policy of changes that lets everything through`,
+  ...['changes', 'feeds'].map((table) => ({
+    what: `events: a policy of ${table} that lets everything through`,
     file: 'drizzle/0003_feeds.sql',
-    find: `USING ("changes"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("changes"."user_id" = current_setting('rowkeeper.owner', true))`,
+    find: `USING ("${table}"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("${table}"."user_id" = current_setting('rowkeeper.owner', true))`,
     put: `USING (true) WITH CHECK (true)`,
     test: WALL,
     title: FEED
-  },
-  {
-    what: `events: a policy of feeds that lets everything through`,
-    file: 'drizzle/0003_feeds.sql',
-    find: `USING ("feeds"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("feeds"."user_id" = current_setting('rowkeeper.owner', true))`,
-    put: `USING (true) WITH CHECK (true)`,
-    test: WALL,
-    title: FEED
-  }
+  }))
 ]
 
 const scratch = mkdtempSync(join(tmpdir(), 'rowkeeper-drill-'))

@@ -2,8 +2,7 @@ import { connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { figuresOf } from '../../src/figures.ts'
-import { asUser, build, buildAlone, claimsOf, newUser, sign, tokenFor } from '../helper.ts'
+import { asUser, build, buildAlone, claimsOf, figure, newUser, sign, tokenFor } from '../helper.ts'
 import { stopClock } from './clock.ts'
 
 const WINDOW_MS = 60_000
@@ -28,8 +27,7 @@ const forged = (index = 0) => ({
 /** The application, and how many signatures it has checked. */
 async function withChecks(t: Test, env: Record<string, string>) {
   const app = await buildAlone(t, env)
-  const tokens = figuresOf(app).find(({ name }) => name === 'tokens_total')
-  return { app, checks: () => (tokens?.read() as { checked: number } | undefined)?.checked }
+  return { app, checks: () => (figure(app, 'tokens_total') as { checked: number }).checked }
 }
 
 t.test('an address has a budget for requests without a valid token, of any kind', async (t) => {

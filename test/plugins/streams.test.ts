@@ -6,7 +6,7 @@ import postgres from 'postgres'
 import t from 'tap'
 import { feeds } from '../../src/db/schema.ts'
 import { holdTimers, type Watch, watch } from '../events.ts'
-import { asUser, build, databaseUrl, newUser } from '../helper.ts'
+import { asUser, build, databaseUrl, figure, newUser } from '../helper.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 const ONE_SESSION = 'the embedded engine has one session'
@@ -53,7 +53,7 @@ t.test('streams', async (t) => {
   )
   /** Until streams that were closed have been noticed. */
   const open = async (n: number) => {
-    while (app.openStreams() !== n) await new Promise(setImmediate)
+    while (figure(app, 'streams') !== n) await new Promise(setImmediate)
   }
 
   const act = (user: string, url: string) => app.inject({ method: 'POST', url, headers: asUser(user) })
@@ -82,7 +82,7 @@ t.test('streams', async (t) => {
     t.equal(head.statusCode, 200)
     t.equal(head.headers['content-type'], 'text/event-stream; charset=utf-8')
     t.equal(head.headers['content-length'], undefined)
-    t.equal(app.openStreams(), 0)
+    t.equal(figure(app, 'streams'), 0)
     const post = await app.inject({ method: 'POST', url: '/api/tasks/events', headers: asUser('alice') })
     t.equal(post.statusCode, 405)
     t.equal(post.headers.allow, 'GET, HEAD, OPTIONS')
@@ -127,7 +127,7 @@ t.test('streams', async (t) => {
     const fire = holdTimers(t, (ms) => ms > 500_000 || ms === GRACE_MS)
     const stream = await watch(t, app, newUser())
     await stream.next()
-    t.equal(app.openStreams(), 1)
+    t.equal(figure(app, 'streams'), 1)
     await fire((ms) => ms > 500_000)
     await fire((ms) => ms === GRACE_MS)
     await open(0)
@@ -252,7 +252,7 @@ t.test('without a database there is no stream', async (t) => {
   const app = await build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none' })
   const answer = await app.inject({ url: '/api/tasks/events', headers: asUser('alice') })
   t.equal(answer.statusCode, 503)
-  t.equal(app.openStreams(), 0)
+  t.equal(figure(app, 'streams'), 0)
 })
 
 t.test(

@@ -3,7 +3,8 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { TSchema } from '@sinclair/typebox'
 import t from 'tap'
-import { ConfigError, Environment, loadConfig } from '../../src/config.ts'
+import { ConfigError, loadConfig } from '../../src/config.ts'
+import { Environment } from '../../src/environment.ts'
 
 const SECRET = 'mRi1kWg2pXz3nQb4vTj5sHd6yLf7cNe8'
 const production = { NODE_ENV: 'production', DATABASE_URL: 'postgres://db/rowkeeper', BETTER_AUTH_SECRET: SECRET }

@@ -18,6 +18,24 @@ function Due({ at, completed }: { at: string; completed: boolean }) {
   )
 }
 
+interface ActionProps {
+  task: ShownTask
+  action: 'Edit' | 'Delete'
+  onClick: () => void
+}
+
+const Action = ({ task, action, onClick }: ActionProps) => (
+  <button
+    type="button"
+    className={action === 'Delete' ? 'icon danger' : 'icon'}
+    disabled={task.version === 0}
+    onClick={onClick}
+    aria-label={`${action} ${task.title}`}
+  >
+    <Icon name={action === 'Delete' ? 'bin' : 'pencil'} />
+  </button>
+)
+
 interface ItemProps {
   task: ShownTask
   onComplete: (completed: boolean) => void
@@ -44,24 +62,8 @@ const Item = ({ task, onComplete, onEdit, onRemove }: ItemProps) => (
         {task.dueAt && <Due at={task.dueAt} completed={task.completed} />}
       </span>
     </label>
-    <button
-      type="button"
-      className="icon"
-      disabled={task.version === 0}
-      onClick={onEdit}
-      aria-label={`Edit ${task.title}`}
-    >
-      <Icon name="pencil" />
-    </button>
-    <button
-      type="button"
-      className="icon danger"
-      disabled={task.version === 0}
-      onClick={onRemove}
-      aria-label={`Delete ${task.title}`}
-    >
-      <Icon name="bin" />
-    </button>
+    <Action task={task} action="Edit" onClick={onEdit} />
+    <Action task={task} action="Delete" onClick={onRemove} />
   </li>
 )
 
