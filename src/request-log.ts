@@ -27,6 +27,11 @@ export class RequestLog extends LogController {
     request.log.info({ method, route: routeOptions.url ?? null, status: reply.statusCode, ms, user }, 'answered')
   }
 
+  // That its client left is how most streams end, and the line of the request tells when.
+  override streamError(error: Error & { code?: string }, request: FastifyRequest, reply: FastifyReply): void {
+    if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') super.streamError(error, request, reply)
+  }
+
   #nameOf(user: User): string {
     const known = this.#names.get(user)
     if (known !== undefined) return known

@@ -62,3 +62,14 @@ t.test('without a secret the hash is keyed by one that nobody knows', async (t) 
   t.match(one?.user, /^[\w-]{16}$/)
   t.not(one?.user, other?.user)
 })
+
+t.test('a stream that its client left has the one line of its request, one that broke another', async (t) => {
+  const lines: object[] = []
+  const reply = { log: { info: (line: object) => lines.push(line), warn: (line: object) => lines.push(line) } }
+  const log = new RequestLog('info')
+  log.isLogDisabled = () => false
+  const left = Object.assign(new Error('left'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })
+  const broke = new Error('broke')
+  for (const error of [left, broke]) log.streamError(error, {} as never, reply as never)
+  t.same(lines, [{ err: broke }])
+})
