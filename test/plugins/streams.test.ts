@@ -229,7 +229,11 @@ t.test('streams', async (t) => {
 })
 
 t.test('streams of a server that closes end, those that come meanwhile too', async (t) => {
-  const app = await build(t)
+  // Closing cuts a connection that has not asked yet, so it goes no further until the late one has its answer.
+  let answered: () => void = () => {}
+  const app = await build(t, {}, (app) => {
+    app.addHook('preClose', () => new Promise<void>((resolve) => (answered = resolve)))
+  })
   const user = newUser()
   const stream = await watch(t, app, user)
   await stream.next()
@@ -244,6 +248,7 @@ t.test('streams of a server that closes end, those that come meanwhile too', asy
   t.equal(await stream.next(), undefined)
   let answer = ''
   for await (const chunk of late) answer += chunk
+  answered()
   t.match(answer, /event: end\nretry: \d+\ndata: \{"reason":"reconnect"\}/)
   await closed
 })
