@@ -35,9 +35,9 @@ export function idempotency({ owned, transaction }: { owned: OwnedBy; transactio
   const byKey = eq(idempotencyKeys.key, sql.placeholder('key'))
   const over = sql`${idempotencyKeys.createdAt} < now() - interval '24 hours'`
 
-  const find = own.prepare('keys_find', (own) => own.select({ digest, json, location }, byKey))
-  const forget = own.prepare('keys_forget', (own) => own.delete(byKey, over).returning({ digest }))
-  const keep = own.prepare('keys_keep', (own) =>
+  const find = own.prepare((own) => own.select({ digest, json, location }, byKey))
+  const forget = own.prepare((own) => own.delete(byKey, over).returning({ digest }))
+  const keep = own.prepare((own) =>
     own
       .insert({
         key: sql.placeholder('key'),

@@ -1,29 +1,19 @@
 import { sql } from 'drizzle-orm'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Options } from 'postgres'
-import type { Owner } from '../auth/user.ts'
+import type { Options, PostgresType } from 'postgres'
 import type { Config } from '../config.ts'
 import { type Client, open } from './driver.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
 import { type Load, line, pooled } from './pool.ts'
-import type { Transact } from './transaction.ts'
+import type { Built } from './statement.ts'
+import type { Run, Transact } from './transaction.ts'
 import { EMBEDDED_ROLE, wall } from './wall.ts'
 
 export type Db = PostgresJsDatabase
 
-/** A statement of Drizzle's whose rows are `R`. */
-export interface Preparable<R> {
-  prepare(name: string): { execute(values: Record<string, unknown>): Promise<R> }
-}
-
-export type Build<R> = (db: Db) => Preparable<R>
-
-/** Prepares a statement, and returns what runs it for an owner with the values of its placeholders. */
-export type Prepare = <R>(
-  name: string,
-  build: Build<R>
-) => (owner: Owner, values: Record<string, unknown>) => Promise<R>
+/** Prepares a statement that `build` makes, and returns what runs it for an owner with the values of its placeholders. */
+export type Prepare = <R>(build: (db: Db) => Built<R>) => Run<R>
 
 /** An open database. `db` reaches every row: it is for commands, and for nobody who answers requests. */
 export interface Connection {
@@ -51,7 +41,7 @@ export interface Connection {
 /** Of `pg_notify` in `record_change`. */
 const CHANNEL = 'rowkeeper'
 
-const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, never>> => ({
+const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, PostgresType>> => ({
   max: 1,
   prepare,
   // Array types, which we do not use, would cost a query on each new connection.
@@ -59,6 +49,8 @@ const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<R
   connect_timeout: 3,
   // The default waits up to 20 s after a lost server; a request waits 5 s at most.
   backoff: () => 0.2,
+  // A moment is text, which a Date would round to milliseconds.
+  types: { moment: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: String } },
   onnotice: () => {},
   connection: { application_name: 'rowkeeper', TimeZone: 'UTC', statement_timeout: statementTimeoutMs }
 })
@@ -118,7 +110,7 @@ function connection({ rls }: Config['database'], migrations: string, clients: [C
   let met = false
   return {
     db,
-    ...pooled(clients.map(rls ? wall : line)),
+    ...pooled(db, clients.map(rls ? wall : line)),
     listen: (heard, missed) => clients[0].listen(CHANNEL, heard, missed),
     async sweep() {
       await db.execute(sql`delete from idempotency_keys where created_at < now() - interval '24 hours'`)

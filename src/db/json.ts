@@ -1,21 +1,38 @@
 import { type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
 
-// Arguments of `concat` for what needs no escaping. (Measured: to_json of a moment takes 0.7 µs, its text 0.2.)
-const plain: Partial<Record<string, (value: SQL) => SQL>> = {
-  PgUUID: (value) => sql`'"', ${value}, '"'`,
-  PgInteger: (value) => value,
-  PgBoolean: (value) => sql`case when ${value} then 'true' else 'false' end`,
-  PgTimestampString: (value) => sql`'"', replace(timezone('UTC', ${value})::text, ' ', 'T'), '+00:00"'`
+/** Text that is JSON as it stands, or what PostgreSQL makes text of. */
+type Piece = string | SQL
+
+// What needs no escaping. (Measured: to_json of a moment takes 0.7 µs, its text 0.2.)
+const plain: Partial<Record<string, (value: SQL) => Piece[]>> = {
+  PgUUID: (value) => ['"', value, '"'],
+  PgInteger: (value) => [value],
+  PgBoolean: (value) => [sql`case when ${value} then 'true' else 'false' end`],
+  PgTimestampString: (value) => ['"', sql`replace(timezone('UTC', ${value})::text, ' ', 'T')`, '+00:00"']
 }
 
-/** Arguments of `concat` that write the value of a column as JSON. */
-function written({ columnType, notNull }: PgColumn, value: SQL): SQL {
-  const text = plain[columnType]?.(value)
-  if (notNull) return text ?? sql`to_json(${value})`
-  return text === undefined
-    ? sql`coalesce(to_json(${value})::text, 'null')`
-    : sql`case when ${value} is null then 'null' else concat(${text}) end`
+/** The pieces as one text. Texts side by side become one: each argument costs PostgreSQL 0.1 µs a row. */
+function concat(pieces: Piece[]): SQL<string> {
+  const merged: Piece[] = []
+  for (const piece of pieces) {
+    const last = merged.at(-1)
+    if (typeof piece === 'string' && typeof last === 'string') merged[merged.length - 1] = last + piece
+    else merged.push(piece)
+  }
+  const written = merged.map((piece) => (typeof piece === 'string' ? sql.raw(`'${piece}'`) : piece))
+  return sql<string>`concat(${sql.join(written, sql`, `)})`
+}
+
+/** The pieces that write the value of a column as JSON. */
+function piecesOf({ columnType, notNull }: PgColumn, value: SQL): Piece[] {
+  const pieces = plain[columnType]?.(value)
+  if (notNull) return pieces ?? [sql`to_json(${value})`]
+  return [
+    pieces === undefined
+      ? sql`coalesce(to_json(${value})::text, 'null')`
+      : sql`case when ${value} is null then 'null' else ${concat(pieces)} end`
+  ]
 }
 
 /**
@@ -25,11 +42,11 @@ function written({ columnType, notNull }: PgColumn, value: SQL): SQL {
  * @param rows the alias of a subselect that has the columns under these names; without it they are those of the table
  */
 export function jsonOf(shown: Record<string, PgColumn>, rows?: string): SQL<string> {
-  const members = Object.entries(shown).map(([name, column], i) => {
+  const members = Object.entries(shown).flatMap(([name, column], i) => {
     const value = rows === undefined ? sql`${column}` : sql`${sql.identifier(rows)}.${sql.identifier(name)}`
-    return sql`${sql.raw(`'${i === 0 ? '{' : ','}"${name}":'`)}, ${written(column, value)}`
+    return [`${i === 0 ? '{' : ','}"${name}":`, ...piecesOf(column, value)]
   })
-  return sql<string>`concat(${sql.join(members, sql`, `)}, '}')`
+  return concat([...members, '}'])
 }
 
 /**

@@ -1,10 +1,9 @@
 import { and, eq, getTableName, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
-import type { PgColumn, PgTable, SelectedFields } from 'drizzle-orm/pg-core'
+import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
-import type { Owner } from '../auth/user.ts'
-import type { Build, Db, Preparable, Prepare } from './connect.ts'
+import type { Db, Prepare } from './connect.ts'
 import { type changes, feeds } from './schema.ts'
-import type { Transaction } from './transaction.ts'
+import { type Built, type Fields, OWNER } from './statement.ts'
 
 /** A table whose rows belong to users (`ownedTable` in `src/db/owned-table.ts` makes one). */
 export type OwnedTable = PgTable & { userId: PgColumn }
@@ -30,26 +29,46 @@ export type OwnedBy = <T extends OwnedTable>(
   options?: { recorded?: boolean }
 ) => ReturnType<typeof ownedBy<T>>
 
-const OWNER = 'owner'
-
 declare const ownerBound: unique symbol
 
-type RowOf<F extends SelectedFields> = SelectResultFields<F>
+type RowOf<F extends Fields> = SelectResultFields<F>
 
 /** The rows of a select, to select from. */
 type Rows = Subquery & { readonly [ownerBound]: true }
 
 // Of what Drizzle's builders can do, what leaves the filter as it is: another `where` would take its place, a join or a union
 // would bring other rows, and what is run from here would name its own owner.
-interface Select<F extends SelectedFields> extends Preparable<RowOf<F>[]> {
+interface Select<F extends Fields> extends Built<RowOf<F>[]> {
   orderBy(...columns: (PgColumn | SQL)[]): Select<F>
   limit(limit: number | Placeholder): Select<F>
   for(strength: 'update'): Select<F>
   as(alias: string): Rows
 }
 
+/** What of Drizzle's builder of a select is used. */
+interface Selecting {
+  orderBy(...columns: (PgColumn | SQL)[]): Selecting
+  limit(limit: number | Placeholder): Selecting
+  for(strength: 'update'): Selecting
+  as(alias: string): unknown
+  toSQL: Built<unknown>['statement']['toSQL']
+}
+
+const selected = <F extends Fields>(statement: Selecting, fields: F): Select<F> => ({
+  statement,
+  fields,
+  orderBy: (...columns) => selected(statement.orderBy(...columns), fields),
+  limit: (limit) => selected(statement.limit(limit), fields),
+  for: (strength) => selected(statement.for(strength), fields),
+  as: (alias) => statement.as(alias) as Rows
+})
+
+interface Writing {
+  returning(fields: Fields): Built<unknown>['statement']
+}
+
 interface Write {
-  returning<F extends SelectedFields>(fields: F): Preparable<RowOf<F>[]>
+  returning<F extends Fields>(fields: F): Built<RowOf<F>[]>
 }
 
 /** The statements on `table` that can be built: each is about the rows of one owner, who is named when it runs. */
@@ -62,28 +81,30 @@ function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
 
   // In the statement itself, so that there is no change without its record. For an owner to whom nobody listens it is one look into
   // an index; a trigger cost ten times that.
-  const write = (statement: Write, kind: (typeof changes.kind.enumValues)[number]): Write => {
-    if (!recorded) return statement
-    const { userId, id, version } = table as unknown as Versioned
-    const [resource, how] = [getTableName(table), kind].map((text) => sql.raw(`'${text}'`))
-    const record = sql`case when exists(select from ${feeds} where ${listens})
-      then record_change(${userId}, ${resource}, ${id}, ${version}, ${how}) end`
-    return { returning: (fields) => statement.returning({ ...fields, record }) }
-  }
+  const write = (statement: Writing, kind: (typeof changes.kind.enumValues)[number]): Write => ({
+    returning(fields) {
+      if (!recorded) return { statement: statement.returning(fields), fields }
+      const { userId, id, version } = table as unknown as Versioned
+      const [resource, how] = [getTableName(table), kind].map((text) => sql.raw(`'${text}'`))
+      const record = sql`case when exists(select from ${feeds} where ${listens})
+        then record_change(${userId}, ${resource}, ${id}, ${version}, ${how}) end`
+      return { statement: statement.returning({ ...fields, record }), fields }
+    }
+  })
 
   return {
     /** `select fields from table where user_id = owner and …`. */
-    select: <F extends SelectedFields>(fields: F, ...conditions: SQL[]) =>
-      db.select(fields).from(bound).where(own(conditions)) as unknown as Select<F>,
+    select: <F extends Fields>(fields: F, ...conditions: SQL[]) =>
+      selected(db.select(fields).from(bound).where(own(conditions)) as unknown as Selecting, fields),
 
     /** `select fields from (a select of the above)`. */
-    selectFrom: <F extends SelectedFields>(rows: Rows, fields: F) =>
-      db.select(fields).from(rows as Subquery) as unknown as Select<F>,
+    selectFrom: <F extends Fields>(rows: Rows, fields: F) =>
+      selected(db.select(fields).from(rows as Subquery) as unknown as Selecting, fields),
 
     /** `insert into table values (owner, …)`, which fails when it is there, or does nothing then. */
     insert: (row: NewRow<T>, how: 'or fail' | 'unless there' = 'or fail') => {
       const statement = db.insert(bound).values({ ...row, userId: owner })
-      return write((how === 'or fail' ? statement : statement.onConflictDoNothing()) as unknown as Write, 'created')
+      return write((how === 'or fail' ? statement : statement.onConflictDoNothing()) as unknown as Writing, 'created')
     },
 
     /** `update table set … where user_id = owner and …`. Whatever `change` says, the owner stays. */
@@ -92,12 +113,12 @@ function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
         db
           .update(bound)
           .set({ ...change, userId: undefined })
-          .where(own(conditions)) as unknown as Write,
+          .where(own(conditions)) as unknown as Writing,
         'updated'
       ),
 
     /** `delete from table where user_id = owner and …`. */
-    delete: (...conditions: SQL[]) => write(db.delete(bound).where(own(conditions)) as unknown as Write, 'deleted')
+    delete: (...conditions: SQL[]) => write(db.delete(bound).where(own(conditions)) as unknown as Writing, 'deleted')
   }
 }
 
@@ -108,19 +129,14 @@ function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
 export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T, recorded = false) {
   return {
     /**
-     * Prepares a statement, once, under a name that no other has.
+     * Prepares a statement, once.
      *
      * @param build makes it, with `sql.placeholder(name)` for each value that differs from run to run
      * @returns runs it for an owner, with the values of its placeholders, in a transaction if one is given; it throws what the
      * database answers
      */
-    prepare<R>(name: string, build: (own: ReturnType<typeof statements<T>>) => Preparable<R>) {
-      const whole: Build<R> = (db) => build(statements(db, table, recorded))
-      const run = prepare(name, whole)
-      return (owner: Owner, values: Record<string, unknown> = {}, transaction?: Transaction): Promise<R> => {
-        const all = { ...values, [OWNER]: owner }
-        return transaction === undefined ? run(owner, all) : transaction.run(name, whole, all)
-      }
+    prepare<R>(build: (own: ReturnType<typeof statements<T>>) => Built<R>) {
+      return prepare((db) => build(statements(db, table, recorded)))
     }
   }
 }

@@ -1,11 +1,9 @@
-import { drizzle } from 'drizzle-orm/postgres-js'
 import type { Owner } from '../auth/user.ts'
-import type { Db, Preparable, Prepare } from './connect.ts'
-import { type Client, isRead } from './driver.ts'
+import type { Db, Prepare } from './connect.ts'
+import type { Client } from './driver.ts'
 import { isBroken, isStale } from './errors.ts'
+import { compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
-
-type Prepared<R> = ReturnType<Preparable<R>['prepare']>
 
 /**
  * One connection to the database, made when it is first needed. The pool is ours, of clients that have one each: in one of
@@ -14,12 +12,10 @@ type Prepared<R> = ReturnType<Preparable<R>['prepare']>
 export interface Line {
   /** Has one connection only (`max: 1`). */
   client: Client
-  /** What the line's statements are prepared on. */
-  db: Db
   /** How much the line has to do: statements that were sent and not answered yet. */
   pending: number
-  /** Runs a statement that was prepared on `db` for an owner. It is sent before `as` returns. */
-  as<R>(owner: Owner, prepared: Prepared<R>, values: Record<string, unknown>): Promise<R>
+  /** Sends a statement for an owner, before it returns. */
+  send(owner: Owner, text: string, parameters: unknown[]): Promise<unknown[][]>
 }
 
 /** What a pool has to do: statements and transactions that are not done, and connections with and without any. */
@@ -35,9 +31,8 @@ const TRANSACTION = 1000
 /** A line without the wall: every statement names its owner itself. */
 export const line = (client: Client): Line => ({
   client,
-  db: drizzle({ client }),
   pending: 0,
-  as: (_owner, prepared, values) => prepared.execute(values)
+  send: (_owner, text, parameters) => client.send(text, parameters)
 })
 
 /**
@@ -46,8 +41,12 @@ export const line = (client: Client): Line => ({
  */
 const READS = 4
 
-/** Takes the line with the least to do for each write and each transaction, and fills one after the other with reads. */
-export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction: Transact; load: () => Load } {
+/**
+ * Takes the line with the least to do for each write and each transaction, and fills one after the other with reads.
+ *
+ * @param db what statements are built with
+ */
+export function pooled(db: Db, lines: readonly Line[]): { prepare: Prepare; transaction: Transact; load: () => Load } {
   const of = (i: number) => lines[i] as Line
   const choose = (read: boolean) => {
     let best = 0
@@ -85,16 +84,16 @@ export function pooled(lines: readonly Line[]): { prepare: Prepare; transaction:
     }
   }
 
-  // Behind the wall a transaction names its owner itself.
-  const plain = lines.map(({ client }) => drizzle({ client }))
   return {
-    prepare<R>(name: string, build: (db: Db) => Preparable<R>) {
-      const built = lines.map(({ db }) => build(db))
-      const prepared = built.map((statement) => statement.prepare(name))
-      const read = built.every(isRead)
-      return (owner, values) => on(1, read, (i) => of(i).as(owner, prepared[i] as Prepared<R>, values))
+    prepare(build) {
+      const statement = compile(build(db))
+      const { text, read, parameters, rows } = statement
+      return async (owner, values = {}, transaction) => {
+        if (transaction !== undefined) return transaction.run(statement, owner, values)
+        return rows(await on(1, read, (i) => of(i).send(owner, text, parameters(owner, values))))
+      }
     },
-    transaction: (owner, work, alone) => on(TRANSACTION, false, (i) => transact(plain[i] as Db, owner, work, alone)),
+    transaction: (owner, work, alone) => on(TRANSACTION, false, (i) => transact(of(i).client, owner, work, alone)),
     load() {
       const pendings = lines.map(({ pending }) => Math.floor(pending / TRANSACTION) + (pending % TRANSACTION))
       const busy = pendings.filter((one) => one > 0).length

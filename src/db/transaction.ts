@@ -1,11 +1,14 @@
-import { sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
-import type { Build, Db, Preparable } from './connect.ts'
+import type { Client } from './driver.ts'
+import type { Statement } from './statement.ts'
 
-/** A transaction in which statements that were prepared are run. */
+/** A transaction in which prepared statements are run. */
 export interface Transaction {
-  run<R>(name: string, build: Build<R>, values: Record<string, unknown>): Promise<R>
+  run<R>(statement: Statement<R>, owner: Owner, values: Record<string, unknown>): Promise<R>
 }
+
+/** Runs a prepared statement for an owner, with the values of its placeholders, in a transaction if one is given. */
+export type Run<R> = (owner: Owner, values?: Record<string, unknown>, transaction?: Transaction) => Promise<R>
 
 /**
  * Does `work` in one transaction for an owner: all of it, or nothing when it throws. Statements that it starts without
@@ -19,27 +22,23 @@ export type Transact = <R>(owner: Owner, work: (transaction: Transaction) => Pro
 /** The owner is at it already: what a transaction was to do alone was not done. */
 export class Busy extends Error {}
 
-/** `Transact` on the connections of `db`. The owner is named to the policies, should they bind. */
+// The owner is named to the policies, should they bind.
+const BEGIN = `select set_config('rowkeeper.owner', $1, true), pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free`
+
+/** `Transact` on a connection of `client`. */
 export const transact = <R>(
-  db: Db,
+  client: Client,
   owner: Owner,
   work: (transaction: Transaction) => Promise<R>,
   alone?: string
 ): Promise<R> =>
-  db.transaction(async (db) => {
+  client.begin(async (client) => {
     // An owner has no line break, so no two pairs are one text. Two texts with one hash wait for each other, which is rare and safe.
     const name = alone === undefined ? null : `${owner}\n${alone}`
-    const [row] = await db.execute<{ free: boolean | null }>(sql`
-      select set_config('rowkeeper.owner', ${owner}, true), pg_try_advisory_xact_lock(hashtextextended(${name}, 0)) as free`)
+    const [row] = await client.unsafe<{ free: boolean | null }[]>(BEGIN, [owner, name])
     if (row?.free === false) throw new Busy()
-    // A statement that is run again is not put together again.
-    const statements = new Map<string, unknown>()
     return work({
-      run<R>(name: string, build: Build<R>, values: Record<string, unknown>) {
-        type Prepared = ReturnType<Preparable<R>['prepare']>
-        const prepared = (statements.get(name) as Prepared | undefined) ?? build(db).prepare(name)
-        statements.set(name, prepared)
-        return prepared.execute(values)
-      }
+      run: async ({ text, parameters, rows }, owner, values) =>
+        rows(await client.unsafe(text, parameters(owner, values) as never[], { prepare: true }).values())
     })
-  })
+  }) as Promise<R>

@@ -26,7 +26,7 @@ export function feedStore(owned: OwnedBy) {
   const live = sql`${feeds.expiresAt} > now()`
   const fresh = { startedBy: sql`pg_current_xact_id()`, expiresAt: sql`now() + interval '25 hours'` }
 
-  const renew = own.prepare('feeds_renew', (own) =>
+  const renew = own.prepare((own) =>
     own
       .update({
         seq: sql`case when ${live} then ${feeds.seq} else greatest(${feeds.seq} + 1, ${now}) end`,
@@ -35,10 +35,10 @@ export function feedStore(owned: OwnedBy) {
       })
       .returning(feed)
   )
-  const start = own.prepare('feeds_start', (own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(feed))
+  const start = own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(feed))
   const settled = sql<boolean>`${feeds.startedBy} < pg_snapshot_xmin(pg_current_snapshot())`
-  const look = own.prepare('feeds_look', (own) => own.select({ key: feeds.key, settled }))
-  const after = owned(changes).prepare('changes_after', (own) =>
+  const look = own.prepare((own) => own.select({ key: feeds.key, settled }))
+  const after = owned(changes).prepare((own) =>
     own
       .select(
         {

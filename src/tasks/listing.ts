@@ -97,8 +97,8 @@ const isUnfiltered = ({ completed, q, dueBefore, dueAfter }: TaskQuery) =>
 export function taskListing(owned: OwnedBy) {
   const own = owned(tasks)
 
-  const prepare = (name: string, sort: Sort, conditions: SQL[]) =>
-    own.prepare(name, (own) => {
+  const prepare = (sort: Sort, conditions: SQL[]) =>
+    own.prepare((own) => {
       const { by, after } = ordering(sort)
       const page = own
         .select(columns, after, ...conditions)
@@ -112,13 +112,14 @@ export function taskListing(owned: OwnedBy) {
     })
 
   // Where nothing is sorted either, PostgreSQL would plan for the filters, and might read all of the owner's for them.
-  const newest = prepare('tasks_list', DEFAULT_SORT, [])
-  const oldest = prepare('tasks_list_oldest', 'createdAt', [])
+  const newest = prepare(DEFAULT_SORT, [])
+  const oldest = prepare('createdAt', [])
   const plain: Partial<Record<Sort, typeof newest>> = { '-createdAt': newest, createdAt: oldest }
-  const filtered = Object.fromEntries(
-    SORTS.map((sort) => [sort, prepare(`tasks_list_${sort}`, sort, filters)])
-  ) as Record<Sort, typeof newest>
-  const count = own.prepare('tasks_count', (own) => own.select({ count: sql<number>`count(*)::int` }, ...filters))
+  const filtered = Object.fromEntries(SORTS.map((sort) => [sort, prepare(sort, filters)])) as Record<
+    Sort,
+    typeof newest
+  >
+  const count = own.prepare((own) => own.select({ count: sql<number>`count(*)::int` }, ...filters))
 
   return {
     /** A page of the list that is asked for. It throws `validation_failed` for a cursor of another list. */

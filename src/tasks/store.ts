@@ -24,8 +24,9 @@ const among = sql`${tasks.id} = any(${sql.placeholder('ids')}::uuid[])`
 
 // In the statement itself: between a look at the version and the write somebody else could have written.
 const [only, except] = [sql.placeholder('only'), sql.placeholder('except')]
-const asVersioned = sql`(${only}::int[] is null or ${tasks.version} = any(${only}::int[]))
-  and (${except}::int[] is null or ${tasks.version} <> all(${except}::int[]))`
+// A list that is null asks for nothing.
+const asVersioned = sql`coalesce(${tasks.version} = any(${only}::int[]), true)
+  and coalesce(${tasks.version} <> all(${except}::int[]), true)`
 
 /** An array literal of PostgreSQL: the driver knows no array types. */
 const arrayOf = (values: (string | number)[]) => `{${values.join()}}`
@@ -44,11 +45,11 @@ const versionValues = ({ only, except }: VersionCondition) => ({
 export function taskStore(owned: OwnedBy) {
   const own = owned(tasks, { recorded: true })
 
-  const get = own.prepare('tasks_get', (own) => own.select(stored, byId))
-  const getAll = own.prepare('tasks_get_all', (own) => own.select(stored, among))
-  const lock = own.prepare('tasks_lock', (own) => own.select({ id: tasks.id }, among).orderBy(tasks.id).for('update'))
+  const get = own.prepare((own) => own.select(stored, byId))
+  const getAll = own.prepare((own) => own.select(stored, among))
+  const lock = own.prepare((own) => own.select({ id: tasks.id }, among).orderBy(tasks.id).for('update'))
 
-  const insert = own.prepare('tasks_insert', (own) =>
+  const insert = own.prepare((own) =>
     own
       .insert({
         id: sql.placeholder('id'),
@@ -60,7 +61,7 @@ export function taskStore(owned: OwnedBy) {
       .returning(stored)
   )
 
-  const update = own.prepare('tasks_update', (own) =>
+  const update = own.prepare((own) =>
     own
       .update(
         {
@@ -77,7 +78,7 @@ export function taskStore(owned: OwnedBy) {
       .returning(stored)
   )
 
-  const remove = own.prepare('tasks_delete', (own) => own.delete(byId, asVersioned).returning({ id: tasks.id }))
+  const remove = own.prepare((own) => own.delete(byId, asVersioned).returning({ id: tasks.id }))
 
   return {
     ...taskListing(owned),

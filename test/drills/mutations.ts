@@ -95,9 +95,9 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: 'an owner that the values can replace',
-    file: 'src/db/owned.ts',
-    find: '{ ...values, [OWNER]: owner }',
-    put: '{ [OWNER]: owner, ...values }',
+    file: 'src/db/statement.ts',
+    find: '(owner) => owner',
+    put: '(owner, values) => values[name] ?? owner',
     test: OWNED,
     title: WIDENS
   },
@@ -132,8 +132,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: "the driver's own retry of stale statements",
     file: 'src/db/driver.ts',
-    find: "'retried'",
-    put: "'anything'",
+    find: 'set retried(',
+    put: 'set anything(',
     test: OWNED,
     title: 'a statement whose plan went stale under a user'
   },
@@ -204,8 +204,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'statements behind the wall without a transaction',
     file: 'src/db/wall.ts',
-    find: "client.unsafe('begin')",
-    put: "client.unsafe('select 1')",
+    find: "client.send('begin')",
+    put: "client.send('select 1')",
     test: WALL,
     title: 'behind the wall a statement is one transaction'
   },

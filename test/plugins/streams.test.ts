@@ -35,8 +35,8 @@ t.test('streams', async (t) => {
       const own = app.owned(feeds)
       const startedBy = sql`${sql.placeholder('number')}::xid8`
       const done = { userId: feeds.userId }
-      const settle = own.prepare('test_settle', (own) => own.update({ startedBy }).returning(done))
-      const remove = own.prepare('test_remove', (own) => own.delete().returning(done))
+      const settle = own.prepare((own) => own.update({ startedBy }).returning(done))
+      const remove = own.prepare((own) => own.delete().returning(done))
       const { authenticate: onRequest } = app
       // As after a restore from another cluster, whose transactions had greater numbers.
       app.post('/unsettle', { onRequest }, ({ user }) => settle(user.sub, { number: '999999999999' }))

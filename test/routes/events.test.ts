@@ -18,15 +18,11 @@ function operator(app: FastifyInstance) {
   const [feed, log] = [app.owned(feeds), app.owned(changes)]
   const done = { userId: feeds.userId }
   const acts = {
-    expire: feed.prepare('test_expire', (own) =>
-      own.update({ expiresAt: sql`now() - interval '1 s'` }).returning(done)
-    ),
-    unsettle: feed.prepare('test_unsettle', (own) =>
-      own.update({ startedBy: sql`'999999999999'::xid8` }).returning(done)
-    ),
-    advance: feed.prepare('test_advance', (own) => own.update({ seq: sql`${feeds.seq} + 999` }).returning(done)),
-    forget: log.prepare('test_forget', (own) => own.delete().returning({ seq: changes.seq })),
-    some: log.prepare('test_some', (own) => own.delete(sql`${changes.seq} % 2 = 0`).returning({ seq: changes.seq }))
+    expire: feed.prepare((own) => own.update({ expiresAt: sql`now() - interval '1 s'` }).returning(done)),
+    unsettle: feed.prepare((own) => own.update({ startedBy: sql`'999999999999'::xid8` }).returning(done)),
+    advance: feed.prepare((own) => own.update({ seq: sql`${feeds.seq} + 999` }).returning(done)),
+    forget: log.prepare((own) => own.delete().returning({ seq: changes.seq })),
+    some: log.prepare((own) => own.delete(sql`${changes.seq} % 2 = 0`).returning({ seq: changes.seq }))
   }
   app.post<{ Params: { act: keyof typeof acts } }>(
     '/operator/:act',
@@ -227,12 +223,12 @@ t.test('changes and feeds are swept when their day is over, whosever they are', 
     const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
     const [tasks, store, own] = [taskStore(owned), feedStore(owned), owned(feeds)]
     const done = { userId: feeds.userId }
-    const find = own.prepare('test_find', (own) => own.select(done))
-    const expire = own.prepare('test_expire', (own) => {
+    const find = own.prepare((own) => own.select(done))
+    const expire = own.prepare((own) => {
       const expiresAt = sql`now() + make_interval(secs => ${sql.placeholder('left')})`
       return own.update({ expiresAt }).returning(done)
     })
-    const age = owned(changes).prepare('test_age', (own) => {
+    const age = owned(changes).prepare((own) => {
       const hours = sql`make_interval(hours => ${sql.placeholder('hours')})`
       return own.update({ createdAt: sql`now() - ${hours}` }).returning({ seq: changes.seq })
     })

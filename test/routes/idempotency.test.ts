@@ -9,6 +9,7 @@ import t from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
 import { connect } from '../../src/db/connect.ts'
 import { ownedBy } from '../../src/db/owned.ts'
+import { idempotencyKeys } from '../../src/db/schema.ts'
 import { Busy } from '../../src/db/transaction.ts'
 import { idempotency } from '../../src/idempotency.ts'
 import { asUser, build, databaseUrl, newUser, testConfig } from '../helper.ts'
@@ -177,21 +178,11 @@ t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) =
     const ask = (owner: Owner, key = 'key') =>
       once(owner, key, { title: 'x' }, async () => ({ json: `"${++done}"`, location: null }))
     // What a user may do with their own keys, through which time can pass.
-    const age = (owner: Owner, hours: number) =>
-      connection.transaction(owner, (transaction) =>
-        transaction.run(
-          'age',
-          (db) => ({
-            prepare: () => ({
-              execute: async () =>
-                db.execute(
-                  sql`update idempotency_keys set created_at = now() - make_interval(hours => ${hours}) where user_id = ${owner}`
-                )
-            })
-          }),
-          {}
-        )
-      )
+    const { digest } = idempotencyKeys
+    const createdAt = sql`now() - make_interval(hours => ${sql.placeholder('hours')}::int)`
+    const own = ownedBy(connection.prepare, idempotencyKeys)
+    const set = own.prepare((own) => own.update({ createdAt }).returning({ digest }))
+    const age = (owner: Owner, hours: number) => set(owner, { hours })
     t.match(await ask(alice), { json: '"1"', replayed: false })
     await age(alice, 23)
     t.match(await ask(alice), { json: '"1"', replayed: true })

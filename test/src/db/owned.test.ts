@@ -23,13 +23,11 @@ t.test('no condition of a store widens the filter', async (t) => {
 
   const everything = sql`false or true`
   const wide = {
-    select: own.prepare('wide_select', (own) => own.select({ id: tasks.id }, everything)),
-    orId: own.prepare('wide_or', (own) =>
-      own.select({ id: tasks.id }, sql`false`, sql`${or(sql`true`, eq(tasks.id, id))}`)
-    ),
-    update: own.prepare('wide_update', (own) => own.update({ title: 'x' }, everything).returning({ id: tasks.id })),
-    remove: own.prepare('wide_delete', (own) => own.delete(everything).returning({ id: tasks.id })),
-    all: own.prepare('wide_all', (own) => own.delete().returning({ id: tasks.id }))
+    select: own.prepare((own) => own.select({ id: tasks.id }, everything)),
+    orId: own.prepare((own) => own.select({ id: tasks.id }, sql`false`, sql`${or(sql`true`, eq(tasks.id, id))}`)),
+    update: own.prepare((own) => own.update({ title: 'x' }, everything).returning({ id: tasks.id })),
+    remove: own.prepare((own) => own.delete(everything).returning({ id: tasks.id })),
+    all: own.prepare((own) => own.delete().returning({ id: tasks.id }))
   }
   for (const [name, run] of Object.entries(wide)) t.same(await run(mallory), [], name)
   // Its placeholder is ours, whoever names it.
@@ -37,7 +35,7 @@ t.test('no condition of a store widens the filter', async (t) => {
   t.match(await store.get(alice, id), { id, version: 1 })
   // What only a cast can say.
   const given = { userId: mallory, title: 'given' } as unknown as { title: string }
-  const give = own.prepare('wide_give', (own) => own.update(given).returning({ id: tasks.id }))
+  const give = own.prepare((own) => own.update(given).returning({ id: tasks.id }))
   t.same(await give(alice), [{ id }])
   t.equal(await store.get(mallory, id), undefined, 'a row never changes its owner')
   t.same(await wide.all(alice), [{ id }])
@@ -115,7 +113,7 @@ export function doesNotCompile(
   const own = app.owned(tasks)
   const store = taskStore(app.owned)
   const { id } = request.params
-  const list = own.prepare('x', (own) => own.select({ id: tasks.id }))
+  const list = own.prepare((own) => own.select({ id: tasks.id }))
   const row = { id, title: 'x' }
 
   // @ts-expect-error: an owner is required
@@ -139,33 +137,33 @@ export function doesNotCompile(
   // @ts-expect-error: a body names no owner
   store.create(request.user.sub, { title: 'x', userId: 'bob' })
   // @ts-expect-error: a new row has the owner that it is created for
-  own.prepare('x', (own) => own.insert({ ...row, userId: 'bob' }))
+  own.prepare((own) => own.insert({ ...row, userId: 'bob' }))
   // @ts-expect-error: a row never changes its owner
-  own.prepare('x', (own) => own.update({ userId: 'bob' }))
+  own.prepare((own) => own.update({ userId: 'bob' }))
   // @ts-expect-error: there is no way to the database but this
   app.db.execute(sql`select 1`)
   // @ts-expect-error: a table without owners is not owned
   app.owned(sql`tasks`)
 
   // @ts-expect-error: a second filter would take the place of the owner's
-  own.prepare('x', (own) => own.select(row).where(sql`true`))
+  own.prepare((own) => own.select(row).where(sql`true`))
   // @ts-expect-error: nor can one be made possible
-  own.prepare('x', (own) => own.select({ id: tasks.id }).$dynamic())
+  own.prepare((own) => own.select({ id: tasks.id }).$dynamic())
   // @ts-expect-error: nor for a deletion
-  own.prepare('x', (own) => own.delete().$dynamic())
+  own.prepare((own) => own.delete().$dynamic())
   // @ts-expect-error: a join brings rows of others
-  own.prepare('x', (own) => own.select({ id: tasks.id }).crossJoin(tasks))
+  own.prepare((own) => own.select({ id: tasks.id }).crossJoin(tasks))
   // @ts-expect-error: so does a union
-  own.prepare('x', (own) => own.select({ id: tasks.id }).unionAll(own.select({ id: tasks.id })))
+  own.prepare((own) => own.select({ id: tasks.id }).unionAll(own.select({ id: tasks.id })))
   // @ts-expect-error: rows of nobody's are not the owner's
-  own.prepare('x', (own) => own.selectFrom(new QueryBuilder().select().from(tasks).as('t'), { id: tasks.id }))
+  own.prepare((own) => own.selectFrom(new QueryBuilder().select().from(tasks).as('t'), { id: tasks.id }))
   // @ts-expect-error: a conflict is no way to change a row
-  own.prepare('x', (own) => own.insert(row).onConflictDoUpdate({ target: tasks.id, set: { title: 'x' } }))
+  own.prepare((own) => own.insert(row).onConflictDoUpdate({ target: tasks.id, set: { title: 'x' } }))
   // @ts-expect-error: a statement is run through `prepare`
-  own.prepare('x', (own) => own.select({ id: tasks.id }).execute({ owner: 'bob' }))
+  own.prepare((own) => own.select({ id: tasks.id }).execute({ owner: 'bob' }))
 
   // And this does.
   list(request.user.sub)
   store.get(request.user.sub, id)
-  own.prepare('x', (own) => own.insert(row).returning({ id: tasks.id }))
+  own.prepare((own) => own.insert(row).returning({ id: tasks.id }))
 }

@@ -1,4 +1,5 @@
 import { eq, sql } from 'drizzle-orm'
+import { drizzle } from 'drizzle-orm/postgres-js'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { open } from '../../../src/db/driver.ts'
@@ -9,22 +10,24 @@ t.test('reads fill one connection after the other, writes go where the least is 
   const alice = 'alice' as Owner
   const asked: number[] = []
   const answers: (() => void)[] = []
+  const client = open({ max: 1 })
   // They hold back what is asked, instead of sending it: which of them is asked is all that matters here.
   const lines = Array.from(
     { length: 3 },
     (_, i): Line => ({
-      ...line(open({ max: 1 })),
-      as: () =>
+      ...line(client),
+      send: () =>
         new Promise((resolve) => {
           asked.push(i)
-          answers.push(() => resolve([] as never))
+          answers.push(() => resolve([]))
         })
     })
   )
-  const { prepare, load } = pooled(lines)
+  const { prepare, load } = pooled(drizzle({ client }), lines)
+  const fields = { id: tasks.id }
   const mine = eq(tasks.userId, sql.placeholder('owner'))
-  const read = prepare('read', (db) => db.select({ id: tasks.id }).from(tasks).where(mine))
-  const write = prepare('write', (db) => db.delete(tasks).where(mine).returning({ id: tasks.id }))
+  const read = prepare((db) => ({ statement: db.select(fields).from(tasks).where(mine), fields }))
+  const write = prepare((db) => ({ statement: db.delete(tasks).where(mine).returning(fields), fields }))
   const running = [read, read, read, read, read, write, write, write, read].map((run) => run(alice, {}))
   t.same(asked, [0, 0, 0, 0, 1, 2, 1, 2, 1])
   t.same(load(), { pending: 9, busy: 3, idle: 0 })

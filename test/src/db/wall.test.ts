@@ -48,26 +48,33 @@ t.test('behind the wall a statement whose filter was forgotten returns nothing a
   const secret = await store.create(alice, { title: 'secret' })
 
   const { title } = getTableColumns(table)
-  const select = prepare('forgetful_select', (db) => db.select({ title }).from(table))
-  const update = prepare('forgetful_update', (db) => db.update(table).set({ title: 'taken' }).returning({ title }))
-  const remove = prepare('forgetful_delete', (db) => db.delete(table).returning({ title }))
+  const select = prepare((db) => ({ statement: db.select({ title }).from(table), fields: { title } }))
+  const update = prepare((db) => ({
+    statement: db.update(table).set({ title: 'taken' }).returning({ title }),
+    fields: { title }
+  }))
+  const remove = prepare((db) => ({ statement: db.delete(table).returning({ title }), fields: { title } }))
   for (const [name, forgetful] of Object.entries({ select, update, remove })) {
     t.same(await forgetful(mallory, {}), [], `${name}: nothing of alice`)
   }
   t.same(await store.get(alice, secret.id), secret)
 
-  const insert = prepare('forgetful_insert', (db) =>
-    db.insert(table).values({ userId: sql.placeholder('for'), id: sql`gen_random_uuid()`, title: 'planted' })
-  )
-  await t.rejects(insert(mallory, { for: alice }), { cause: { code: '42501' } }, 'nothing is put among what alice has')
+  const insert = prepare((db) => ({
+    statement: db
+      .insert(table)
+      .values({ userId: sql.placeholder('for'), id: sql`gen_random_uuid()`, title: 'planted' }),
+    fields: {}
+  }))
+  await t.rejects(insert(mallory, { for: alice }), { code: '42501' }, 'nothing is put among what alice has')
   const own = await store.create(mallory, { title: 'own' })
-  const give = prepare('forgetful_owner', (db) =>
-    db
+  const give = prepare((db) => ({
+    statement: db
       .update(table)
       .set({ userId: sql`${sql.placeholder('for')}` })
-      .where(eq(table.id, own.id))
-  )
-  await t.rejects(give(mallory, { for: alice }), { cause: { code: '42501' } }, 'nor given to her')
+      .where(eq(table.id, own.id)),
+    fields: {}
+  }))
+  await t.rejects(give(mallory, { for: alice }), { code: '42501' }, 'nor given to her')
   t.equal((await store.list(alice, { limit: 10 })).json, `[${secret.json}]`)
 
   t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
@@ -83,36 +90,19 @@ t.test("behind the wall a feed and its changes are its owner's alone", async (t)
   for (const log of [feeds, changes]) {
     const name = getTableName(log)
     const { userId } = log
-    const forgetful = prepare(`forgetful_${name}`, (db) => db.select({ userId }).from(log))
+    const forgetful = prepare((db) => ({ statement: db.select({ userId }).from(log), fields: { userId } }))
     t.same(await forgetful(mallory, {}), [], name)
     t.same(await forgetful(alice, {}), [{ userId: alice }], name)
-    const change = prepare(`forgetful_change_${name}`, (db) => db.update(log).set({ seq: 1 }).returning({ userId }))
+    const change = prepare((db) => ({
+      statement: db.update(log).set({ seq: 1 }).returning({ userId }),
+      fields: { userId }
+    }))
     t.same(await change(mallory, {}), [], name)
-    const give = prepare(`forgetful_give_${name}`, (db) => db.update(log).set({ userId: mallory }))
-    await t.rejects(give(alice, {}), { cause: { code: '42501' } }, name)
-    const remove = prepare(`forgetful_delete_${name}`, (db) => db.delete(log).returning({ userId }))
+    const give = prepare((db) => ({ statement: db.update(log).set({ userId: mallory }), fields: {} }))
+    await t.rejects(give(alice, {}), { code: '42501' }, name)
+    const remove = prepare((db) => ({ statement: db.delete(log).returning({ userId }), fields: { userId } }))
     t.same(await remove(mallory, {}), [], name)
   }
-})
-
-t.test('behind the wall nothing is sent for nobody', async (t) => {
-  const { prepare, store } = await open(t, RLS)
-  const alice = owner('alice')
-  let late: (() => Promise<unknown>) | undefined
-  const run = prepare('late', (db) => ({
-    prepare: (name) => {
-      const prepared = db.select({ title: table.title }).from(table).prepare(name)
-      // Not at once, as `as` asks for.
-      return { execute: async () => (late = () => prepared.execute()) }
-    }
-  }))
-  await run(alice, {})
-  const sent: string[] = []
-  const stop = watchStatements(({ text }) => sent.push(text))
-  await t.rejects(late?.() ?? Promise.resolve(), { cause: { message: /^No owner was named/ } })
-  stop()
-  t.same(sent.slice(0, 8), [])
-  t.match(await store.list(alice, { limit: 1 }), { json: '[]' }, 'and the connection goes on')
 })
 
 t.test('behind the wall a statement is one transaction, and a failed one leaves nothing behind', async (t) => {
@@ -120,9 +110,12 @@ t.test('behind the wall a statement is one transaction, and a failed one leaves 
   const [alice, bob] = [owner('alice'), owner('bob')]
   const sent: string[] = []
   const stop = watchStatements(({ text }) => sent.push(text.split(' ').slice(0, 2).join(' ')))
-  const broken = prepare('broken', (db) => db.select({ title: sql`1 / ${sql.placeholder('n')}::int` }).from(table))
+  const broken = prepare((db) => {
+    const fields = { title: sql`1 / ${sql.placeholder('n')}::int` }
+    return { statement: db.select(fields).from(table), fields }
+  })
   await store.create(alice, { title: 'x' })
-  await t.rejects(broken(alice, { n: 0 }), { cause: { code: '22012' } })
+  await t.rejects(broken(alice, { n: 0 }), { code: '22012' })
   // The answer to the statement is there before the end of its transaction is sent, since it was new to the connection.
   await store.list(alice, { limit: 1 })
   stop()
@@ -192,7 +185,7 @@ t.test(
     const [write, read] = [store.update(alice, id, { completed: true }), store.get(alice, id)]
     // What the driver calls before it goes on with a new connection.
     options.onclose?.(1)
-    await t.rejects(write, { cause: { code: 'CONNECTION_CLOSED' } })
+    await t.rejects(write, { code: 'CONNECTION_CLOSED' })
     t.match(await read, { id }, 'a read is done again')
   }
 )

@@ -1,0 +1,75 @@
+import { is, Param, Placeholder, type SQL } from 'drizzle-orm'
+import { PgColumn, PgSelectBase } from 'drizzle-orm/pg-core'
+import type { Owner } from '../auth/user.ts'
+
+/** The placeholder of the owner that a statement runs for. */
+export const OWNER = 'owner'
+
+/** What a statement shows of its rows, in this order. */
+export type Fields = Record<string, PgColumn | SQL | SQL.Aliased>
+
+/** A statement that Drizzle built, and what it shows: rows of `R`. */
+export interface Built<R> {
+  statement: { toSQL(): { sql: string; params: unknown[] } }
+  fields: Fields
+  /** Never there: it brings the type along. */
+  rows?: R
+}
+
+/** A statement to be sent as often as it takes. */
+export interface Statement<R> {
+  text: string
+  /** Whether it only reads: a `select`, which has no side effect unless it calls a function with one. */
+  read: boolean
+  /**
+   * Its parameters, anew each time since the driver writes into them.
+   *
+   * @param values of its placeholders but `OWNER`, which is the owner whatever they say
+   */
+  parameters(owner: Owner, values: Record<string, unknown>): unknown[]
+  /** Its rows, of those that the driver got. */
+  rows(raw: unknown[][]): R
+}
+
+type Slot = (owner: Owner, values: Record<string, unknown>) => unknown
+
+/** The value of a parameter. */
+function slot(parameter: unknown): Slot {
+  if (is(parameter, Placeholder)) {
+    const { name } = parameter
+    return name === OWNER ? (owner) => owner : (_owner, values) => values[name]
+  }
+  if (is(parameter, Param) && is(parameter.value, Placeholder)) {
+    const { encoder } = parameter
+    const inner = slot(parameter.value)
+    return (owner, values) => encoder.mapToDriverValue(inner(owner, values))
+  }
+  return () => parameter
+}
+
+/**
+ * Puts a statement's text together, once. (Measured: for each run Drizzle's own prepared statements cost 5 to 10 % of a
+ * request: spans, a cache and a logger that are not there, and a search through each value's classes.)
+ */
+export function compile<R>({ statement, fields }: Built<R>): Statement<R> {
+  const { sql: text, params } = statement.toSQL()
+  const slots = params.map(slot)
+  const columns = Object.entries(fields).map(([name, field]) => ({
+    name,
+    decode: is(field, PgColumn) ? (value: unknown) => field.mapFromDriverValue(value) : undefined
+  }))
+  const row = (raw: unknown[]) => {
+    const object: Record<string, unknown> = {}
+    for (let i = 0; i < columns.length; i++) {
+      const { name, decode } = columns[i] as (typeof columns)[number]
+      object[name] = decode === undefined || raw[i] === null ? raw[i] : decode(raw[i])
+    }
+    return object
+  }
+  return {
+    text,
+    read: is(statement, PgSelectBase),
+    parameters: (owner, values) => slots.map((slot) => slot(owner, values)),
+    rows: (raw) => raw.map(row) as R
+  }
+}
