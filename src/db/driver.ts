@@ -28,13 +28,12 @@ Object.defineProperty(Object.getPrototypeOf(postgres({ max: 1 }).unsafe('')), 'r
 })
 
 /**
- * A prepared statement, with the members that postgres.js looks for in one of its own. Its own are promises that have themselves
- * told by closures over themselves: of those the collector's quick rounds free none that has been sent, with all its rows, and
- * the slow ones cost a page of 50 up to half as much again. (Seen with V8 11.3 by `--trace-gc`; the promise here has no such ring.) And its
- * own get a type for each value, for which a key is put together and hashed, text and all; here PostgreSQL says what types they have,
- * as of any that has been prepared. The version is pinned for all that.
+ * A prepared statement, with the members that postgres.js looks for in one of its own. Its own is a promise that closures over
+ * itself resolve: V8's quick collections leave each that was sent behind, with its rows, and the slow ones that must come then cost a
+ * page of 50 up to half as much again (docs/performance.md). And its own gives each value a type, for which a key is put together and
+ * hashed, text and all; here PostgreSQL says what types they have. The version is pinned for all that.
  */
-class Statement implements Query {
+class Prepared implements Query {
   strings: string[]
   parameters: unknown[]
   handler: Query['handler']
@@ -47,8 +46,9 @@ class Statement implements Query {
   isRaw = 'values'
   state: object | null = null
   statement: object | null = null
-  active = false
   cancelled: unknown = null
+  // What the driver writes into it, so that all have one shape.
+  active = false
   prepare = true
   prepared = false
   describeFirst = false
@@ -122,7 +122,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     unsafe: ((...args: Parameters<typeof unsafe>) => Object.assign(unsafe(...args), { handler })) as typeof unsafe,
     send: (text: string, parameters: unknown[] = []) =>
       new Promise<unknown[][]>((resolve, reject) => {
-        handler(new Statement({ handler, canceller }, text, parameters, resolve, reject))
+        handler(new Prepared({ handler, canceller }, text, parameters, resolve, reject))
       })
   })
 }
