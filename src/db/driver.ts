@@ -14,8 +14,6 @@ interface Query {
   args: unknown[]
   parameters?: unknown[]
   cancelled: unknown
-  handler(query: Query): void
-  canceller(query: Query): void
   reject(error: unknown): void
 }
 
@@ -36,8 +34,6 @@ Object.defineProperty(Object.getPrototypeOf(postgres({ max: 1 }).unsafe('')), 'r
 class Prepared implements Query {
   strings: string[]
   parameters: unknown[]
-  handler: Query['handler']
-  canceller: Query['canceller']
   resolve: (rows: unknown[][]) => void
   reject: (error: unknown) => void
   args: unknown[] = []
@@ -59,14 +55,11 @@ class Prepared implements Query {
   origin = ''
 
   constructor(
-    { handler, canceller }: Pick<Query, 'handler' | 'canceller'>,
     text: string,
     parameters: unknown[],
     resolve: (rows: unknown[][]) => void,
     reject: (error: unknown) => void
   ) {
-    this.handler = handler
-    this.canceller = canceller
     this.strings = [text]
     this.parameters = parameters
     this.resolve = resolve
@@ -94,7 +87,8 @@ const LOOKS = 10
 export function open(options: postgres.Options<Types>, url?: string): Client {
   const client = url === undefined ? postgres(options) : postgres(url, options)
   const unsafe = client.unsafe.bind(client)
-  const { handler: pool, canceller } = unsafe('') as unknown as Query
+  // How the driver takes its statements in and gives them up, of one that is never sent.
+  const { handler: pool, canceller } = unsafe('') as unknown as Record<'handler' | 'canceller', (query: Query) => void>
   let waiting: { query: Query; looks: number }[] = []
 
   const look = () => {
@@ -122,7 +116,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     unsafe: ((...args: Parameters<typeof unsafe>) => Object.assign(unsafe(...args), { handler })) as typeof unsafe,
     send: (text: string, parameters: unknown[] = []) =>
       new Promise<unknown[][]>((resolve, reject) => {
-        handler(new Prepared({ handler, canceller }, text, parameters, resolve, reject))
+        handler(new Prepared(text, parameters, resolve, reject))
       })
   })
 }

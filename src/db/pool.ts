@@ -47,13 +47,11 @@ const READS = 4
  * @param db what statements are built with
  */
 export function pooled(db: Db, lines: readonly Line[]): { prepare: Prepare; transaction: Transact; load: () => Load } {
-  const of = (i: number) => lines[i] as Line
   const choose = (read: boolean) => {
-    let best = 0
-    for (let i = 0; i < lines.length; i++) {
-      const { pending } = of(i)
-      if (read && pending < READS) return i
-      if (pending < of(best).pending) best = i
+    let best = lines[0] as Line
+    for (const line of lines) {
+      if (read && line.pending < READS) return line
+      if (line.pending < best.pending) best = line
     }
     return best
   }
@@ -65,19 +63,19 @@ export function pooled(db: Db, lines: readonly Line[]): { prepare: Prepare; tran
   async function on<R>(
     weight: number,
     read: boolean,
-    work: (i: number) => Promise<R>,
+    work: (line: Line) => Promise<R>,
     // As many times as there are connections that may have prepared it.
     stale = lines.length,
     broken = read ? 1 : 0
   ): Promise<R> {
-    const i = choose(read)
-    of(i).pending += weight
+    const line = choose(read)
+    line.pending += weight
     try {
-      const answer = await work(i)
-      of(i).pending -= weight
+      const answer = await work(line)
+      line.pending -= weight
       return answer
     } catch (error) {
-      of(i).pending -= weight
+      line.pending -= weight
       if (stale > 0 && isStale(error)) return on(weight, read, work, stale - 1, broken)
       if (broken > 0 && isBroken(error)) return on(weight, read, work, stale, broken - 1)
       throw error
@@ -90,10 +88,10 @@ export function pooled(db: Db, lines: readonly Line[]): { prepare: Prepare; tran
       const { text, read, parameters, rows } = statement
       return async (owner, values = {}, transaction) => {
         if (transaction !== undefined) return transaction.run(statement, owner, values)
-        return rows(await on(1, read, (i) => of(i).send(owner, text, parameters(owner, values))))
+        return rows(await on(1, read, (line) => line.send(owner, text, parameters(owner, values))))
       }
     },
-    transaction: (owner, work, alone) => on(TRANSACTION, false, (i) => transact(of(i).client, owner, work, alone)),
+    transaction: (owner, work, alone) => on(TRANSACTION, false, (line) => transact(line.client, owner, work, alone)),
     load() {
       const pendings = lines.map(({ pending }) => Math.floor(pending / TRANSACTION) + (pending % TRANSACTION))
       const busy = pendings.filter((one) => one > 0).length
