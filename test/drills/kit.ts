@@ -100,9 +100,19 @@ export async function cluster(settings: string[] = []) {
     stop: async (signal: 'SIGKILL' | 'SIGINT') => (server === undefined ? null : stopped(server, signal)),
     /** Pauses it or lets it go on, with all its processes. */
     signal(name: 'STOP' | 'CONT') {
-      const pid = String(server?.pid)
-      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').trim().split(' ')
-      for (const one of [pid, ...children]) process.kill(Number(one), `SIG${name}`)
+      const send = (pid: number) => {
+        try {
+          process.kill(pid, `SIG${name}`)
+        } catch (error) {
+          // One that ended by itself since it was listed, as a worker of autovacuum does.
+          if ((error as NodeJS.ErrnoException).code !== 'ESRCH') throw error
+        }
+      }
+      const pid = Number(server?.pid)
+      // The server first: once it is paused it starts no more.
+      send(pid)
+      const children = readFileSync(`/proc/${pid}/task/${pid}/children`, 'utf8').split(' ')
+      for (const child of children) if (child !== '') send(Number(child))
     },
     query: async <T extends object>(text: string) => {
       const client = postgres(url, { max: 1, onnotice: () => {} })
