@@ -3,8 +3,12 @@ import postgres from 'postgres'
 type Types = Record<string, postgres.PostgresType>
 
 export type Client = postgres.Sql & {
-  /** Sends a prepared statement, at once if there is a connection, and resolves with its rows: the values of each, in order. */
-  send(text: string, parameters?: unknown[]): Promise<unknown[][]>
+  /**
+   * Sends a prepared statement, at once if there is a connection, and resolves with its rows: the values of each, in order.
+   *
+   * @param bytes whether values are wanted as the bytes of their text
+   */
+  send(text: string, parameters?: unknown[], bytes?: boolean): Promise<unknown[][]>
 }
 
 /** What postgres.js makes of a statement, as far as it is used here; `state` is null until it is sent. */
@@ -39,7 +43,7 @@ class Prepared implements Query {
   args: unknown[] = []
   // `simple` is what the driver takes a statement without values for.
   options = { prepare: true, simple: false }
-  isRaw = 'values'
+  isRaw: true | 'values'
   state: object | null = null
   statement: object | null = null
   cancelled: unknown = null
@@ -57,11 +61,13 @@ class Prepared implements Query {
   constructor(
     text: string,
     parameters: unknown[],
+    bytes: boolean,
     resolve: (rows: unknown[][]) => void,
     reject: (error: unknown) => void
   ) {
     this.strings = [text]
     this.parameters = parameters
+    this.isRaw = bytes || 'values'
     this.resolve = resolve
     this.reject = reject
   }
@@ -114,9 +120,9 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
   return Object.assign(client, {
     // All else that is sent comes through here, `begin` included; the rest of a transaction has its connection.
     unsafe: ((...args: Parameters<typeof unsafe>) => Object.assign(unsafe(...args), { handler })) as typeof unsafe,
-    send: (text: string, parameters: unknown[] = []) =>
+    send: (text: string, parameters: unknown[] = [], bytes = false) =>
       new Promise<unknown[][]>((resolve, reject) => {
-        handler(new Prepared(text, parameters, resolve, reject))
+        handler(new Prepared(text, parameters, bytes, resolve, reject))
       })
   })
 }

@@ -15,7 +15,7 @@ export interface Line {
   /** How much the line has to do: statements that were sent and not answered yet. */
   pending: number
   /** Sends a statement for an owner, before it returns. */
-  send(owner: Owner, text: string, parameters: unknown[]): Promise<unknown[][]>
+  send(owner: Owner, text: string, parameters: unknown[], bytes: boolean): Promise<unknown[][]>
 }
 
 /** What a pool has to do: statements and transactions that are not done, and connections with and without any. */
@@ -32,7 +32,7 @@ const TRANSACTION = 1000
 export const line = (client: Client): Line => ({
   client,
   pending: 0,
-  send: (_owner, text, parameters) => client.send(text, parameters)
+  send: (_owner, text, parameters, bytes) => client.send(text, parameters, bytes)
 })
 
 /**
@@ -85,10 +85,10 @@ export function pooled(db: Db, lines: readonly Line[]): { prepare: Prepare; tran
   return {
     prepare(build) {
       const statement = compile(build(db))
-      const { text, read, parameters, rows } = statement
+      const { text, read, bytes, parameters, rows } = statement
       return async (owner, values = {}, transaction) => {
         if (transaction !== undefined) return transaction.run(statement, owner, values)
-        return rows(await on(1, read, (line) => line.send(owner, text, parameters(owner, values))))
+        return rows(await on(1, read, (line) => line.send(owner, text, parameters(owner, values), bytes)))
       }
     },
     transaction: (owner, work, alone) => on(TRANSACTION, false, (line) => transact(line.client, owner, work, alone)),

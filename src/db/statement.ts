@@ -12,6 +12,8 @@ export type Fields = Record<string, PgColumn | SQL | SQL.Aliased>
 export interface Built<R> {
   statement: { toSQL(): { sql: string; params: unknown[] } }
   fields: Fields
+  /** Values come as the bytes of their text, for what is passed on and not read. */
+  bytes?: boolean
   /** Never there: it brings the type along. */
   rows?: R
 }
@@ -21,6 +23,8 @@ export interface Statement<R> {
   text: string
   /** Whether it only reads: a `select`, which has no side effect unless it calls a function with one. */
   read: boolean
+  /** Whether values come as bytes. */
+  bytes: boolean
   /**
    * Its parameters, anew each time since the driver writes into them.
    *
@@ -51,7 +55,7 @@ function slot(parameter: unknown): Slot {
  * Puts a statement's text together, once. (Measured: for each run Drizzle's own prepared statements cost 5 to 10 % of a
  * request: spans, a cache and a logger that are not there, and a search through each value's classes.)
  */
-export function compile<R>({ statement, fields }: Built<R>): Statement<R> {
+export function compile<R>({ statement, fields, bytes = false }: Built<R>): Statement<R> {
   const { sql: text, params } = statement.toSQL()
   const slots = params.map(slot)
   const columns = Object.entries(fields).map(([name, field]) => ({
@@ -69,6 +73,7 @@ export function compile<R>({ statement, fields }: Built<R>): Statement<R> {
   return {
     text,
     read: is(statement, PgSelectBase),
+    bytes,
     parameters: (owner, values) => slots.map((slot) => slot(owner, values)),
     rows: (raw) => raw.map(row) as R
   }

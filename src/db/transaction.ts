@@ -38,7 +38,9 @@ export const transact = <R>(
     const [row] = await client.unsafe<{ free: boolean | null }[]>(BEGIN, [owner, name])
     if (row?.free === false) throw new Busy()
     return work({
-      run: async ({ text, parameters, rows }, owner, values) =>
-        rows(await client.unsafe(text, parameters(owner, values) as never[], { prepare: true }).values())
+      async run({ text, bytes, parameters, rows }, owner, values) {
+        const query = client.unsafe(text, parameters(owner, values) as never[], { prepare: true })
+        return rows(await (bytes ? query.raw() : query.values()))
+      }
     })
   }) as Promise<R>

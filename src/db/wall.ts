@@ -31,12 +31,12 @@ export function wall(client: Client): Line {
   return {
     client,
     pending: 0,
-    async send(owner, text, parameters) {
+    async send(owner, text, parameters, bytes) {
       const before = lost
       const [, , rows] = await Promise.all([
         client.send('begin'),
         client.send(NAME_OWNER, [owner]),
-        client.send(text, parameters),
+        client.send(text, parameters, bytes),
         client.send('commit')
       ])
       if (lost !== before) throw Object.assign(new Error('The connection was lost'), { code: 'CONNECTION_CLOSED' })

@@ -1,5 +1,5 @@
-import { hash } from 'node:crypto'
 import type { IncomingHttpHeaders } from 'node:http'
+import xxhash from 'xxhash-wasm'
 import { Problem } from '../errors.ts'
 
 // RFC 9110 section 8.8.3; Node gives the bytes of a field as Latin-1.
@@ -43,8 +43,13 @@ export function isUnchanged({ 'if-none-match': field }: IncomingHttpHeaders, eta
   return tags === '*' || (tags !== undefined && (tags.strong.includes(etag) || tags.weak.includes(etag)))
 }
 
-/** A strong entity tag of a body: equal bodies have equal ones. */
-export const tagOf = (body: Buffer) => `"${hash('sha256', body, 'base64url')}"`
+const { h64Raw } = await xxhash()
+
+/**
+ * A strong entity tag of a body: equal bodies have equal ones, and two others by a chance of 1 in 2^64. (Measured: 1.1 µs for 15 kB,
+ * where SHA-256 takes 7. Whoever looked for two pages of their own with one tag would deceive nobody else.)
+ */
+export const tagOf = (body: Uint8Array) => `"${h64Raw(body).toString(36)}"`
 
 /** The versions that an update or a deletion may find: any of `only` unless null, and none of `except`. */
 export interface VersionCondition {

@@ -97,8 +97,7 @@ export default async function tasks(app: App): Promise<void> {
       const { json, next } = await store.list(user.sub, query)
       reply.header('link', pageLinks('/api/tasks', query, next))
       if (query.count === 'exact') reply.header('x-total-count', await store.count(user.sub, query))
-      const body = Buffer.from(json)
-      return sendUnlessKnown(request, reply, tagOf(body), body)
+      return sendUnlessKnown(request, reply, tagOf(json), json)
     }
   )
 

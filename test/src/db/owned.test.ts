@@ -77,7 +77,7 @@ t.test(
           const user = users[i % users.length] as Owner
           const id = ids.get(user) ?? ''
           if (i % 4 === 3) await store.update(user, id, { description: `${round}` })
-          const json = i % 2 === 0 ? (await store.get(user, id))?.json : (await store.list(user)).json
+          const json = i % 2 === 0 ? (await store.get(user, id))?.json : (await store.list(user)).json.toString()
           return [json?.includes(`"title":"${user}"`), users.some((one) => one !== user && json?.includes(one))]
         })
         t.same(new Set((await Promise.all(asked)).map(String)), new Set(['true,false']), `round ${round}, wall ${rls}`)

@@ -27,6 +27,14 @@ t.test('a statement shows its fields as their columns have them, and moments to 
   const inside = await transaction(alice, (one) => Promise.all([get(alice, {}, one), get(alice, {}, one)]))
   t.strictSame(inside, [[row], [row]], 'and in a transaction')
 
+  const bytes = own.prepare((own) => ({
+    ...own.select({ json: sql<Buffer>`concat(${title}, ' – é')`, none: sql`null` }),
+    bytes: true
+  }))
+  const read = [{ json: Buffer.from('x – é'), none: null }]
+  t.strictSame(await bytes(alice), read, 'bytes where they are asked for')
+  t.strictSame(await transaction(alice, (one) => bytes(alice, {}, one)), read, 'and in a transaction')
+
   // Its column has a number, of what the driver gives as text.
   const log = ownedBy(prepare, changes)
   const { seq, kind } = changes

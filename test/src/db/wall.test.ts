@@ -75,7 +75,7 @@ t.test('behind the wall a statement whose filter was forgotten returns nothing a
     fields: {}
   }))
   await t.rejects(give(mallory, { for: alice }), { code: '42501' }, 'nor given to her')
-  t.equal((await store.list(alice, { limit: 10 })).json, `[${secret.json}]`)
+  t.equal((await store.list(alice, { limit: 10 })).json.toString(), `[${secret.json}]`)
 
   t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
   t.same(await db.select({ title }).from(table), [], 'for nobody there is nothing at all')
@@ -156,7 +156,7 @@ t.test('behind the wall a lost connection is an error, and never an answer for n
       try {
         if (i % 3 === 0) created.add((await store.create(alice, { title: 'x'.repeat(200) })).id)
         else if (i % 3 === 1) t.ok(await store.get(alice, own.id), 'her own task is there')
-        else t.not((await store.list(alice)).json, '[]', 'so is her list')
+        else t.not((await store.list(alice)).json.toString(), '[]', 'so is her list')
       } catch (error) {
         failed++
         t.equal(classify(error), 'unavailable')

@@ -82,7 +82,7 @@ t.test('If-Match is compared strongly, If-None-Match weakly, and both count (RFC
 })
 
 t.test('equal bodies have equal strong tags, others have others', async (t) => {
-  t.match(tagOf(Buffer.from('[]')), /^"[\w-]{43}"$/)
+  t.match(tagOf(Buffer.from('[]')), /^"[\da-z]{10,13}"$/)
   t.equal(tagOf(Buffer.from('[]')), tagOf(Buffer.from('[]')))
   t.not(tagOf(Buffer.from('[]')), tagOf(Buffer.from('[ ]')))
 })
