@@ -50,12 +50,15 @@ export function jsonOf(shown: Record<string, PgColumn>, rows?: string): SQL<stri
 }
 
 /**
- * The new value of a column in a partial update: that of the placeholder with the column's name if `<name>_set` is true, or
- * what it is. So one statement is prepared once, whatever members an update has.
+ * The new value of a column in a partial update: that of the placeholder with the column's name, or what it is. So one statement
+ * is prepared once, whatever members an update has. Null stands for a member that is absent; where the column may be null itself, it
+ * is one unless the placeholder `<name>_set` is true.
  *
  * @param type of the value, in SQL
  */
 export function unlessAbsent(column: PgColumn, type: string): SQL {
+  const value = sql`${sql.placeholder(column.name)}::${sql.raw(type)}`
+  if (column.notNull) return sql`coalesce(${value}, ${column})`
   const set = sql.placeholder(`${column.name}_set`)
-  return sql`case when ${set}::boolean then ${sql.placeholder(column.name)}::${sql.raw(type)} else ${column} end`
+  return sql`case when ${set}::boolean then ${value} else ${column} end`
 }

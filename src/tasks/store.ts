@@ -112,11 +112,9 @@ export function taskStore(owned: OwnedBy) {
       const { title = null, description = null, completed = null, dueAt = null } = change
       const values = {
         id,
-        title_set: change.title !== undefined,
         title,
         description_set: change.description !== undefined,
         description,
-        completed_set: change.completed !== undefined,
         completed,
         due_at_set: change.dueAt !== undefined,
         due_at: toUtc(dueAt),
