@@ -36,10 +36,11 @@ export const line = (client: Client): Line => ({
 })
 
 /**
- * So many reads go to one line before the next is taken: those that leave together share a packet and wake PostgreSQL once. (Measured: 0.9
- * of the processor time of either at 4, little less at 8.) Writes are spread, since each waits for its commit to be on disk.
+ * So many reads go to one line before the next is taken: those that leave together share a packet and wake PostgreSQL once. More than
+ * that costs less still, but a read waits for the slow ones before it (docs/performance.md). Writes are spread, since each waits for its
+ * commit to be on disk.
  */
-const READS = 4
+const READS = 8
 
 /**
  * Takes the line with the least to do for each write and each transaction, and fills one after the other with reads.
