@@ -82,6 +82,9 @@ export default fp(
       return asked
     })
 
+    // Not waited for: whoever comes first finds one at least, that of `onReady`.
+    app.addHook('onListen', async () => void connection.warm())
+
     // A schema or a wall that is not the right one is no reason to wait for a health check. A database that cannot be asked is.
     app.addHook('onReady', async () => {
       const fault = await connection.fault(tables).catch((error) => {

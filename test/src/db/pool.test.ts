@@ -1,10 +1,14 @@
 import { eq, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/postgres-js'
+import pino from 'pino'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
+import { connect } from '../../../src/db/connect.ts'
 import { open } from '../../../src/db/driver.ts'
 import { type Line, line, pooled } from '../../../src/db/pool.ts'
 import { tasks } from '../../../src/db/schema.ts'
+import { build, testConfig } from '../../helper.ts'
+import { watchStatements } from '../../statements.ts'
 
 t.test('reads fill one connection after the other, writes go where the least is to do', async (t) => {
   const alice = 'alice' as Owner
@@ -34,4 +38,25 @@ t.test('reads fill one connection after the other, writes go where the least is 
   for (const answer of answers) answer()
   await Promise.all(running)
   t.same(load(), { pending: 0, busy: 0, idle: 3 })
+})
+
+t.test('an instance that listens makes its connections, before a crowd has to wait for them (issue 7)', async (t) => {
+  const app = await build(t, { DATABASE_POOL_MAX: '3' })
+  let left = app.config.database.poolMax
+  // The embedded database has one.
+  if (process.env.TEST_DATABASE_URL === undefined) left = 1
+  const made = new Promise<void>((resolve) => {
+    t.teardown(watchStatements(({ text }) => void (text === 'select 1' && --left === 0 && resolve())))
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  await made
+
+  const { database } = await testConfig({ DATABASE_URL: 'postgres://127.0.0.1:1/none', DATABASE_POOL_MAX: '2' })
+  const nowhere = await connect(database, pino({ level: 'silent' }))
+  t.teardown(nowhere.close)
+  t.match(
+    await nowhere.warm(),
+    [{ status: 'rejected' }, { status: 'rejected' }],
+    'one that is not there is no fault yet'
+  )
 })
