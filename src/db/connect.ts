@@ -67,7 +67,7 @@ export const embeddedFolder = ({ url }: Config['database']) =>
 /**
  * Opens the database of `DATABASE_URL`: PostgreSQL through postgres.js and Drizzle, or with `pglite://folder` the
  * embedded one, which is started, migrated, and spoken to through the same driver over a local socket. Connections
- * are made when they are first needed, so an unreachable server fails queries, not this call.
+ * are made when they are first needed, or by `warm`, so an unreachable server fails queries, not this call.
  *
  * @param migrations the folder of the migrations that the schema is of; the embedded database gets them
  */

@@ -6,7 +6,7 @@ import { compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
 
 /**
- * One connection to the database, made when it is first needed. The pool is ours, of clients that have one each: in one of
+ * One connection to the database, made when it is first needed, or ahead (`warm` in src/db/connect.ts). The pool is ours, of clients that have one each: in one of
  * several postgres.js searches lists that grow with every statement for as long as some connection is never idle.
  */
 export interface Line {

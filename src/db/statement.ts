@@ -12,8 +12,8 @@ export type Fields = Record<string, PgColumn | SQL | SQL.Aliased>
 export interface Built<R> {
   statement: { toSQL(): { sql: string; params: unknown[] } }
   fields: Fields
-  /** Values come as the bytes of their text, for what is passed on and not read. */
-  bytes?: boolean
+  /** Values come as the bytes of their text, for what is passed on and not read: each field is `sql<Buffer>`. */
+  bytes?: R extends Record<string, Buffer | null>[] ? boolean : false
   /** Never there: it brings the type along. */
   rows?: R
 }
@@ -55,7 +55,7 @@ function slot(parameter: unknown): Slot {
  * Puts a statement's text together, once. (Measured: for each run Drizzle's own prepared statements cost 5 to 10 % of a
  * request: spans, a cache and a logger that are not there, and a search through each value's classes.)
  */
-export function compile<R>({ statement, fields, bytes = false }: Built<R>): Statement<R> {
+export function compile<R>({ statement, fields, bytes }: Built<R>): Statement<R> {
   const { sql: text, params } = statement.toSQL()
   const slots = params.map(slot)
   const columns = Object.entries(fields).map(([name, field]) => ({
@@ -73,7 +73,7 @@ export function compile<R>({ statement, fields, bytes = false }: Built<R>): Stat
   return {
     text,
     read: is(statement, PgSelectBase),
-    bytes,
+    bytes: bytes === true,
     parameters: (owner, values) => slots.map((slot) => slot(owner, values)),
     rows: (raw) => raw.map(row) as R
   }

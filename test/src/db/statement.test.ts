@@ -28,7 +28,7 @@ t.test('a statement shows its fields as their columns have them, and moments to 
   t.strictSame(inside, [[row], [row]], 'and in a transaction')
 
   const bytes = own.prepare((own) => ({
-    ...own.select({ json: sql<Buffer>`concat(${title}, ' – é')`, none: sql`null` }),
+    ...own.select({ json: sql<Buffer>`concat(${title}, ' – é')`, none: sql<null>`null` }),
     bytes: true
   }))
   const read = [{ json: Buffer.from('x – é'), none: null }]
