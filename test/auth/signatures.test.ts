@@ -202,6 +202,23 @@ t.test('signatures in another form, of other numbers or of another hash are refu
   t.equal(handled(), pairs.length)
 })
 
+t.test('an RSA signature that lacks its leading zero is refused (RFC 8017 section 8.1.2)', async (t) => {
+  const pairs = (['PS256', 'RS256'] as const).map((algorithm) => keyPair(algorithm, algorithm))
+  const { url } = await keyServer(t, publish(pairs.map(({ jwk }) => jwk)))
+  const { call, handled } = await guard(t, { BETTER_AUTH_URL: APP, JWKS_URL: url })
+  for (const own of pairs) {
+    let token = ''
+    // One of 256 begins with it.
+    for (let jti = 0; !/\.A[A-P][^.]*$/.test(token); jti++) token = own.token(claims({ jti }))
+    const at = token.lastIndexOf('.')
+    const signature = Buffer.from(token.slice(at + 1), 'base64url')
+    t.equal(signature[0], 0)
+    t.match(await call(signed(token.slice(0, at), signature.subarray(1))), { code: 'token_signature' }, own.algorithm)
+    t.match(await call(token), { status: 200 })
+  }
+  t.equal(handled(), pairs.length)
+})
+
 t.test('of the encodings above, the right one is right', async (t) => {
   const own = keyPair('RS256')
   const { url } = await keyServer(t, publish([own.jwk]))

@@ -138,6 +138,14 @@ const MUTATIONS: Mutation[] = [
     title: 'a statement whose plan went stale under a user'
   },
   {
+    what: 'RSA signatures that lack a zero',
+    file: 'src/auth/signature.ts',
+    find: 'modulusLength !== undefined &&',
+    put: 'false &&',
+    test: 'auth/signatures.test',
+    title: 'an RSA signature that lacks its leading zero'
+  },
+  {
     what: 'the userId claim as the owner',
     file: 'src/auth/claims.ts',
     find: 'const { sub, exp,',
