@@ -55,7 +55,6 @@ export default fp(
       const missed = () => {
         for (const bell of all.keys()) bell.ring()
       }
-      // The driver goes on trying.
       app
         .hearChanges(heard, missed)
         .catch((error) => app.log.warn({ code: codeOf(error) }, 'not listening to changes yet'))

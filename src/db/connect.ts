@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import { sql } from 'drizzle-orm'
 import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
@@ -28,7 +29,8 @@ export interface Connection {
   warm(): Promise<PromiseSettledResult<unknown>[]>
   /**
    * Hears of what `record_change` recorded (migration 0003), on whatever instance: `heard` gets the key of a feed, `missed` is called
-   * when it begins to, and whenever some may not have been heard because the connection that listens was lost.
+   * when it begins to, and whenever some may not have been heard because the connection that listens was lost. Rejects when the first
+   * attempt fails; others follow until it is closed.
    */
   listen(heard: (key: string) => void, missed: () => void): Promise<unknown>
   /** Deletes the idempotency keys, the changes and the feeds whose day is over, whosever they are. */
@@ -43,8 +45,11 @@ export interface Connection {
   close(): Promise<void>
 }
 
-/** Of `pg_notify` in `record_change`. */
-const CHANNEL = 'rowkeeper'
+/** On the channel of `pg_notify` in `record_change`. */
+const LISTEN = 'listen "rowkeeper"'
+
+/** How long after an attempt to listen that failed the next is made. */
+const LISTEN_AGAIN_MS = 1000
 
 const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, PostgresType>> => ({
   max: 1,
@@ -52,8 +57,7 @@ const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<R
   // Array types, which we do not use, would cost a query on each new connection.
   fetch_types: false,
   connect_timeout: 3,
-  // The default waits up to 20 s after a lost server; a request waits 5 s at most.
-  backoff: () => 0.2,
+  max_lifetime: null,
   // A moment is text, which a Date would round to milliseconds.
   types: { moment: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: String } },
   onnotice: () => {},
@@ -76,31 +80,29 @@ export async function connect(
   log: FastifyBaseLogger,
   migrations = MIGRATIONS
 ): Promise<Connection> {
+  const ear = new EventEmitter<Ear>()
+  const hears = {
+    onnotify: (_channel: string, key: string) => void ear.emit('heard', key),
+    onclose: () => void ear.emit('lost')
+  }
   const folder = embeddedFolder(config)
   if (folder === undefined) {
-    // Behind the wall a renewal in the middle of a transaction would fail it.
-    const lasting = config.rls ? { max_lifetime: null } : {}
-    const one = () => open({ ...options(config), ...lasting }, config.url)
-    return connection(config, migrations, [one(), ...Array.from({ length: config.poolMax - 1 }, one)])
+    // Not all at once.
+    const one = () => open({ ...options(config), max_lifetime: 60 * (30 + 30 * Math.random()) }, config.url)
+    const listener = open({ ...options(config), ...hears }, config.url)
+    return connection(config, migrations, [one(), ...Array.from({ length: config.poolMax - 1 }, one)], listener, ear)
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
-  // One line: the engine has one session, and its socket corrupts or hangs with several connections.
-  let hear: (key: string) => void
-  const onnotify = (_channel: string, key: string) => hear(key)
-  const socket = { path: engine.socket, user: 'postgres', database: 'postgres', onnotify }
-  const embedded = connection(config, migrations, [open({ ...options(config), ...socket })])
+  // One line, which listens too: the engine has one session, and its socket corrupts or hangs with several connections.
+  const socket = { path: engine.socket, user: 'postgres', database: 'postgres' }
+  const client = open({ ...options(config), ...socket, ...hears })
+  const embedded = connection(config, migrations, [client], client, ear)
   await migrate(embedded.db, migrations)
   if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
   return {
     ...embedded,
-    // The driver would listen on a connection of its own, which the engine cannot have.
-    async listen(heard, missed) {
-      hear = heard
-      await embedded.db.execute(sql.raw(`listen ${CHANNEL}`))
-      missed()
-    },
     close: async () => {
       await embedded.close()
       await engine.close()
@@ -108,16 +110,48 @@ export async function connect(
   }
 }
 
-/** @param clients one for each connection */
-function connection({ rls }: Config['database'], migrations: string, clients: [Client, ...Client[]]): Connection {
+/** What the connection that listens tells: a key that was notified, and that it was lost. */
+interface Ear {
+  heard: [key: string]
+  lost: []
+}
+
+/**
+ * @param clients one for each connection
+ * @param listener the one whose connection tells `ear`
+ */
+function connection(
+  { rls }: Config['database'],
+  migrations: string,
+  clients: [Client, ...Client[]],
+  listener: Client,
+  ear: EventEmitter<Ear>
+): Connection {
   const db = drizzle({ client: clients[0] })
   const expected = versionOf(migrations)
   let met = false
+  let closing = false
   return {
     db,
     ...pooled(db, clients.map(rls ? wall : line)),
     warm: () => Promise.allSettled(clients.map((client) => client.send('select 1'))),
-    listen: (heard, missed) => clients[0].listen(CHANNEL, heard, missed),
+    listen(heard, missed) {
+      let listening = false
+      const listen = async () => {
+        await listener.send(LISTEN)
+        listening = true
+        missed()
+      }
+      const again = () => void listen().catch(later)
+      const later = () => closing || setTimeout(again, LISTEN_AGAIN_MS).unref()
+      ear.on('heard', heard).on('lost', () => {
+        if (listening) again()
+        listening = false
+      })
+      const first = listen()
+      first.catch(later)
+      return first
+    },
     async sweep() {
       await db.execute(sql`delete from idempotency_keys where created_at < now() - interval '24 hours'`)
       await db.execute(sql`delete from changes where created_at < now() - interval '24 hours'`)
@@ -143,7 +177,8 @@ function connection({ rls }: Config['database'], migrations: string, clients: [C
         : `DATABASE_RLS is not set, but row-level security binds the role ${row.role}: set it to true, or connect as the owner of the tables.`
     },
     close: async () => {
-      await Promise.all(clients.map((client) => client.end({ timeout: 0.5 })))
+      closing = true
+      await Promise.all([...clients, listener].map((client) => client.end({ timeout: 0.5 })))
     }
   }
 }

@@ -1,4 +1,7 @@
+import { connect } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
+import { isBroken } from './errors.ts'
 
 type Types = Record<string, postgres.PostgresType>
 
@@ -39,7 +42,8 @@ class Prepared implements Query {
   strings: string[]
   parameters: unknown[]
   resolve: (rows: unknown[][]) => void
-  reject: (error: unknown) => void
+  fail: (error: unknown) => void
+  lost: () => void
   args: unknown[] = []
   // `simple` is what the driver takes a statement without values for.
   options = { prepare: true, simple: false }
@@ -63,13 +67,21 @@ class Prepared implements Query {
     parameters: unknown[],
     bytes: boolean,
     resolve: (rows: unknown[][]) => void,
-    reject: (error: unknown) => void
+    fail: (error: unknown) => void,
+    lost: () => void
   ) {
     this.strings = [text]
     this.parameters = parameters
     this.isRaw = bytes || 'values'
     this.resolve = resolve
-    this.reject = reject
+    this.fail = fail
+    this.lost = lost
+  }
+
+  reject(error: unknown) {
+    // Its end comes after the error of its socket: what is sent again at once would be lost with it.
+    if (isBroken(error)) this.lost()
+    this.fail(error)
   }
 
   // postgres.js sends a statement whose plan went stale (a migration changed a type of it) once more, behind those that were sent
@@ -85,44 +97,147 @@ class Prepared implements Query {
 const LOOK_MS = 100
 const LOOKS = 10
 
+/** How long after the end of a connection, or of an attempt to make one, the next is made. */
+const PAUSE_MS = 200
+
+/** The connection of a transaction, which can be told to take nothing more; `begin` gets it with its first statement. */
+interface Taken {
+  terminate(): void
+}
+interface Begin {
+  onexecute(one: Taken): void
+}
+
+const LATE = { code: '57014', message: 'No connection was free in time' }
+const LOST = { code: 'CONNECTION_CLOSED', message: 'The connection was lost' }
+
+/** Fails a statement that was not sent; the driver's own errors for it would not be known as those of a statement. */
+function fail(query: Query, { code, message }: NodeJS.ErrnoException | typeof LOST) {
+  if (query.state === null) query.reject(Object.assign(new Error(message), { code, query: query.strings[0] }))
+}
+
+/** How the driver takes its statements in, and gives up one that was never sent. */
+type Take = Record<'handler' | 'canceller', (query: Query) => void>
+
 /**
- * postgres.js, without its own retry of stale statements, and without its endless queue: a statement that waited for a
- * connection for a second is not sent any more, since nobody may be there to be told of it, and fails with 57014. (A request
- * has 4.7 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
+ * postgres.js with one connection at a time, and without its own retry of stale statements, its reconnecting and its endless queue.
+ *
+ * A connection takes all with it that it was given: that fails. postgres.js would go on with another one, and take for its own what
+ * is left of the one before: a statement that came between the error of the socket and its end is never sent, nothing after it is
+ * answered, and of statements that belong together some are sent and others not. So each connection has a client of its own.
+ *
+ * A statement that waited for a connection for a second is not sent any more, since nobody may be there to be told of it, and
+ * fails with 57014. (A request has 4.7 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
+ *
+ * @param options with `max_lifetime` in seconds a connection that is as old is replaced, once it has done what it was given;
+ *   `onclose` is called when one was lost
  */
 export function open(options: postgres.Options<Types>, url?: string): Client {
+  // Has the options as they were read, and no connection: what it is given goes to the current client.
   const client = url === undefined ? postgres(options) : postgres(url, options)
-  const unsafe = client.unsafe.bind(client)
-  // How the driver takes its statements in and gives them up, of one that is never sent.
-  const { handler: pool, canceller } = unsafe('') as unknown as Record<'handler' | 'canceller', (query: Query) => void>
-  let waiting: { query: Query; looks: number }[] = []
+  const lifetime = (client.options.max_lifetime ?? 0) * 1000
+  let waiting: { query: Query; looks: number; by: Take }[] = []
+  let dials = 0
+  let closed = false
+  let current = connection(0)
 
-  const look = () => {
+  function connection(from: number) {
+    let made = false
+    let gone = false
+    let why: NodeJS.ErrnoException | typeof LOST = LOST
+    let taken: Taken | undefined
+    let renewal: NodeJS.Timeout | undefined
+    const replace = (pause: number, end: { timeout?: number }) => {
+      clearTimeout(renewal)
+      if (!closed && current.sql === sql) current = connection(performance.now() + pause)
+      void sql.end(end)
+    }
+    const lost = () => {
+      if (gone) return
+      gone = true
+      for (const { query, by: its } of waiting) if (its === by) fail(query, why)
+      // A transaction would send its rollback without a socket, which ends the process.
+      taken?.terminate()
+      replace(PAUSE_MS, { timeout: 0 })
+      client.options.onclose?.(0)
+    }
+    const renew = () => {
+      // One that ends does what it was sent, but not what waits.
+      if (waiting.length === 0) replace(0, {})
+      else renewal = setTimeout(renew, LOOK_MS)
+    }
+    const socket = async ({ host, port, path }: typeof client.options) => {
+      const again = made
+      made = true
+      if (!again) await sleep(from - performance.now())
+      if (again || closed) {
+        // It was closed before it was ready, for which the driver would try for ever.
+        lost()
+        throw Object.assign(new Error(), LOST)
+      }
+      if (lifetime > 0) renewal = setTimeout(renew, lifetime)
+      const n = dials++ % host.length
+      const to = path ? { path } : { host: host[n], port: Number(port[n]) }
+      // The driver reads them there, for TLS and for its errors.
+      return Object.assign(connect(to), to).once('error', (error) => {
+        why = error
+      })
+    }
+    // Of options that were read already, as the driver itself makes the one that listens.
+    const sql = postgres({ ...client.options, max_lifetime: null, socket, onclose: lost } as object)
+    const by = sql.unsafe('') as unknown as Take
+    const unsafe = handled(sql.unsafe)
+    // By it `begin` sends its first statement, and takes the connection for the others.
+    sql.unsafe = ((text: string, values: [], { onexecute }: Begin) => {
+      const take = (one: Taken) => {
+        taken = one
+        onexecute(one)
+      }
+      return unsafe(text, values, { onexecute: take } as object)
+    }) as typeof unsafe
+    return { sql, by, lost }
+  }
+
+  function handled(unsafe: postgres.Sql['unsafe']) {
+    return ((...args) => Object.assign(unsafe(...args), { handler })) as typeof unsafe
+  }
+
+  function look() {
     waiting = waiting.filter((one) => {
-      const { query } = one
+      const { query, by } = one
       if (query.state !== null || one.looks++ < LOOKS) return query.state === null
-      // The driver's own words would not be known as those of a query.
-      query.reject(
-        Object.assign(new Error('No connection was free in time'), { code: '57014', query: query.strings[0] })
-      )
-      canceller(query)
+      fail(query, LATE)
+      by.canceller(query)
       // One that a new connection was to begin with is not in the queue: the connection begins with nothing instead.
       Object.assign(query, { cancelled: null, strings: [''], args: [[]], parameters: [] })
       return false
     })
     if (waiting.length > 0) setTimeout(look, LOOK_MS)
   }
+
   function handler(query: Query) {
-    pool(query)
+    const { by } = current
+    by.handler(query)
     if (query.state !== null) return
-    if (waiting.push({ query, looks: 0 }) === 1) setTimeout(look, LOOK_MS)
+    if (waiting.push({ query, looks: 0, by }) === 1) setTimeout(look, LOOK_MS)
   }
+
   return Object.assign(client, {
-    // All else that is sent comes through here, `begin` included; the rest of a transaction has its connection.
-    unsafe: ((...args: Parameters<typeof unsafe>) => Object.assign(unsafe(...args), { handler })) as typeof unsafe,
+    unsafe: handled(client.unsafe),
+    begin: ((...args: Parameters<typeof client.begin>) =>
+      current.sql.begin(...args).catch((error) => {
+        // That of a lost connection need not be, and names no statement then, by which errors of the database are known.
+        throw error.code === 'CONNECTION_CLOSED' && !('query' in error)
+          ? Object.assign(error, { query: 'begin' })
+          : error
+      })) as typeof client.begin,
     send: (text: string, parameters: unknown[] = [], bytes = false) =>
       new Promise<unknown[][]>((resolve, reject) => {
-        handler(new Prepared(text, parameters, bytes, resolve, reject))
-      })
+        handler(new Prepared(text, parameters, bytes, resolve, reject, current.lost))
+      }),
+    async end(options?: { timeout?: number }) {
+      closed = true
+      await current.sql.end(options)
+    }
   })
 }

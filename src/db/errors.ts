@@ -27,7 +27,7 @@ const STALE = new Set(['0A000', '26000', '42804'])
 export const isStale = (error: unknown) => STALE.has(codeOf(error) ?? '')
 
 // Of a connection that was there and broke.
-const BROKEN = new Set(['CONNECTION_CLOSED', 'ECONNRESET', 'EPIPE'])
+const BROKEN = new Set(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE'])
 
 /** Whether the connection of a query broke: it may have done what it was to do, and nobody knows. */
 export const isBroken = (error: unknown) => BROKEN.has(String(codeOf(error)))

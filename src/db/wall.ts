@@ -20,26 +20,19 @@ const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
  * statement whose filter was forgotten still reaches nobody else's rows. The four go out at once and are answered at once:
  * one round trip.
  *
- * @param client has one connection only (`max: 1`), which keeps the four together and in order
+ * @param client keeps the four in order, and together: they are sent on one connection, or fail
  */
 export function wall(client: Client): Line {
-  // The driver may hold back a part of the four (a statement that is new, a full socket), and sends it on a new connection when
-  // this one is lost: without a transaction, for nobody, and answered as if nothing had happened.
-  let lost = 0
-  client.options.onclose = () => void lost++
-
   return {
     client,
     pending: 0,
     async send(owner, text, parameters, bytes) {
-      const before = lost
       const [, , rows] = await Promise.all([
         client.send('begin'),
         client.send(NAME_OWNER, [owner]),
         client.send(text, parameters, bytes),
         client.send('commit')
       ])
-      if (lost !== before) throw Object.assign(new Error('The connection was lost'), { code: 'CONNECTION_CLOSED' })
       return rows
     }
   }

@@ -138,6 +138,30 @@ const MUTATIONS: Mutation[] = [
     title: 'a statement whose plan went stale under a user'
   },
   {
+    what: 'a connection that is not given up with the error of its socket',
+    file: 'src/db/driver.ts',
+    find: 'if (isBroken(error)) this.lost()',
+    put: '',
+    test: 'src/db/driver.test',
+    title: 'after a reset, in whatever it comes'
+  },
+  {
+    what: 'a client of the driver for more than one connection',
+    file: 'src/db/driver.ts',
+    find: 'if (again || closed) {',
+    put: 'if (closed) {',
+    test: 'src/db/driver.test',
+    title: 'a server that hangs up is not called again and again'
+  },
+  {
+    what: 'a transaction that goes on without its connection',
+    file: 'src/db/driver.ts',
+    find: 'taken?.terminate()',
+    put: '',
+    test: 'src/db/driver.test',
+    title: 'after a reset, in whatever it comes'
+  },
+  {
     what: 'RSA signatures that lack a zero',
     file: 'src/auth/signature.ts',
     find: 'modulusLength !== undefined &&',

@@ -48,9 +48,12 @@ async function way(t: Test, user: 'owner' | 'walled') {
   const { url, to } = await place(user)
   const sockets = new Set<Socket>()
   let open = true
+  let connections = 0
   let arrived = new Set<() => void>()
+  let left = () => {}
   const through = (socket: Socket) => {
     const onward = connect(to)
+    onward.on('close', () => left())
     sockets.add(onward)
     socket.pipe(onward).pipe(socket)
     for (const end of [socket, onward]) end.on('error', () => {})
@@ -58,6 +61,7 @@ async function way(t: Test, user: 'owner' | 'walled') {
   const held: Socket[] = []
   const proxy = createServer((socket) => {
     sockets.add(socket)
+    connections++
     if (open) through(socket)
     else held.push(socket)
     for (const tell of arrived) tell()
@@ -74,12 +78,20 @@ async function way(t: Test, user: 'owner' | 'walled') {
     close: () => (open = false),
     open() {
       open = true
-      for (const socket of held.splice(0)) through(socket)
+      for (const socket of held.splice(0)) if (!socket.destroyed) through(socket)
     },
     cut() {
       for (const socket of sockets) socket.destroy()
       sockets.clear()
     },
+    /** As `cut`, but by RST: the other end has an error, not an end. */
+    reset() {
+      for (const socket of sockets) socket.localPort === undefined ? socket.destroy() : socket.resetAndDestroy()
+      sockets.clear()
+    },
+    connections: () => connections,
+    /** Resolves when one has ended. */
+    left: () => new Promise<void>((resolve) => (left = resolve)),
     next: () => new Promise<void>((resolve) => arrived.add(resolve))
   }
 }
@@ -88,7 +100,7 @@ t.test('what waited for a connection in vain fails, and is not sent when there i
   const { setTimeout } = globalThis
   const looks: (() => void)[] = []
   t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number) => (ms === 100 ? looks.push(run) : setTimeout(run, ms))
+    value: (run: () => void, ms: number, ...rest: []) => (ms === 100 ? looks.push(run) : setTimeout(run, ms, ...rest))
   })
   for (const rls of WALLS) {
     const to = await way(t, rls === 'true' ? 'walled' : 'owner')
@@ -158,3 +170,180 @@ t.test('a read whose connection broke is done once more, a write never', async (
     await close()
   }
 })
+
+t.test('after a reset, in whatever it comes, a connection is made and goes on (issue 7)', async (t) => {
+  for (const rls of WALLS) {
+    const to = await way(t, rls === 'true' ? 'walled' : 'owner')
+    const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
+    const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
+    const store = taskStore((table) => ownedBy(prepare, table))
+    const alice = newUser('alice') as Owner
+    const { id } = await store.create(alice, { title: 'own' })
+    const breaking = (what: string, end: () => void = to.reset) => {
+      const stop = watchStatements(({ text }) => {
+        if (!text.startsWith(what)) return
+        stop()
+        end()
+      })
+    }
+    const read = () => store.get(alice, id)
+
+    breaking('select "id"')
+    for (const result of await Promise.all([read(), read(), read()])) t.match(result, { id }, 'reads are done again')
+
+    breaking('update')
+    const write = store.update(alice, id, { completed: true })
+    // It is told of the loss when the driver is, and sends at once what the driver would not answer.
+    const next = write.then(read, read)
+    t.equal(await write.catch(classify), 'unavailable')
+    t.match(await next, { id }, 'what comes with the error of a write is answered')
+
+    for (const what of ['select set_config', 'update']) {
+      for (const end of [to.reset, to.cut]) {
+        breaking(what, end)
+        const change = transaction(alice, (inside) => store.update(alice, id, { completed: true }, undefined, inside))
+        const error = await change.catch((error) => error)
+        t.equal(classify(error), 'unavailable', what)
+        t.ok('query' in error, 'known as an error of the database')
+        t.match(await read(), { id }, 'a transaction that lost its connection ends nothing else')
+      }
+    }
+    await close()
+  }
+})
+
+t.test('a server that hangs up is not called again and again', async (t) => {
+  let calls = 0
+  const server = createServer((socket) => {
+    calls++
+    socket.end()
+  })
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
+  const { prepare, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
+  const store = taskStore((table) => ownedBy(prepare, table))
+  const alice = newUser('alice') as Owner
+  const results = await Promise.allSettled([store.list(alice), store.create(alice, { title: 'x' })])
+  for (const result of results) {
+    const { reason: error } = result as PromiseRejectedResult
+    t.match(error, { code: 'CONNECTION_CLOSED' })
+    t.ok('query' in error, 'known as an error of the database')
+  }
+  t.equal(calls, 2, 'once, and once more for the one that reads')
+  // One that waits for its turn when all is closed is never made.
+  const asked = store.list(alice).catch(classify)
+  await close()
+  t.equal(await asked, 'unavailable')
+  t.equal(calls, 2)
+})
+
+t.test('a connection that is old is replaced when it has done what it was given', async (t) => {
+  const { setTimeout } = globalThis
+  const renewals: (() => void)[] = []
+  let looks: (() => void)[] = []
+  t.intercept(globalThis, 'setTimeout', {
+    value(run: () => void, ms: number, ...rest: []) {
+      if (ms === 100) return looks.push(run)
+      return ms >= 30 * 60_000 ? renewals.push(run) : setTimeout(run, ms, ...rest)
+    }
+  })
+  const look = () => {
+    const all = looks
+    looks = []
+    for (const run of all) run()
+  }
+  const to = await way(t, 'owner')
+  const env = { DATABASE_URL: to.url, DATABASE_POOL_MAX: '1' }
+  const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
+  const store = taskStore((table) => ownedBy(prepare, table))
+  const alice = newUser('alice') as Owner
+
+  to.close()
+  const made = to.next()
+  const creating = [store.create(alice, { title: 'own' }), store.create(alice, { title: 'another' })] as const
+  await made
+  renewals.shift()?.()
+  to.open()
+  const [{ id }] = await Promise.all(creating)
+  t.equal(to.connections(), 1, 'not while something waits for it')
+  const left = to.left()
+  look()
+  // The embedded engine has one session.
+  await left
+  t.match(await store.get(alice, id), { id })
+  t.equal(to.connections(), 2)
+
+  if (server !== undefined) {
+    let go = () => {}
+    const gone = new Promise<void>((resolve) => {
+      go = resolve
+    })
+    const begun = new Promise<void>((resolve) => {
+      const change = transaction(alice, async (inside) => {
+        await store.get(alice, id, inside)
+        resolve()
+        await gone
+        return store.update(alice, id, { completed: true }, undefined, inside)
+      })
+      t.resolveMatch(change, { id }, 'a transaction goes on')
+    })
+    await begun
+    look()
+    renewals.shift()?.()
+    t.match(await store.get(alice, id), { id })
+    t.equal(to.connections(), 3)
+    go()
+  }
+  await close()
+})
+
+t.test(
+  'who listens is told when it begins, and goes on after each loss, and after an attempt that failed',
+  async (t) => {
+    const { setTimeout } = globalThis
+    let again: (() => void) | undefined
+    let planned = () => {}
+    t.intercept(globalThis, 'setTimeout', {
+      value(run: () => void, ms: number, ...rest: []) {
+        if (ms !== 1000) return setTimeout(run, ms, ...rest)
+        again = run
+        planned()
+        return { unref() {} }
+      }
+    })
+    const to = await way(t, 'owner')
+    const { listen, close } = await open(
+      (await testConfig({ DATABASE_URL: to.url })).database,
+      pino({ level: 'silent' })
+    )
+    let missed = () => {}
+    const begins = () => new Promise<void>((resolve) => (missed = resolve))
+
+    to.close()
+    const arrived = to.next()
+    const plan = new Promise<void>((resolve) => (planned = resolve))
+    const first = listen(
+      () => {},
+      () => missed()
+    )
+    await arrived
+    to.cut()
+    t.equal(await first.catch(classify), 'unavailable')
+    await plan
+    to.open()
+    for (const lose of [() => again?.(), to.cut, to.reset]) {
+      const begun = begins()
+      lose()
+      await begun
+    }
+    t.equal(to.connections(), 4)
+
+    // Nor after it was closed.
+    again = undefined
+    await close()
+    t.equal(again, undefined)
+  }
+)

@@ -8,7 +8,6 @@ import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
-import type { Client } from '../../../src/db/driver.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
 import { changes, feeds, tasks as table } from '../../../src/db/schema.ts'
@@ -174,21 +173,6 @@ t.test('behind the wall a lost connection is an error, and never an answer for n
     'nothing that was acknowledged is lost'
   )
 })
-
-t.test(
-  'behind the wall what was under way when its connection was lost is an error, however it was answered',
-  async (t) => {
-    const { store, db } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
-    const alice = owner('alice')
-    const { id } = await store.create(alice, { title: 'own' })
-    const { options } = (db as typeof db & { $client: Client }).$client
-    const [write, read] = [store.update(alice, id, { completed: true }), store.get(alice, id)]
-    // What the driver calls before it goes on with a new connection.
-    options.onclose?.(1)
-    await t.rejects(write, { code: 'CONNECTION_CLOSED' })
-    t.match(await read, { id }, 'a read is done again')
-  }
-)
 
 t.test('what is at work already on another instance is not begun', async (t) => {
   const { transaction, db } = await open(t, { DATABASE_POOL_MAX: '1' })
