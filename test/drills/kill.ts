@@ -10,14 +10,13 @@ await drill(`kill -9, ${KILLS} times, under load`, async () => {
   const app = await service({ DATABASE_URL: database.url })
   const load = writers(app.port, 32)
   for (let kill = 1; kill <= KILLS; kill++) {
-    while (load.acknowledged.size < (WRITES / KILLS) * kill) await sleep(10)
+    await load.reach((WRITES / KILLS) * kill)
     await sleep(Math.random() * 100)
     const victim = kill % 2 === 0 ? app : database
     await victim.stop('SIGKILL')
     await victim.start()
   }
-  const before = load.acknowledged.size
-  while (load.acknowledged.size < before + 100) await sleep(10)
+  await load.reach(load.acknowledged.size + 100)
   await load.stop()
   const kept = new Set((await database.query<{ id: string }>('select id from tasks')).map(({ id }) => id))
   const lost = [...load.acknowledged].filter((id) => !kept.has(id))

@@ -1,7 +1,7 @@
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { createHmac } from 'node:crypto'
+import { type ChildProcess, execFileSync, type StdioOptions, spawn } from 'node:child_process'
+import { createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { chownSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
+import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
 import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -24,11 +24,21 @@ export function expect(holds: boolean, what: string): void {
   console.log(`  ${holds ? 'ok    ' : 'NOT OK'} ${what}`)
 }
 
-/** Runs a drill, cleans up and exits with its verdict. */
-export async function drill(title: string, run: () => Promise<void>): Promise<never> {
+/** Waits until `holds` does. Throws what `state` says after a minute: a drill that waits for ever has no verdict. */
+export async function until(state: () => string, holds: () => boolean | Promise<boolean>): Promise<void> {
+  const end = performance.now() + 60_000
+  while (!(await holds())) {
+    if (performance.now() > end) throw new Error(`not within a minute: ${state()}`)
+    await sleep(20)
+  }
+}
+
+/** Runs a drill, cleans up and exits with its verdict; one that takes longer than `minutes` has failed. */
+export async function drill(title: string, run: () => Promise<void>, minutes = quick ? 5 : 20): Promise<never> {
   console.log(title)
+  const late = sleep(minutes * 60_000).then(() => Promise.reject(new Error(`not within ${minutes} minutes`)))
   try {
-    await run()
+    await Promise.race([run(), late])
   } catch (error) {
     expect(false, `it ran to its end: ${error instanceof Error ? error.stack : error}`)
   }
@@ -51,8 +61,10 @@ export async function freePort(): Promise<number> {
   return port
 }
 
+const hasEnded = (child: ChildProcess | undefined) => child?.exitCode !== null || child.signalCode !== null
+
 const stopped = async (child: ChildProcess, signal: NodeJS.Signals) => {
-  if (child.exitCode === null && child.signalCode === null) {
+  if (!hasEnded(child)) {
     const exit = once(child, 'exit')
     child.kill(signal)
     await exit
@@ -84,17 +96,23 @@ export async function cluster(settings: string[] = []) {
     /** Resolves when it answers. */
     async start() {
       const args = ['-D', data, '-p', String(port), ...options.flatMap((option) => ['-c', option])]
-      server = spawn(join(bin, 'postgres'), args, { ...as, cwd: directory, stdio: 'ignore' })
-      for (;;) {
+      const log = openSync(join(directory, 'log'), 'a')
+      const stdio: StdioOptions = ['ignore', log, log]
+      const answers = async () => {
+        // It refuses to start while a process of the one that was killed still works on its statement.
+        if (hasEnded(server)) server = spawn(join(bin, 'postgres'), args, { ...as, cwd: directory, stdio })
         const client = postgres(url, { max: 1, connect_timeout: 1, onnotice: () => {} })
-        const up = await client`select 1`.then(
-          () => true,
-          () => false
-        )
-        await client.end({ timeout: 0 })
-        if (up) return
-        await sleep(50)
+        try {
+          await client`select 1`
+          return true
+        } catch {
+          return false
+        } finally {
+          await client.end({ timeout: 0 })
+        }
       }
+      await until(() => `PostgreSQL answers\n${readFileSync(join(directory, 'log'), 'utf8').slice(-1000)}`, answers)
+      closeSync(log)
     },
     /** SIGKILL: a crash. SIGINT: a fast shutdown. */
     stop: async (signal: 'SIGKILL' | 'SIGINT') => (server === undefined ? null : stopped(server, signal)),
@@ -153,7 +171,13 @@ export async function service(env: Record<string, string>) {
         },
         stdio: ['ignore', 'ignore', 'inherit']
       })
-      while ((await ask(it.port, 'GET', '/health/ready')).status !== 200) await sleep(20)
+      await until(
+        () => 'the service is ready',
+        async () => {
+          if (hasEnded(child)) throw new Error(`the service ended with ${child?.exitCode}`)
+          return (await ask(it.port, 'GET', '/health/ready')).status === 200
+        }
+      )
     },
     stop: async (signal: 'SIGKILL' | 'SIGTERM') => (child === undefined ? null : stopped(child, signal))
   }
@@ -174,12 +198,21 @@ export interface Answer {
   link: string | undefined
 }
 
-export function ask(port: number, method: string, path: string, user = 'alice', json?: object): Promise<Answer> {
+/** @param key the Idempotency-Key, which makes a create one of a transaction */
+export function ask(
+  port: number,
+  method: string,
+  path: string,
+  user = 'alice',
+  json?: object,
+  key?: string
+): Promise<Answer> {
   const begun = performance.now()
   return new Promise((resolve) => {
     const body = json === undefined ? undefined : JSON.stringify(json)
     const headers = {
       authorization: `Bearer ${tokenOf(user)}`,
+      ...(key === undefined ? {} : { 'idempotency-key': key }),
       ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
     }
     const done = (status: number, text = '', fields: IncomingHttpHeaders = {}) =>
@@ -216,7 +249,7 @@ function tokenOf(user: string): string {
   return token
 }
 
-/** Writers that go on until they are told to stop, whatever they are answered; what was acknowledged is kept. */
+/** Writers that go on until they are told to stop, whatever they are answered; what was acknowledged is kept. Half of them use keys. */
 export function writers(port: number, count: number) {
   const acknowledged = new Set<string>()
   const statuses = new Map<number, number>()
@@ -226,7 +259,8 @@ export function writers(port: number, count: number) {
   let longest = 0
   const one = async (n: number) => {
     for (let i = 0; going; i++) {
-      const { status, ms, body } = await ask(port, 'POST', '/api/tasks', `user-${n}`, { title: `task ${i}` })
+      const key = n % 2 === 0 ? undefined : randomUUID()
+      const { status, ms, body } = await ask(port, 'POST', '/api/tasks', `user-${n}`, { title: `task ${i}` }, key)
       statuses.set(status, (statuses.get(status) ?? 0) + 1)
       slowest = Math.max(slowest, ms)
       if (status === 201) {
@@ -237,13 +271,20 @@ export function writers(port: number, count: number) {
     }
   }
   const all = Array.from({ length: count }, (_, n) => one(n))
+  const told = () => [...statuses].map(([status, times]) => `${status}: ${times}`).join(', ')
   return {
     acknowledged,
     statuses,
     /** The slowest answer, and the longest time without any that was good, in milliseconds. */
     slowest: () => slowest,
     longest: () => longest,
-    told: () => [...statuses].map(([status, count]) => `${status}: ${count}`).join(', '),
+    told,
+    /** Resolves when `least` are acknowledged in all. */
+    reach: (least: number) =>
+      until(
+        () => `${least} acknowledged writes (${acknowledged.size}; ${told()})`,
+        () => acknowledged.size >= least
+      ),
     async stop() {
       going = false
       await Promise.all(all)

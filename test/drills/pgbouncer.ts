@@ -3,11 +3,11 @@ import { once } from 'node:events'
 import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { developmentToken } from '../../src/auth/development-token.ts'
 import { loadConfig } from '../../src/config.ts'
+import { until } from './kit.ts'
 
 // The service behind PgBouncer in transaction mode, set up as docs/running.md says, with more requests at once than there are
 // connections: every answer is expected, and its caller's own. TEST_DATABASE_URL is an administrator's.
@@ -31,14 +31,6 @@ async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return
   child.kill('SIGTERM')
   await once(child, 'exit')
-}
-
-async function until(what: string, done: () => Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 100; i++) {
-    if (await done().catch(() => false)) return
-    await sleep(100)
-  }
-  throw new Error(`${what} did not come up`)
 }
 
 const config = loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET })
@@ -105,7 +97,10 @@ try {
     BETTER_AUTH_SECRET
   })
   started.unshift(service)
-  await until('the service', async () => (await fetch(`${api}/health/ready`)).ok)
+  await until(
+    () => 'the service is ready',
+    async () => (await fetch(`${api}/health/ready`).catch(() => undefined))?.ok ?? false
+  )
   const faults = (
     await Promise.all(
       Array.from({ length: USERS }, (_, n) => visit(`user-${n}`).catch((error: Error) => [error.message]))

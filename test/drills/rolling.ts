@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterwards, ask, cluster, drill, expect, folder, freePort, quick, service, writers } from './kit.ts'
+import { afterwards, ask, cluster, drill, expect, folder, freePort, quick, service, until, writers } from './kit.ts'
 
 const ROUNDS = quick ? 1 : 5
 
@@ -33,7 +33,10 @@ ${instances.map((one, i) => `  server s${i} 127.0.0.1:${one.port}`).join('\n')}
   )
   const proxy = spawn('haproxy', ['-db', '-f', file], { stdio: 'ignore' })
   afterwards(() => proxy.kill('SIGKILL'))
-  while ((await ask(port, 'GET', '/health/ready')).status !== 200) await sleep(50)
+  await until(
+    () => 'HAProxy has a ready instance',
+    async () => (await ask(port, 'GET', '/health/ready')).status === 200
+  )
   const load = writers(port, 16)
   await sleep(500)
   for (let round = 0; round < ROUNDS; round++) {

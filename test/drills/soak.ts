@@ -9,7 +9,7 @@ const minutes = Number(values.minutes)
 const WORKERS = 16
 const LOOKS = 20
 
-await drill(`A soak of ${minutes} minutes`, async () => {
+async function soak() {
   const database = await cluster()
   const app = await service({ DATABASE_URL: database.url })
   const end = performance.now() + minutes * 60_000
@@ -61,4 +61,6 @@ await drill(`A soak of ${minutes} minutes`, async () => {
     of(late, 'handles') <= of(middle, 'handles') + 2,
     `${of(middle, 'handles')} handles, then ${of(late, 'handles')}`
   )
-})
+}
+
+await drill(`A soak of ${minutes} minutes`, soak, minutes + 5)
