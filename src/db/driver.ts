@@ -11,8 +11,12 @@ export type Client = postgres.Sql & {
    *
    * @param bytes whether values are wanted as the bytes of their text
    */
-  send(text: string, parameters?: unknown[], bytes?: boolean): Promise<unknown[][]>
+  send: Send
+  /** A `send` for statements that belong together: when the first was sent, so are the others, however long they wait. */
+  together(): Send
 }
+
+type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
 
 /** What postgres.js makes of a statement, as far as it is used here; `state` is null until it is sent. */
 interface Query {
@@ -22,6 +26,8 @@ interface Query {
   parameters?: unknown[]
   cancelled: unknown
   reject(error: unknown): void
+  /** The first of those that are sent together. */
+  first?: Query | undefined
 }
 
 // Of the driver's own statements in a transaction; see `retried` below.
@@ -44,6 +50,7 @@ class Prepared implements Query {
   resolve: (rows: unknown[][]) => void
   fail: (error: unknown) => void
   lost: () => void
+  first: Query | undefined = undefined
   args: unknown[] = []
   // `simple` is what the driver takes a statement without values for.
   options = { prepare: true, simple: false }
@@ -108,16 +115,25 @@ interface Begin {
   onexecute(one: Taken): void
 }
 
-const LATE = { code: '57014', message: 'No connection was free in time' }
-const LOST = { code: 'CONNECTION_CLOSED', message: 'The connection was lost' }
+const LATE = Object.assign(new Error('No connection was free in time'), { code: '57014' })
+const LOST = Object.assign(new Error('The connection was lost'), { code: 'CONNECTION_CLOSED' })
 
-/** Fails a statement that was not sent; the driver's own errors for it would not be known as those of a statement. */
-function fail(query: Query, { code, message }: NodeJS.ErrnoException | typeof LOST) {
+/** Fails a statement that was not sent, and says which: by that an error is known as one of a statement. */
+function fail(query: Query, { code, message }: NodeJS.ErrnoException) {
   if (query.state === null) query.reject(Object.assign(new Error(message), { code, query: query.strings[0] }))
 }
 
-/** How the driver takes its statements in, and gives up one that was never sent. */
-type Take = Record<'handler' | 'canceller', (query: Query) => void>
+/** How the driver takes a statement in, and gives up one that was never sent. */
+type Taking = Record<'handler' | 'canceller', (query: Query) => void>
+
+/** A connection, made when it takes its first statement, and never made anew. */
+interface Connection {
+  sql: postgres.Sql
+  take(query: Query): void
+  cancel(query: Query): void
+  /** Gives it up, with all that it was given. */
+  lost(why?: NodeJS.ErrnoException): void
+}
 
 /**
  * postgres.js with one connection at a time, and without its own retry of stale statements, its reconnecting and its endless queue.
@@ -136,56 +152,69 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
   // Has the options as they were read, and no connection: what it is given goes to the current client.
   const client = url === undefined ? postgres(options) : postgres(url, options)
   const lifetime = (client.options.max_lifetime ?? 0) * 1000
-  let waiting: { query: Query; looks: number; by: Take }[] = []
+  let waiting: { query: Query; looks: number; by: Connection }[] = []
   let dials = 0
   let closed = false
   let current = connection(0)
 
-  function connection(from: number) {
-    let made = false
+  /** @param from not before, by `performance.now` */
+  function connection(from: number): Connection {
+    let asked = false
+    let dialled = false
+    let ready = false
     let gone = false
-    let why: NodeJS.ErrnoException | typeof LOST = LOST
     let taken: Taken | undefined
     let renewal: NodeJS.Timeout | undefined
     const replace = (pause: number, end: { timeout?: number }) => {
       clearTimeout(renewal)
-      if (!closed && current.sql === sql) current = connection(performance.now() + pause)
+      if (!closed && current === it) current = connection(performance.now() + pause)
       void sql.end(end)
-    }
-    const lost = () => {
-      if (gone) return
-      gone = true
-      for (const { query, by: its } of waiting) if (its === by) fail(query, why)
-      // A transaction would send its rollback without a socket, which ends the process.
-      taken?.terminate()
-      replace(PAUSE_MS, { timeout: 0 })
-      client.options.onclose?.(0)
     }
     const renew = () => {
       // One that ends does what it was sent, but not what waits.
       if (waiting.length === 0) replace(0, {})
       else renewal = setTimeout(renew, LOOK_MS)
     }
+    const lost = (why: NodeJS.ErrnoException = LOST) => {
+      if (gone) return
+      gone = true
+      for (const { query, by } of waiting) if (by === it) fail(query, why)
+      // A transaction would send its rollback without a socket, which ends the process.
+      taken?.terminate()
+      replace(PAUSE_MS, { timeout: 0 })
+      client.options.onclose?.(0)
+    }
     const socket = async ({ host, port, path }: typeof client.options) => {
-      const again = made
-      made = true
-      if (!again) await sleep(from - performance.now())
-      if (again || closed) {
-        // It was closed before it was ready, for which the driver would try for ever.
-        lost()
-        throw Object.assign(new Error(), LOST)
-      }
+      // It was closed before it was ready, after which the driver would try for ever.
+      if (dialled) throw LOST
+      dialled = true
+      await sleep(from - performance.now())
+      if (closed) throw LOST
       if (lifetime > 0) renewal = setTimeout(renew, lifetime)
       const n = dials++ % host.length
       const to = path ? { path } : { host: host[n], port: Number(port[n]) }
       // The driver reads them there, for TLS and for its errors.
-      return Object.assign(connect(to), to).once('error', (error) => {
-        why = error
-      })
+      return Object.assign(connect(to), to)
     }
     // Of options that were read already, as the driver itself makes the one that listens.
-    const sql = postgres({ ...client.options, max_lifetime: null, socket, onclose: lost } as object)
-    const by = sql.unsafe('') as unknown as Take
+    const sql = postgres({ ...client.options, max_lifetime: null, socket, onclose: () => lost() } as object)
+    const hello = sql.unsafe('')
+    const { handler: take, canceller } = hello as unknown as Taking
+    const it: Connection = {
+      sql,
+      lost,
+      cancel: canceller,
+      // The driver keeps what comes to a new connection, and then sends some of it after what comes later.
+      take(query) {
+        if (ready) return take(query)
+        if (!asked) hello.then(begin, lost)
+        asked = true
+      }
+    }
+    const begin = () => {
+      ready = true
+      for (const { query, by } of waiting) if (by === it) take(query)
+    }
     const unsafe = handled(sql.unsafe)
     // By it `begin` sends its first statement, and takes the connection for the others.
     sql.unsafe = ((text: string, values: [], { onexecute }: Begin) => {
@@ -195,7 +224,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       }
       return unsafe(text, values, { onexecute: take } as object)
     }) as typeof unsafe
-    return { sql, by, lost }
+    return it
   }
 
   function handled(unsafe: postgres.Sql['unsafe']) {
@@ -205,21 +234,30 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
   function look() {
     waiting = waiting.filter((one) => {
       const { query, by } = one
-      if (query.state !== null || one.looks++ < LOOKS) return query.state === null
+      if (query.state !== null) return false
+      // What belongs to one that was sent goes after it.
+      if (one.looks++ < LOOKS || (query.first?.state ?? null) !== null) return true
       fail(query, LATE)
-      by.canceller(query)
-      // One that a new connection was to begin with is not in the queue: the connection begins with nothing instead.
-      Object.assign(query, { cancelled: null, strings: [''], args: [[]], parameters: [] })
+      by.cancel(query)
       return false
     })
     if (waiting.length > 0) setTimeout(look, LOOK_MS)
   }
 
   function handler(query: Query) {
-    const { by } = current
-    by.handler(query)
+    current.take(query)
     if (query.state !== null) return
-    if (waiting.push({ query, looks: 0, by }) === 1) setTimeout(look, LOOK_MS)
+    if (waiting.push({ query, looks: 0, by: current }) === 1) setTimeout(look, LOOK_MS)
+  }
+
+  function sender(whole: boolean): Send {
+    let first: Prepared | undefined
+    return (text, parameters = [], bytes = false) =>
+      new Promise((resolve, reject) => {
+        const query = new Prepared(text, parameters, bytes, resolve, reject, current.lost)
+        if (whole) query.first = first ??= query
+        handler(query)
+      })
   }
 
   return Object.assign(client, {
@@ -231,10 +269,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
           ? Object.assign(error, { query: 'begin' })
           : error
       })) as typeof client.begin,
-    send: (text: string, parameters: unknown[] = [], bytes = false) =>
-      new Promise<unknown[][]>((resolve, reject) => {
-        handler(new Prepared(text, parameters, bytes, resolve, reject, current.lost))
-      }),
+    send: sender(false),
+    together: () => sender(true),
     async end(options?: { timeout?: number }) {
       closed = true
       await current.sql.end(options)

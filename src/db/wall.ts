@@ -27,11 +27,12 @@ export function wall(client: Client): Line {
     client,
     pending: 0,
     async send(owner, text, parameters, bytes) {
+      const send = client.together()
       const [, , rows] = await Promise.all([
-        client.send('begin'),
-        client.send(NAME_OWNER, [owner]),
-        client.send(text, parameters, bytes),
-        client.send('commit')
+        send('begin'),
+        send(NAME_OWNER, [owner]),
+        send(text, parameters, bytes),
+        send('commit')
       ])
       return rows
     }

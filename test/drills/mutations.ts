@@ -148,10 +148,18 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'a client of the driver for more than one connection',
     file: 'src/db/driver.ts',
-    find: 'if (again || closed) {',
-    put: 'if (closed) {',
+    find: 'if (dialled) throw LOST',
+    put: '',
     test: 'src/db/driver.test',
     title: 'a server that hangs up is not called again and again'
+  },
+  {
+    what: 'statements that wait for a new connection in the driver',
+    file: 'src/db/driver.ts',
+    find: 'if (ready) return take(query)',
+    put: 'return take(query)',
+    test: 'src/db/driver.test',
+    title: 'what waits for a new connection is sent in its order'
   },
   {
     what: 'a transaction that goes on without its connection',

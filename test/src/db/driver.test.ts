@@ -8,6 +8,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect as open } from '../../../src/db/connect.ts'
+import { open as client } from '../../../src/db/driver.ts'
 import { startEmbedded } from '../../../src/db/embedded.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
@@ -51,7 +52,9 @@ async function way(t: Test, user: 'owner' | 'walled') {
   let connections = 0
   let arrived = new Set<() => void>()
   let left = () => {}
+  let reading = true
   const through = (socket: Socket) => {
+    if (!reading) socket.pause()
     const onward = connect(to)
     onward.on('close', () => left())
     sockets.add(onward)
@@ -79,6 +82,11 @@ async function way(t: Test, user: 'owner' | 'walled') {
     open() {
       open = true
       for (const socket of held.splice(0)) if (!socket.destroyed) through(socket)
+    },
+    /** Whether what is sent is read. */
+    read(goOn: boolean) {
+      reading = goOn
+      for (const socket of sockets) goOn ? socket.resume() : socket.pause()
     },
     cut() {
       for (const socket of sockets) socket.destroy()
@@ -169,6 +177,56 @@ t.test('a read whose connection broke is done once more, a write never', async (
     }
     await close()
   }
+})
+
+t.test('what belongs to a statement that was sent is sent, however late', async (t) => {
+  const { setTimeout } = globalThis
+  const looks: (() => void)[] = []
+  t.intercept(globalThis, 'setTimeout', {
+    value: (run: () => void, ms: number, ...rest: []) => (ms === 100 ? looks.push(run) : setTimeout(run, ms, ...rest))
+  })
+  const to = await way(t, 'owner')
+  const { send, together, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
+  await send('select 1')
+  to.read(false)
+  const sendOne = together()
+  const size = 2 ** 24
+  // More than the buffers on the way hold, after which the driver keeps back what comes.
+  const all = [
+    sendOne('begin'),
+    sendOne('select length($1::text)::text', ['x'.repeat(size)]),
+    sendOne('select 2::text'),
+    sendOne('commit')
+  ]
+  const other = send('select 3').catch(classify)
+  for (let i = 0; i < 13; i++) looks.shift()?.()
+  t.equal(await other, 'unavailable', 'what waited alone is not sent any more')
+  to.read(true)
+  t.same(await Promise.all(all), [[], [[String(size)]], [['2']], []])
+  await end()
+})
+
+t.test('what waits for a new connection is sent in its order, and before what comes later', async (t) => {
+  // Behind the wall a statement that leaves its transaction is answered as if nothing were there.
+  if (server === undefined) return
+  const to = await way(t, 'walled')
+  const env = { DATABASE_URL: to.url, DATABASE_RLS: 'true', DATABASE_POOL_MAX: '1' }
+  const { prepare, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
+  const store = taskStore((table) => ownedBy(prepare, table))
+  const owners = ['alice', 'bob', 'carol'].map((name) => newUser(name) as Owner)
+  const ids = new Map<Owner, string>()
+  for (const owner of owners) ids.set(owner, (await store.create(owner, { title: owner })).id)
+  const read = async (owner: Owner) => t.match(await store.get(owner, ids.get(owner) ?? ''), { id: ids.get(owner) })
+  for (let round = 0; round < 5; round++) {
+    to.cut()
+    to.close()
+    const arrived = to.next()
+    const early = Array.from({ length: 10 }, () => owners.map((owner) => read(owner).then(() => read(owner)))).flat()
+    await arrived
+    to.open()
+    await Promise.all(early)
+  }
+  await close()
 })
 
 t.test('after a reset, in whatever it comes, a connection is made and goes on (issue 7)', async (t) => {
@@ -281,21 +339,29 @@ t.test('a connection that is old is replaced when it has done what it was given'
     const gone = new Promise<void>((resolve) => {
       go = resolve
     })
+    let begin = () => {}
     const begun = new Promise<void>((resolve) => {
-      const change = transaction(alice, async (inside) => {
-        await store.get(alice, id, inside)
-        resolve()
-        await gone
-        return store.update(alice, id, { completed: true }, undefined, inside)
-      })
-      t.resolveMatch(change, { id }, 'a transaction goes on')
+      begin = resolve
+    })
+    const change = transaction(alice, async (inside) => {
+      await store.get(alice, id, inside)
+      begin()
+      await gone
+      return store.update(alice, id, { completed: true }, undefined, inside)
     })
     await begun
     look()
     renewals.shift()?.()
     t.match(await store.get(alice, id), { id })
     t.equal(to.connections(), 3)
+    const left = to.left()
     go()
+    t.match(await change, { id }, 'a transaction goes on')
+    await left
+    // What the driver does with it comes after.
+    await turn()
+    t.match(await store.get(alice, id), { id })
+    t.equal(to.connections(), 3, 'the end of the old one is none of the new one')
   }
   await close()
 })
