@@ -12,11 +12,13 @@ export type Client = postgres.Sql & {
    * @param bytes whether values are wanted as the bytes of their text
    */
   send: Send
-  /** A `send` for statements that belong together: when the first was sent, so are the others, however long they wait. */
+  /** A `send` for statements that belong together: on one connection, and when the first was sent, so are the others. */
   together(): Send
+  /** Does `work` in a transaction of its own: all that it sends, or nothing when that, or it, fails. */
+  transaction<R>(work: (send: Send) => Promise<R>): Promise<R>
 }
 
-type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
+export type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
 
 /** What postgres.js makes of a statement, as far as it is used here; `state` is null until it is sent. */
 interface Query {
@@ -26,17 +28,11 @@ interface Query {
   parameters?: unknown[]
   cancelled: unknown
   reject(error: unknown): void
+  /** The connection that it must be sent on. */
+  by?: Connection
   /** The first of those that are sent together. */
-  first?: Query | undefined
+  first?: Prepared | undefined
 }
-
-// Of the driver's own statements in a transaction; see `retried` below.
-Object.defineProperty(Object.getPrototypeOf(postgres({ max: 1 }).unsafe('')), 'retried', {
-  set(this: Query, error: unknown) {
-    this.cancelled = true
-    this.reject(error)
-  }
-})
 
 /**
  * A prepared statement, with the members that postgres.js looks for in one of its own. Its own is a promise that closures over
@@ -49,8 +45,10 @@ class Prepared implements Query {
   parameters: unknown[]
   resolve: (rows: unknown[][]) => void
   fail: (error: unknown) => void
-  lost: () => void
-  first: Query | undefined = undefined
+  by: Connection
+  first: Prepared | undefined = undefined
+  /** Whether its connection is for its transaction alone from then on. */
+  alone = false
   args: unknown[] = []
   // `simple` is what the driver takes a statement without values for.
   options = { prepare: true, simple: false }
@@ -75,19 +73,19 @@ class Prepared implements Query {
     bytes: boolean,
     resolve: (rows: unknown[][]) => void,
     fail: (error: unknown) => void,
-    lost: () => void
+    by: Connection
   ) {
     this.strings = [text]
     this.parameters = parameters
     this.isRaw = bytes || 'values'
     this.resolve = resolve
     this.fail = fail
-    this.lost = lost
+    this.by = by
   }
 
   reject(error: unknown) {
     // Its end comes after the error of its socket: what is sent again at once would be lost with it.
-    if (isBroken(error)) this.lost()
+    if (isBroken(error)) this.by.lost()
     this.fail(error)
   }
 
@@ -107,19 +105,13 @@ const LOOKS = 10
 /** How long after the end of a connection, or of an attempt to make one, the next is made. */
 const PAUSE_MS = 200
 
-/** The connection of a transaction, which can be told to take nothing more; `begin` gets it with its first statement. */
-interface Taken {
-  terminate(): void
-}
-interface Begin {
-  onexecute(one: Taken): void
-}
+type Reason = Pick<NodeJS.ErrnoException, 'code' | 'message'>
+const LATE: Reason = { code: '57014', message: 'No connection was free in time' }
+const SLOW: Reason = { code: 'CONNECT_TIMEOUT', message: 'The connection was not ready in time' }
+const LOST: Reason = { code: 'CONNECTION_CLOSED', message: 'The connection was lost' }
 
-const LATE = Object.assign(new Error('No connection was free in time'), { code: '57014' })
-const LOST = Object.assign(new Error('The connection was lost'), { code: 'CONNECTION_CLOSED' })
-
-/** Fails a statement that was not sent, and says which: by that an error is known as one of a statement. */
-function fail(query: Query, { code, message }: NodeJS.ErrnoException) {
+/** Fails a statement that was not sent, and names it: by that an error is known as one of a statement. */
+function fail(query: Query, { code, message }: Reason): undefined {
   if (query.state === null) query.reject(Object.assign(new Error(message), { code, query: query.strings[0] }))
 }
 
@@ -129,10 +121,21 @@ type Taking = Record<'handler' | 'canceller', (query: Query) => void>
 /** A connection, made when it takes its first statement, and never made anew. */
 interface Connection {
   sql: postgres.Sql
-  take(query: Query): void
+  /** Whether it took a statement: one that it did not take waits until it can. Undefined when it fails, with the connection. */
+  take(query: Query): boolean | undefined
   cancel(query: Query): void
   /** Gives it up, with all that it was given. */
-  lost(why?: NodeJS.ErrnoException): void
+  lost(why?: Reason): void
+  /** Ends that it is for one transaction alone. */
+  release(): void
+}
+
+interface Waiting {
+  query: Query
+  by: Connection
+  looks: number
+  taken: boolean
+  failed: boolean
 }
 
 /**
@@ -151,92 +154,109 @@ interface Connection {
 export function open(options: postgres.Options<Types>, url?: string): Client {
   // Has the options as they were read, and no connection: what it is given goes to the current client.
   const client = url === undefined ? postgres(options) : postgres(url, options)
+  const unsafe = client.unsafe.bind(client)
   const lifetime = (client.options.max_lifetime ?? 0) * 1000
-  let waiting: { query: Query; looks: number; by: Connection }[] = []
+  const { host: hosts, port: ports, path, connect_timeout: patience } = client.options
+  let waiting: Waiting[] = []
   let dials = 0
   let closed = false
   let current = connection(0)
 
   /** @param from not before, by `performance.now` */
   function connection(from: number): Connection {
+    const n = dials++ % hosts.length
+    const to = path ? { path } : { host: String(hosts[n]), port: Number(ports[n]) }
     let asked = false
     let dialled = false
     let ready = false
     let gone = false
-    let taken: Taken | undefined
-    let renewal: NodeJS.Timeout | undefined
+    let alone: Query | undefined
+    let timer: NodeJS.Timeout | undefined
+
     const replace = (pause: number, end: { timeout?: number }) => {
-      clearTimeout(renewal)
+      clearTimeout(timer)
       if (!closed && current === it) current = connection(performance.now() + pause)
       void sql.end(end)
     }
     const renew = () => {
       // One that ends does what it was sent, but not what waits.
-      if (waiting.length === 0) replace(0, {})
-      else renewal = setTimeout(renew, LOOK_MS)
+      if (waiting.length === 0 && alone === undefined) replace(0, {})
+      else timer = setTimeout(renew, LOOK_MS)
     }
-    const lost = (why: NodeJS.ErrnoException = LOST) => {
+    const lost = (why = LOST) => {
       if (gone) return
       gone = true
-      for (const { query, by } of waiting) if (by === it) fail(query, why)
-      // A transaction would send its rollback without a socket, which ends the process.
-      taken?.terminate()
+      for (const one of waiting) {
+        if (one.by !== it) continue
+        one.failed = true
+        fail(one.query, why)
+      }
       replace(PAUSE_MS, { timeout: 0 })
       client.options.onclose?.(0)
     }
-    const socket = async ({ host, port, path }: typeof client.options) => {
-      // It was closed before it was ready, after which the driver would try for ever.
-      if (dialled) throw LOST
-      dialled = true
-      await sleep(from - performance.now())
-      if (closed) throw LOST
-      if (lifetime > 0) renewal = setTimeout(renew, lifetime)
-      const n = dials++ % host.length
-      const to = path ? { path } : { host: host[n], port: Number(port[n]) }
-      // The driver reads them there, for TLS and for its errors.
-      return Object.assign(connect(to), to)
+    const go = () => {
+      for (const one of waiting) if (one.by === it && !one.taken) one.taken = it.take(one.query) === true
     }
-    // Of options that were read already, as the driver itself makes the one that listens.
-    const sql = postgres({ ...client.options, max_lifetime: null, socket, onclose: () => lost() } as object)
+    const socket = async () => {
+      // It was closed before it was ready, after which the driver would try again for ever.
+      if (dialled) throw Object.assign(new Error(), LOST)
+      dialled = true
+      await sleep(Math.max(0, from - performance.now()))
+      if (closed) throw Object.assign(new Error(), LOST)
+      const wire = connect(to)
+      // The driver's own patience ends when PostgreSQL lets it in, which a pooler does before it has a connection itself.
+      timer = setTimeout(
+        () => {
+          lost(SLOW)
+          wire.destroy()
+        },
+        1000 * (patience + 1)
+      )
+      // The driver reads them there, for TLS and for its errors.
+      return Object.assign(wire, to)
+    }
+    const onclose = () => lost()
+    // Of options that were read already, as the driver itself makes the one that listens. Of several hosts it would not tell a failure.
+    const one = 'host' in to ? { host: [to.host], port: [to.port] } : {}
+    const sql = postgres({ ...client.options, ...one, max_lifetime: null, socket, onclose } as object)
     const hello = sql.unsafe('')
-    const { handler: take, canceller } = hello as unknown as Taking
+    const { handler: give, canceller } = hello as unknown as Taking
+    const begin = () => {
+      ready = true
+      clearTimeout(timer)
+      if (lifetime > 0) timer = setTimeout(renew, lifetime)
+      go()
+    }
     const it: Connection = {
       sql,
       lost,
       cancel: canceller,
-      // The driver keeps what comes to a new connection, and then sends some of it after what comes later.
+      // The driver keeps what comes to a new connection, and then sends some of it after what comes later. And what it does for
+      // transactions fails when a hundred statements are under way.
       take(query) {
-        if (ready) return take(query)
+        if (gone) return fail(query, LOST)
         if (!asked) hello.then(begin, lost)
         asked = true
+        if (!ready || (alone !== undefined && query.first !== alone)) return false
+        if (query.first?.alone && query.first === query) alone = query
+        give(query)
+        return true
+      },
+      release() {
+        alone = undefined
+        go()
       }
     }
-    const begin = () => {
-      ready = true
-      for (const { query, by } of waiting) if (by === it) take(query)
-    }
-    const unsafe = handled(sql.unsafe)
-    // By it `begin` sends its first statement, and takes the connection for the others.
-    sql.unsafe = ((text: string, values: [], { onexecute }: Begin) => {
-      const take = (one: Taken) => {
-        taken = one
-        onexecute(one)
-      }
-      return unsafe(text, values, { onexecute: take } as object)
-    }) as typeof unsafe
     return it
-  }
-
-  function handled(unsafe: postgres.Sql['unsafe']) {
-    return ((...args) => Object.assign(unsafe(...args), { handler })) as typeof unsafe
   }
 
   function look() {
     waiting = waiting.filter((one) => {
       const { query, by } = one
-      if (query.state !== null) return false
+      if (query.state !== null || one.failed) return false
       // What belongs to one that was sent goes after it.
       if (one.looks++ < LOOKS || (query.first?.state ?? null) !== null) return true
+      // Before the driver does, in whose words it would not be known as one of a statement.
       fail(query, LATE)
       by.cancel(query)
       return false
@@ -245,32 +265,61 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
   }
 
   function handler(query: Query) {
-    current.take(query)
-    if (query.state !== null) return
-    if (waiting.push({ query, looks: 0, by: current }) === 1) setTimeout(look, LOOK_MS)
+    const by = query.by ?? current
+    const taken = by.take(query)
+    if (taken === undefined || query.state !== null) return
+    if (waiting.push({ query, by, looks: 0, taken, failed: false }) === 1) setTimeout(look, LOOK_MS)
   }
 
-  function sender(whole: boolean): Send {
+  const send: Send = (text, parameters = [], bytes = false) =>
+    new Promise((resolve, reject) => handler(new Prepared(text, parameters, bytes, resolve, reject, current)))
+
+  function together(alone = false) {
+    const by = current
     let first: Prepared | undefined
-    return (text, parameters = [], bytes = false) =>
+    const send: Send = (text, parameters = [], bytes = false) =>
       new Promise((resolve, reject) => {
-        const query = new Prepared(text, parameters, bytes, resolve, reject, current.lost)
-        if (whole) query.first = first ??= query
+        const query = new Prepared(text, parameters, bytes, resolve, reject, by)
+        first ??= Object.assign(query, { alone })
+        query.first = first
         handler(query)
       })
+    return { send, release: by.release }
+  }
+
+  async function transaction<R>(work: (send: Send) => Promise<R>): Promise<R> {
+    const { send, release } = together(true)
+    await send('begin')
+    let result: R
+    try {
+      let failed: { error: unknown } | undefined
+      result = await work((...statement) => {
+        const answer = send(...statement)
+        // Also of one that nobody waits for: PostgreSQL answers the commit of what failed as if it were none.
+        answer.catch((error) => {
+          failed ??= { error }
+        })
+        return answer
+      })
+      if (failed !== undefined) throw failed.error
+    } catch (error) {
+      send('rollback').catch(() => {})
+      release()
+      throw error
+    }
+    const done = send('commit')
+    release()
+    await done
+    return result
   }
 
   return Object.assign(client, {
-    unsafe: handled(client.unsafe),
-    begin: ((...args: Parameters<typeof client.begin>) =>
-      current.sql.begin(...args).catch((error) => {
-        // That of a lost connection need not be, and names no statement then, by which errors of the database are known.
-        throw error.code === 'CONNECTION_CLOSED' && !('query' in error)
-          ? Object.assign(error, { query: 'begin' })
-          : error
-      })) as typeof client.begin,
-    send: sender(false),
-    together: () => sender(true),
+    unsafe: ((...args) => Object.assign(unsafe(...args), { handler })) as typeof unsafe,
+    // For commands, which do nothing else meanwhile.
+    begin: ((...args: Parameters<typeof client.begin>) => current.sql.begin(...args)) as typeof client.begin,
+    send,
+    together: () => together().send,
+    transaction,
     async end(options?: { timeout?: number }) {
       closed = true
       await current.sql.end(options)

@@ -32,15 +32,13 @@ export const transact = <R>(
   work: (transaction: Transaction) => Promise<R>,
   alone?: string
 ): Promise<R> =>
-  client.begin(async (client) => {
+  client.transaction(async (send) => {
     // An owner has no line break, so no two pairs are one text. Two texts with one hash wait for each other, which is rare and safe.
     const name = alone === undefined ? null : `${owner}\n${alone}`
-    const [row] = await client.unsafe<{ free: boolean | null }[]>(BEGIN, [owner, name])
-    if (row?.free === false) throw new Busy()
+    const [row] = await send(BEGIN, [owner, name])
+    if (row?.[1] === false) throw new Busy()
     return work({
-      async run({ text, bytes, parameters, rows }, owner, values) {
-        const query = client.unsafe(text, parameters(owner, values) as never[], { prepare: true })
-        return rows(await (bytes ? query.raw() : query.values()))
-      }
+      run: async ({ text, bytes, parameters, rows }, owner, values) =>
+        rows(await send(text, parameters(owner, values), bytes))
     })
-  }) as Promise<R>
+  })

@@ -140,7 +140,7 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'a connection that is not given up with the error of its socket',
     file: 'src/db/driver.ts',
-    find: 'if (isBroken(error)) this.lost()',
+    find: 'if (isBroken(error)) this.by.lost()',
     put: '',
     test: 'src/db/driver.test',
     title: 'after a reset, in whatever it comes'
@@ -148,7 +148,7 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'a client of the driver for more than one connection',
     file: 'src/db/driver.ts',
-    find: 'if (dialled) throw LOST',
+    find: 'if (dialled) throw Object.assign(new Error(), LOST)',
     put: '',
     test: 'src/db/driver.test',
     title: 'a server that hangs up is not called again and again'
@@ -156,18 +156,18 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'statements that wait for a new connection in the driver',
     file: 'src/db/driver.ts',
-    find: 'if (ready) return take(query)',
-    put: 'return take(query)',
+    find: 'if (!ready || ',
+    put: 'if (',
     test: 'src/db/driver.test',
     title: 'what waits for a new connection is sent in its order'
   },
   {
-    what: 'a transaction that goes on without its connection',
+    what: 'statements of others within a transaction',
     file: 'src/db/driver.ts',
-    find: 'taken?.terminate()',
-    put: '',
+    find: 'alone !== undefined && query.first !== alone',
+    put: 'false',
     test: 'src/db/driver.test',
-    title: 'after a reset, in whatever it comes'
+    title: 'a transaction is one, however much is under way'
   },
   {
     what: 'RSA signatures that lack a zero',

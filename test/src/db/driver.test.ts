@@ -189,20 +189,81 @@ t.test('what belongs to a statement that was sent is sent, however late', async 
   const { send, together, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   await send('select 1')
   to.read(false)
-  const sendOne = together()
   const size = 2 ** 24
   // More than the buffers on the way hold, after which the driver keeps back what comes.
-  const all = [
-    sendOne('begin'),
-    sendOne('select length($1::text)::text', ['x'.repeat(size)]),
-    sendOne('select 2::text'),
-    sendOne('commit')
-  ]
-  const other = send('select 3').catch(classify)
+  const sendAll = () => {
+    const sendOne = together()
+    const large = sendOne('select length($1::text)::text', ['x'.repeat(size)])
+    return [large, sendOne('select 2::text'), sendOne('select 3::text')]
+  }
+  const all = sendAll()
+  const other = send('select 4').catch(classify)
   for (let i = 0; i < 13; i++) looks.shift()?.()
   t.equal(await other, 'unavailable', 'what waited alone is not sent any more')
   to.read(true)
-  t.same(await Promise.all(all), [[], [[String(size)]], [['2']], []])
+  t.same(await Promise.all(all), [[[String(size)]], [['2']], [['3']]])
+
+  to.read(false)
+  const lost = Promise.allSettled(sendAll())
+  to.cut()
+  for (const result of await lost) t.equal(classify((result as PromiseRejectedResult).reason), 'unavailable')
+  for (let i = 0; i < 3; i++) looks.shift()?.()
+  t.same(looks, [], 'and then waits no more')
+  await end()
+})
+
+t.test('a transaction is one, however much is under way, and whatever fails in it', async (t) => {
+  const to = await way(t, 'owner')
+  const { send, transaction, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
+  const inside = async (one: typeof send) => {
+    await one("set local application_name = 'inside'")
+    await one('select 1')
+    return one('show application_name')
+  }
+  // postgres.js holds back what is more than a hundred.
+  for (const others of [0, 98, 99, 100, 250]) {
+    const before = Array.from({ length: others }, () => send('show application_name'))
+    const [one, another] = [transaction(inside), transaction(inside)]
+    const after = Array.from({ length: others }, () => send('show application_name'))
+    t.same([await one, await another], [[['inside']], [['inside']]], `${others} others`)
+    const told = await Promise.all([...before, ...after])
+    t.notOk(told.flat(2).includes('inside'), 'nothing of others is in it')
+  }
+  const careless = transaction(async (one) => {
+    await one('select 1/0').catch(() => {})
+    return 'done'
+  })
+  await t.rejects(careless, { code: '22012' }, 'what PostgreSQL would not commit is not acknowledged')
+  await t.rejects(
+    transaction(() => Promise.reject(new Error('ours'))),
+    { message: 'ours' }
+  )
+  t.same(await send('select 5::text'), [['5']])
+  await end()
+})
+
+t.test('of several hosts the next is tried, and a connection that is never ready is given up', async (t) => {
+  const { setTimeout } = globalThis
+  const patience: (() => void)[] = []
+  t.intercept(globalThis, 'setTimeout', {
+    value: (run: () => void, ms: number, ...rest: []) =>
+      ms === 4000 ? patience.push(run) : setTimeout(run, ms, ...rest)
+  })
+  const to = await way(t, 'owner')
+  const { host, port } = new URL(to.url)
+  const both = to.url.replace(host, `127.0.0.2:${port},${host}`)
+  const { send, end } = client({ max: 1, fetch_types: false, max_lifetime: null, connect_timeout: 3 }, both)
+  await t.rejects(send('select 1'), { code: 'ECONNREFUSED' })
+  to.close()
+  const arrived = to.next()
+  const asked = send('select 1')
+  asked.catch(() => {})
+  await arrived
+  patience.at(-1)?.()
+  await t.rejects(asked, { code: 'CONNECT_TIMEOUT' })
+  to.open()
+  await t.rejects(send('select 1'), { code: 'ECONNREFUSED' }, 'in turn')
+  t.same(await send('select 1::text'), [['1']])
   await end()
 })
 
@@ -295,6 +356,7 @@ t.test('a server that hangs up is not called again and again', async (t) => {
   const asked = store.list(alice).catch(classify)
   await close()
   t.equal(await asked, 'unavailable')
+  t.equal(await store.list(alice).catch(classify), 'unavailable', 'nor is one afterwards')
   t.equal(calls, 2)
 })
 
@@ -319,50 +381,46 @@ t.test('a connection that is old is replaced when it has done what it was given'
   const store = taskStore((table) => ownedBy(prepare, table))
   const alice = newUser('alice') as Owner
 
-  to.close()
-  const made = to.next()
-  const creating = [store.create(alice, { title: 'own' }), store.create(alice, { title: 'another' })] as const
-  await made
+  const { id } = await store.create(alice, { title: 'own' })
   renewals.shift()?.()
-  to.open()
-  const [{ id }] = await Promise.all(creating)
-  t.equal(to.connections(), 1, 'not while something waits for it')
-  const left = to.left()
+  t.match(await store.get(alice, id), { id })
+  t.equal(to.connections(), 1, 'not while something may wait for it')
+  let left = to.left()
   look()
   // The embedded engine has one session.
   await left
   t.match(await store.get(alice, id), { id })
   t.equal(to.connections(), 2)
 
-  if (server !== undefined) {
-    let go = () => {}
-    const gone = new Promise<void>((resolve) => {
-      go = resolve
-    })
-    let begin = () => {}
-    const begun = new Promise<void>((resolve) => {
-      begin = resolve
-    })
-    const change = transaction(alice, async (inside) => {
-      await store.get(alice, id, inside)
-      begin()
-      await gone
-      return store.update(alice, id, { completed: true }, undefined, inside)
-    })
-    await begun
-    look()
-    renewals.shift()?.()
-    t.match(await store.get(alice, id), { id })
-    t.equal(to.connections(), 3)
-    const left = to.left()
-    go()
-    t.match(await change, { id }, 'a transaction goes on')
-    await left
-    // What the driver does with it comes after.
-    await turn()
-    t.match(await store.get(alice, id), { id })
-    t.equal(to.connections(), 3, 'the end of the old one is none of the new one')
-  }
+  let go = () => {}
+  const gone = new Promise<void>((resolve) => {
+    go = resolve
+  })
+  let begin = () => {}
+  const begun = new Promise<void>((resolve) => {
+    begin = resolve
+  })
+  const change = transaction(alice, async (inside) => {
+    await store.get(alice, id, inside)
+    begin()
+    await gone
+    return store.update(alice, id, { completed: true }, undefined, inside)
+  })
+  await begun
+  look()
+  renewals.shift()?.()
+  go()
+  t.match(await change, { id }, 'a transaction goes on')
+  left = to.left()
+  look()
+  if (server === undefined) await left
+  t.match(await store.get(alice, id), { id })
+  t.equal(to.connections(), 3)
+  await left
+  // What the driver does with it comes after.
+  await turn()
+  t.match(await store.get(alice, id), { id })
+  t.equal(to.connections(), 3, 'the end of the old one is none of the new one')
   await close()
 })
 
