@@ -126,8 +126,8 @@ interface Connection {
   cancel(query: Query): void
   /** Gives it up, with all that it was given. */
   lost(why?: Reason): void
-  /** Ends that it is for one transaction alone. */
-  release(): void
+  /** Ends that it is for the transaction alone that begins with `first`, if it is. */
+  release(first: Query | undefined): void
 }
 
 interface Waiting {
@@ -242,7 +242,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
         give(query)
         return true
       },
-      release() {
+      release(first) {
+        if (alone !== first) return
         alone = undefined
         go()
       }
@@ -284,14 +285,16 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
         query.first = first
         handler(query)
       })
-    return { send, release: by.release }
+    return { send, release: () => by.release(first) }
   }
 
   async function transaction<R>(work: (send: Send) => Promise<R>): Promise<R> {
     const { send, release } = together(true)
-    await send('begin')
+    let begun = false
     let result: R
     try {
+      await send('begin')
+      begun = true
       let failed: { error: unknown } | undefined
       result = await work((...statement) => {
         const answer = send(...statement)
@@ -303,7 +306,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       })
       if (failed !== undefined) throw failed.error
     } catch (error) {
-      send('rollback').catch(() => {})
+      if (begun) send('rollback').catch(() => {})
       release()
       throw error
     }
@@ -316,7 +319,11 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
   return Object.assign(client, {
     unsafe: ((...args) => Object.assign(unsafe(...args), { handler })) as typeof unsafe,
     // For commands, which do nothing else meanwhile.
-    begin: ((...args: Parameters<typeof client.begin>) => current.sql.begin(...args)) as typeof client.begin,
+    begin: (async (...args: Parameters<typeof client.begin>) => {
+      // Of a connection that is ready.
+      await send('select 1')
+      return current.sql.begin(...args)
+    }) as typeof client.begin,
     send,
     together: () => together().send,
     transaction,

@@ -240,6 +240,44 @@ t.test('a transaction is one, however much is under way, and whatever fails in i
   )
   t.same(await send('select 5::text'), [['5']])
   await end()
+
+  // A connection that did not begin with the empty statement would be given up after four seconds.
+  const sent = new Set<string>()
+  const stop = watchStatements(({ text }) => sent.add(text.trim()))
+  const options = { max: 1, fetch_types: false, max_lifetime: null, connection: { application_name: 'rowkeeper' } }
+  const command = client(options, to.url)
+  await command.begin((sql) => sql.unsafe('select 6'))
+  stop()
+  t.same(
+    [...sent],
+    ['', 'select 1', 'begin', 'select 6', 'commit'],
+    'that of a command comes to a connection that is ready'
+  )
+  await command.end()
+})
+
+t.test('a transaction that could not begin leaves its connection to others', async (t) => {
+  const { setTimeout } = globalThis
+  const looks: (() => void)[] = []
+  t.intercept(globalThis, 'setTimeout', {
+    value: (run: () => void, ms: number, ...rest: []) => (ms === 100 ? looks.push(run) : setTimeout(run, ms, ...rest))
+  })
+  const to = await way(t, 'owner')
+  const { send, transaction, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
+  await send('select 1')
+  to.read(false)
+  const large = send('select length($1::text)::text', ['x'.repeat(2 ** 24)])
+  // The first waits in the driver, the second for the first.
+  const none = [transaction((one) => one('select 2')), transaction((one) => one('select 3'))].map((one) =>
+    one.catch(classify)
+  )
+  for (let i = 0; i < 13; i++) looks.shift()?.()
+  t.same(await Promise.all(none), ['unavailable', 'unavailable'])
+  to.read(true)
+  t.same(await large, [[String(2 ** 24)]])
+  t.same(await send('select 4::text'), [['4']])
+  t.same(await transaction((one) => one('select 5::text')), [['5']])
+  await end()
 })
 
 t.test('of several hosts the next is tried, and a connection that is never ready is given up', async (t) => {
