@@ -186,8 +186,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     const lost = (why = LOST) => {
       if (gone) return
       gone = true
-      for (const one of waiting) {
-        if (one.by !== it) continue
+      for (const one of waiting.filter(({ by }) => by === it)) {
         one.failed = true
         fail(one.query, why)
       }
