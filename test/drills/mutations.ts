@@ -154,10 +154,10 @@ const MUTATIONS: Mutation[] = [
     title: 'a server that hangs up is not called again and again'
   },
   {
-    what: 'statements that wait for a new connection in the driver',
+    what: 'what waits for a new connection in another order',
     file: 'src/db/driver.ts',
-    find: 'if (!ready || ',
-    put: 'if (',
+    find: 'for (const one of waiting) if (one.by === it && !one.taken)',
+    put: 'for (const one of waiting.toReversed()) if (one.by === it && !one.taken)',
     test: 'src/db/driver.test',
     title: 'what waits for a new connection is sent in its order'
   },
@@ -244,8 +244,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'statements behind the wall without a transaction',
     file: 'src/db/wall.ts',
-    find: "client.send('begin')",
-    put: "client.send('select 1')",
+    find: "send('begin')",
+    put: "send('select 1')",
     test: WALL,
     title: 'behind the wall a statement is one transaction'
   },
