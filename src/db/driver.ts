@@ -14,24 +14,27 @@ export type Client = postgres.Sql & {
   send: Send
   /** A `send` for statements that belong together: on one connection, and when the first was sent, so are the others. */
   together(): Send
-  /** Does `work` in a transaction of its own: all that it sends, or nothing when that, or it, fails. */
+  /**
+   * Does `work` in a transaction of its own: all that it sends, or nothing when that, or it, fails.
+   *
+   * @throws what `work` throws, or the first of its statements that failed, whether it waited for it or not
+   */
   transaction<R>(work: (send: Send) => Promise<R>): Promise<R>
 }
 
-export type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
+type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
 
 /** What postgres.js makes of a statement, as far as it is used here; `state` is null until it is sent. */
 interface Query {
   state: object | null
   strings: string[]
-  args: unknown[]
-  parameters?: unknown[]
-  cancelled: unknown
   reject(error: unknown): void
   /** The connection that it must be sent on. */
   by?: Connection
   /** The first of those that are sent together. */
   first?: Prepared | undefined
+  /** Whether its connection is from then on for those alone that it is the first of. */
+  alone?: boolean
 }
 
 /**
@@ -47,7 +50,6 @@ class Prepared implements Query {
   fail: (error: unknown) => void
   by: Connection
   first: Prepared | undefined = undefined
-  /** Whether its connection is for its transaction alone from then on. */
   alone = false
   args: unknown[] = []
   // `simple` is what the driver takes a statement without values for.
@@ -237,7 +239,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
         if (!asked) hello.then(begin, lost)
         asked = true
         if (!ready || (alone !== undefined && query.first !== alone)) return false
-        if (query.first?.alone && query.first === query) alone = query
+        if (query.alone) alone = query
         give(query)
         return true
       },

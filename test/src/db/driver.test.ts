@@ -104,12 +104,18 @@ async function way(t: Test, user: 'owner' | 'walled') {
   }
 }
 
-t.test('what waited for a connection in vain fails, and is not sent when there is one', async (t) => {
+/** What is to be done after so many milliseconds, which the test does itself. */
+function heldUp(t: Test, held: number): (() => void)[] {
   const { setTimeout } = globalThis
-  const looks: (() => void)[] = []
+  const runs: (() => void)[] = []
   t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number, ...rest: []) => (ms === 100 ? looks.push(run) : setTimeout(run, ms, ...rest))
+    value: (run: () => void, ms: number, ...rest: []) => (ms === held ? runs.push(run) : setTimeout(run, ms, ...rest))
   })
+  return runs
+}
+
+t.test('what waited for a connection in vain fails, and is not sent when there is one', async (t) => {
+  const looks = heldUp(t, 100)
   for (const rls of WALLS) {
     const to = await way(t, rls === 'true' ? 'walled' : 'owner')
     for (const begun of [true, false]) {
@@ -180,11 +186,7 @@ t.test('a read whose connection broke is done once more, a write never', async (
 })
 
 t.test('what belongs to a statement that was sent is sent, however late', async (t) => {
-  const { setTimeout } = globalThis
-  const looks: (() => void)[] = []
-  t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number, ...rest: []) => (ms === 100 ? looks.push(run) : setTimeout(run, ms, ...rest))
-  })
+  const looks = heldUp(t, 100)
   const to = await way(t, 'owner')
   const { send, together, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   await send('select 1')
@@ -259,11 +261,7 @@ t.test('a transaction is one, however much is under way, and whatever fails in i
 })
 
 t.test('a transaction that could not begin leaves its connection to others', async (t) => {
-  const { setTimeout } = globalThis
-  const looks: (() => void)[] = []
-  t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number, ...rest: []) => (ms === 100 ? looks.push(run) : setTimeout(run, ms, ...rest))
-  })
+  const looks = heldUp(t, 100)
   const to = await way(t, 'owner')
   const { send, transaction, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   await send('select 1')
@@ -283,12 +281,7 @@ t.test('a transaction that could not begin leaves its connection to others', asy
 })
 
 t.test('of several hosts the next is tried, and a connection that is never ready is given up', async (t) => {
-  const { setTimeout } = globalThis
-  const patience: (() => void)[] = []
-  t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number, ...rest: []) =>
-      ms === 4000 ? patience.push(run) : setTimeout(run, ms, ...rest)
-  })
+  const patience = heldUp(t, 4000)
   const to = await way(t, 'owner')
   const { host, port } = new URL(to.url)
   const both = to.url.replace(host, `127.0.0.2:${port},${host}`)
