@@ -1,14 +1,21 @@
+import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { sendProblem } from '../src/errors.ts'
+import { figuresOf } from '../src/figures.ts'
+import { Deadline } from '../src/http/deadline.ts'
+import { InFlight } from '../src/limits/in-flight.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Whether the instance is about to close: it still serves, and wants no more. */
-    isDraining(): boolean
+    /** Whether requests have been refused for seconds because too many are in flight (`REQUESTS_MAX`). */
+    isOverloaded(): boolean
   }
   interface FastifyRequest {
-    deadline: NodeJS.Timeout | undefined
-    /** For a stream whose answer has begun: it has no deadline, and is none of the requests in hand (`REQUESTS_MAX`). */
+    /** The time in which the request must be answered. What is done for it asks the deadline first. */
+    deadline: Deadline
+    /** The timer of the deadline while the request is in flight. */
+    timer: NodeJS.Timeout | undefined
+    /** For a stream whose answer has begun: it has no deadline, and is no longer in flight (`REQUESTS_MAX`). */
     release(): void
   }
 }
@@ -16,54 +23,62 @@ declare module 'fastify' {
 /** Within this every request is answered, queueing included; what takes longer is a 503, whatever it waits for. */
 const DEADLINE_MS = 4700
 
-/** After this a connection that is still open while the server closes has nothing to be answered any more. */
-const CLOSE_MS = 5200
+/** Answers 503, unless the answer was given: the client may still be reading it. */
+function expire(request: FastifyRequest, reply: FastifyReply): void {
+  request.deadline.expire()
+  if (!request.exchange.answered) sendProblem(reply.header('connection', 'close'), 'unavailable')
+}
 
 /**
- * Bounds how long a request takes and how many are in hand; what is over either is a 503. And on closing, gives whoever sends
- * requests here the time to see it.
+ * Bounds how long a request takes and how many are in flight; what is over either is a 503. A request is in flight until it is
+ * answered or its client left. How long the client takes to read the answer does not count here (plugins/connections.ts).
  *
  * Fastify's own `handlerTimeout` ends with the body of a request (Node emits `close` when it is consumed), so it never sees
  * a slow POST. What the handler does goes on: a 503 to a write does not say that it failed.
  */
 export default fp(
   async (app) => {
-    const { requestsMax, shutdownDelayMs } = app.config
-    let inHand = 0
+    const inFlight = new InFlight(app.config.requestsMax)
 
-    app.decorateRequest('deadline', undefined)
+    app.decorate('isOverloaded', () => inFlight.overloaded)
+    app.decorateRequest('deadline', null as never)
+    app.decorateRequest('timer', undefined)
     app.decorateRequest('release', function () {
-      if (this.deadline === undefined) return
-      clearTimeout(this.deadline)
-      this.deadline = undefined
-      inHand--
+      if (this.timer === undefined) return
+      clearTimeout(this.timer)
+      this.timer = undefined
+      this.deadline.close()
+      inFlight.leave()
     })
+
     app.addHook('onRequest', (request, reply, done) => {
-      // Before any work is done for it. An instance with its hands full is alive, and ready again in a moment.
-      if (inHand >= requestsMax && !request.routeOptions.url?.startsWith('/health/')) {
+      // Before any work is done for it. An instance that is full is alive, and ready again in a moment.
+      if (!inFlight.hasRoom && !request.routeOptions.url?.startsWith('/health/')) {
+        inFlight.refuse()
         sendProblem(reply, 'unavailable')
         return
       }
-      inHand++
-      request.deadline = setTimeout(() => {
-        if (!reply.sent) sendProblem(reply.header('connection', 'close'), 'unavailable')
-      }, DEADLINE_MS)
+      inFlight.enter()
+      request.deadline = new Deadline(performance.now() + DEADLINE_MS)
+      request.timer = setTimeout(expire, DEADLINE_MS, request, reply)
       done()
     })
+    app.addHook('onSend', (request, _reply, _payload, done) => {
+      request.release()
+      done()
+    })
+    // For a client that left, and for an answer that was taken out of Fastify's hands.
     app.addHook('onResponse', (request, _reply, done) => {
       request.release()
       done()
     })
 
-    let draining = false
-    app.decorate('isDraining', () => draining)
-    // Fastify asks each client to close its connection from now on; new ones are accepted until this is over.
-    app.addHook('preClose', async () => {
-      draining = true
-      await new Promise((resolve) => setTimeout(resolve, shutdownDelayMs))
-      // Of connections that never finished a request Node knows no idleness, and would wait for them without end.
-      setTimeout(() => app.server.closeAllConnections(), CLOSE_MS).unref()
+    figuresOf(app).push({
+      name: 'requests_in_flight',
+      help: 'Requests that are not answered yet',
+      kind: 'gauge',
+      read: () => inFlight.count
     })
   },
-  { name: 'deadline', dependencies: ['headers', 'request-id'] }
+  { name: 'deadline', dependencies: ['connections', 'headers', 'request-id'] }
 )

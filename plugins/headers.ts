@@ -13,5 +13,5 @@ export default fp(
       done()
     })
   },
-  { name: 'headers' }
+  { name: 'headers', dependencies: ['connections'] }
 )

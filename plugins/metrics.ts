@@ -6,6 +6,9 @@ import { figuresOf } from '../src/figures.ts'
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
+/** For a request to arrive, and for an answer to be taken. */
+const TIMEOUT_MS = 5000
+
 /**
  * Metrics for Prometheus at `/metrics` of a server of their own, on `METRICS_HOST`:`METRICS_PORT`, so that whoever reaches the API
  * does not reach them. Without `METRICS_PORT` there is nothing: no hook, and the library is not loaded.
@@ -25,15 +28,21 @@ export default fp(
       buckets: SECONDS,
       registers: [registry]
     })
-    app.addHook('onResponse', ({ method, routeOptions: { url = 'none' } }, reply, done) => {
-      durations.observe({ method, route: url, status: reply.statusCode }, reply.elapsedTime / 1000)
+    app.addHook('onResponse', ({ method, exchange, routeOptions: { url = 'none' } }, reply, done) => {
+      const status = exchange.left ? 'aborted' : reply.statusCode
+      durations.observe({ method, route: url, status }, reply.elapsedTime / 1000)
       done()
     })
 
-    const server = createServer({ requestTimeout: 5000 }, async (request, response) => {
+    // However many ask at once, the figures are put together once.
+    let scrape: Promise<string> | undefined
+    const server = createServer({ requestTimeout: TIMEOUT_MS }, async (request, response) => {
       if (request.url !== '/metrics') return void response.writeHead(404).end()
-      response.setHeader('content-type', registry.contentType).end(await registry.metrics())
+      scrape ??= registry.metrics().finally(() => (scrape = undefined))
+      response.setHeader('content-type', registry.contentType).end(await scrape)
     })
+    // Whoever reads nothing for so long is cut: Node closes a connection whose timeout nobody listens to.
+    server.setTimeout(TIMEOUT_MS)
     app.addHook('onReady', async () => {
       for (const { name, help, kind, read, label } of figuresOf(app)) {
         const Metric = kind === 'counter' ? Counter : Gauge
@@ -60,5 +69,5 @@ export default fp(
       server.closeAllConnections()
     })
   },
-  { name: 'metrics' }
+  { name: 'metrics', dependencies: ['connections'] }
 )

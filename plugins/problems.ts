@@ -1,10 +1,9 @@
-import { randomUUID } from 'node:crypto'
-import { METHODS } from 'node:http'
+import { type IncomingMessage, METHODS, type ServerResponse } from 'node:http'
 import type { FastifyError, FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import findMyWay, { type HTTPMethod } from 'find-my-way'
 import { classify, codeOf } from '../src/db/errors.ts'
-import { Problem, problemOfFramework, rawProblem, refusals, sendProblem } from '../src/errors.ts'
+import { Problem, problemOfFramework, refusals, sendProblem } from '../src/errors.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -33,15 +32,17 @@ export default fp(
 
     // RFC 9112 section 3.2. Node would answer this one itself, in its own words.
     app.addHook('onRequest', (request, reply, done) => {
-      if (request.headers.host === undefined && request.raw.httpVersion === '1.1') sendProblem(reply, 'bad_request')
+      if (refusals.get(request.raw) === 'expectation_failed') {
+        // The client waits for a word before it sends the body, so the body is not waited for.
+        sendProblem(reply.header('connection', 'close'), 'expectation_failed')
+      } else if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
+        sendProblem(reply, 'bad_request')
       else done()
     })
-    // Neither of these reaches the router.
-    app.server.on('checkExpectation', (_request, response) => {
-      response.socket?.end(rawProblem('expectation_failed', randomUUID()))
-    })
-    app.server.on('connect', (_request, socket) => {
-      socket.end(rawProblem('bad_request', randomUUID()))
+    // It does not reach the router otherwise.
+    app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {
+      refusals.set(request, 'expectation_failed')
+      app.routing(request, response)
     })
 
     app.decorate('allowedMethods', (url: string) => {

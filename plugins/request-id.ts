@@ -8,5 +8,5 @@ export default fp(
       done()
     })
   },
-  { name: 'request-id' }
+  { name: 'request-id', dependencies: ['connections'] }
 )

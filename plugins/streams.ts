@@ -125,5 +125,5 @@ export default fp(
       return reply.send(Readable.from(told(request, eventsOf(store, sub, source, feed, lastId, bell))))
     })
   },
-  { name: 'streams', dependencies: ['auth', 'database', 'deadline'] }
+  { name: 'streams', dependencies: ['auth', 'database', 'deadline', 'drain'] }
 )

@@ -1,12 +1,11 @@
 import { randomUUID } from 'node:crypto'
-import type { Server, ServerResponse } from 'node:http'
-import type { Socket } from 'node:net'
+import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import fastifyAutoload from '@fastify/autoload'
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { type Config, loadConfig } from './config.ts'
-import { loggable, problemOfFramework, rawProblem, refusals } from './errors.ts'
+import { loggable, problemOfFramework, refusals } from './errors.ts'
 import { RequestLog } from './request-log.ts'
 import { trace } from './tracing.ts'
 import { schemaErrorFormatter, validatorCompiler } from './validation.ts'
@@ -68,12 +67,8 @@ export const serverOptions = (config: Config) =>
       raw.url = NOWHERE
       server.routing(raw, reply.raw)
     },
-    clientErrorHandler: (error: NodeJS.ErrnoException, socket: Socket) => {
-      // Nobody is there to answer, or an answer has begun (Node keeps the one in flight here, as its own handler knows).
-      const { _httpMessage: answer } = socket as Socket & { _httpMessage?: ServerResponse | null }
-      if (error.code === 'ECONNRESET' || !socket.writable || answer?.headersSent) return void socket.destroy()
-      socket.end(rawProblem(problemOfFramework(error, 'bad_request'), randomUUID()))
-    }
+    // plugins/connections.ts answers what Node's parser refuses, after the answers that come first.
+    clientErrorHandler: () => {}
   }) satisfies FastifyHttpOptions<Server>
 
 /** The same, by the environment: what fastify-cli takes (`--options`). */

@@ -18,6 +18,7 @@ const PUBLIC_SECRETS = new Set([
 const PLACEHOLDER = /^(?:change|replace|your|example|secret|placeholder|insert|xxx)|(.)\1{15}/i
 
 const DAY_MS = 86_400_000
+const MEGABYTE = 1_000_000
 
 /** What the service runs on. Made once, frozen, and passed to whoever needs it. */
 export type Config = ReturnType<typeof settle>
@@ -182,6 +183,11 @@ const settle = (env: Environment) =>
     logLevel: env.LOG_LEVEL,
     logSecret: env.LOG_SECRET,
     requestsMax: env.REQUESTS_MAX,
+    unsent: Object.freeze({
+      perUserMax: env.REQUESTS_PER_USER_MAX,
+      perUserBytesMax: env.UNSENT_PER_USER_MAX_MB * MEGABYTE,
+      bytesMax: env.UNSENT_MAX_MB * MEGABYTE
+    }),
     // Nobody sends a development server requests by its readiness.
     shutdownDelayMs: env.NODE_ENV === 'production' ? env.SHUTDOWN_DELAY_MS : 0,
     metrics:

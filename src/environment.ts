@@ -62,7 +62,25 @@ export const Environment = Type.Object({
     1,
     100_000,
     1000,
-    'Requests in hand at once; one more is answered 503 before any work is done for it'
+    'Requests in flight at once; one more is answered 503 before any work is done for it'
+  ),
+  REQUESTS_PER_USER_MAX: whole(
+    1,
+    100_000,
+    100,
+    'Requests of one user that are not finished, the answers that the client has not taken included; one more is a 429'
+  ),
+  UNSENT_PER_USER_MAX_MB: whole(
+    1,
+    100_000,
+    32,
+    'Megabytes of answers that the clients of one user have not taken yet; a further answer is a 429'
+  ),
+  UNSENT_MAX_MB: whole(
+    1,
+    100_000,
+    128,
+    'Megabytes of answers that clients have not taken yet; past it the connection that keeps the most is closed'
   ),
   SHUTDOWN_DELAY_MS: whole(
     0,

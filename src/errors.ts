@@ -46,6 +46,7 @@ const table = {
   expectation_failed: [417, 'The expectation cannot be met'],
   idempotency_key_reused: [422, 'The idempotency key was used for another request'],
   rate_limited: [429, 'Too many requests'],
+  too_many_in_flight: [429, 'Too many requests in flight'],
   too_many_streams: [429, 'Too many open streams'],
   headers_too_large: [431, 'The headers are too large'],
   internal_error: [500, 'Something went wrong'],
@@ -148,7 +149,7 @@ export function sendProblem(reply: FastifyReply, code: ProblemCode, faults?: Fau
   // Without it some may be stored (RFC 9111 section 4.2.2), and shown again when what was wrong is over.
   reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
-  if ((status === 503 || status === 409) && !reply.hasHeader('retry-after'))
+  if ((status === 503 || status === 409 || code === 'too_many_in_flight') && !reply.hasHeader('retry-after'))
     reply.header('retry-after', RETRY_AFTER_SECONDS)
   return reply.send(faults === undefined ? body : Buffer.from(JSON.stringify({ ...members, errors: faults })))
 }
@@ -161,7 +162,8 @@ export function rawProblem(code: ProblemCode, requestId: string): string {
   const { status, body } = entryOf(code)
   return (
     `HTTP/1.1 ${status} ${STATUS_CODES[status]}\r\nContent-Type: ${PROBLEM_JSON}\r\nContent-Length: ${body.length}\r\n` +
-    `X-Request-Id: ${requestId}\r\nX-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body.toString()}`
+    `Cache-Control: no-store\r\nDate: ${new Date().toUTCString()}\r\nX-Request-Id: ${requestId}\r\n` +
+    `X-Content-Type-Options: nosniff\r\nConnection: close\r\n\r\n${body.toString()}`
   )
 }
 

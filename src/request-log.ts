@@ -24,7 +24,10 @@ export class RequestLog extends LogController {
     const caller: User | null | undefined = request.user
     const user = caller ? this.#nameOf(caller) : null
     const ms = Math.round(reply.elapsedTime * 100) / 100
-    request.log.info({ method, route: routeOptions.url ?? null, status: reply.statusCode, ms, user }, 'answered')
+    const { left, answered, connection } = request.exchange
+    const line = { method, route: routeOptions.url ?? null, status: answered ? reply.statusCode : null, ms, user }
+    if (left) request.log.info({ ...line, reason: connection.closing }, 'aborted')
+    else request.log.info(line, 'answered')
   }
 
   // That its client left is how most streams end, and the line of the request tells when.

@@ -79,10 +79,10 @@ export function holdTimers(t: Test, durations: (ms: number) => boolean) {
   const { setTimeout, clearTimeout } = globalThis
   const held: { run: () => void; ms: number; timer: NodeJS.Timeout }[] = []
   const arrivals = new EventTarget()
-  const value = (run: () => void, ms: number) => {
-    if (!durations(ms)) return setTimeout(run, ms)
+  const value = (run: (...args: unknown[]) => void, ms: number, ...args: unknown[]) => {
+    if (!durations(ms)) return setTimeout(run, ms, ...args)
     const timer = setTimeout(() => {}, 0)
-    held.push({ run, ms, timer })
+    held.push({ run: () => run(...args), ms, timer })
     arrivals.dispatchEvent(new Event('timer'))
     return timer
   }

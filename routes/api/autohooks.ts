@@ -1,4 +1,7 @@
+import type { onRequestHookHandler } from 'fastify'
 import type { App } from '../../src/app.ts'
+import type { User } from '../../src/auth/user.ts'
+import { sendProblem } from '../../src/errors.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -14,6 +17,13 @@ declare module 'fastify' {
 export default async function api(app: App): Promise<void> {
   const optional = app.authenticateOptional()
 
+  // Before the request counts against the user's budget: to wait for the answers before it is all that the client must do.
+  const admit: onRequestHookHandler = (request, reply, done) => {
+    const user: User | null = request.user
+    if (user === null || app.admitExchange(request.exchange, user.sub)) done()
+    else sendProblem(reply, 'too_many_in_flight')
+  }
+
   // For the caller's browser, which asks each time whether what it has still holds (RFC 9111 section 5.2.2), and never uses
   // what it got for one token to answer for another, not even when told not to ask (section 4.1).
   app.addHook('onRequest', (_request, reply, done) => {
@@ -26,6 +36,6 @@ export default async function api(app: App): Promise<void> {
   app.addHook('onRoute', (route) => {
     const own = route.onRequest === undefined ? [] : [route.onRequest].flat()
     const authenticate = route.config?.caller === 'optional' ? optional : app.authenticate
-    route.onRequest = [authenticate, app.limitUser, ...own]
+    route.onRequest = [authenticate, admit, app.limitUser, ...own]
   })
 }

@@ -41,7 +41,7 @@ export default async function health(app: App): Promise<void> {
       }
     },
     async (_request, reply) => {
-      if (app.isDraining()) return sendProblem(reply, 'unavailable')
+      if (app.isDraining() || app.isOverloaded()) return sendProblem(reply, 'unavailable')
       if (!app.hasKeys()) return sendProblem(reply, 'keys_unavailable')
       return (await app.isDatabaseUsable()) ? { status: 'ok' as const } : sendProblem(reply, 'unavailable')
     }

@@ -16,6 +16,7 @@ export const operation = (
     ...unauthorized,
     'insufficient_scope',
     'rate_limited',
+    'too_many_in_flight',
     'internal_error',
     'unavailable',
     'keys_unavailable',

@@ -1,10 +1,11 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import type { AddressInfo } from 'node:net'
+import { type AddressInfo, connect } from 'node:net'
+import { text } from 'node:stream/consumers'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { figuresOf } from '../../src/figures.ts'
-import { asUser, buildAlone, databaseUrl, newUser } from '../helper.ts'
+import { asUser, buildAlone, databaseUrl, figure, newUser } from '../helper.ts'
 import { keyServer } from '../key-server.ts'
 
 /** Builds with metrics; returns the application, and what asks for a path of their server. */
@@ -20,7 +21,7 @@ async function buildMeasured(
     extend?.(app)
   })
   const port = at.find((one) => one.port !== undefined)?.port
-  return { app, ask: (path = '/metrics') => fetch(`http://127.0.0.1:${port}${path}`) }
+  return { app, port: Number(port), ask: (path = '/metrics') => fetch(`http://127.0.0.1:${port}${path}`) }
 }
 
 t.test('requests, tokens and limits are counted, by route and never by user', async (t) => {
@@ -49,6 +50,34 @@ t.test('requests, tokens and limits are counted, by route and never by user', as
   t.notMatch(text, user)
   t.equal((await ask('/')).status, 404)
   t.equal((await app.inject('/metrics')).statusCode, 404, 'not where the API is')
+})
+
+t.test('a request whose client left is counted as that (issue 15)', async (t) => {
+  const { app, ask } = await buildMeasured(t, {}, (app) => {
+    app.get('/waiting', () => new Promise(() => {}))
+  })
+  await app.listen({ host: '127.0.0.1', port: 0 })
+  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  const closed = new Promise((resolve) => app.server.once('connection', (one) => one.on('close', resolve)))
+  socket.write('GET /waiting HTTP/1.1\r\nHost: x\r\n\r\n')
+  while (figure(app, 'requests_in_flight') === 0) await new Promise((resolve) => setImmediate(resolve))
+  socket.resetAndDestroy()
+  await closed
+  const scraped = await (await ask()).text()
+  t.match(scraped, 'http_request_duration_seconds_count{method="GET",route="/waiting",status="aborted"} 1\n')
+  t.match(scraped, 'rowkeeper_requests_aborted_total{reason="client"} 1\n')
+  t.match(scraped, 'rowkeeper_requests_in_flight 0\n')
+})
+
+t.test('however many scrape at once, the metrics are put together once (issue 15)', async (t) => {
+  let reads = 0
+  const { port } = await buildMeasured(t, {}, (app) => {
+    figuresOf(app).push({ name: 'reads', help: 'Counts itself', kind: 'gauge', read: () => ++reads })
+  })
+  const socket = connect(port, '127.0.0.1')
+  socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  t.equal((await text(socket)).split('rowkeeper_reads 1').length, 3)
+  t.equal(reads, 1)
 })
 
 t.test('what the database has to do is seen', async (t) => {

@@ -35,7 +35,10 @@ export default async function session(app: App): Promise<void> {
         description: 'A token that does not verify counts as none here.',
         tags: ['session'],
         security: [{ bearer: [] }, {}],
-        response: { 200: Session, ...problems('headers_too_large', 'rate_limited', 'keys_unavailable') }
+        response: {
+          200: Session,
+          ...problems('headers_too_large', 'rate_limited', 'too_many_in_flight', 'keys_unavailable')
+        }
       }
     },
     (request) => {
