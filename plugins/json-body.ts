@@ -1,6 +1,6 @@
-import { isUtf8 } from 'node:buffer'
 import fp from 'fastify-plugin'
 import { Problem } from '../src/errors.ts'
+import { parseBody } from '../src/http/json-body.ts'
 
 /**
  * Parses JSON bodies: `application/json`, and for PATCH `application/merge-patch+json` (RFC 7396). A DELETE may say that
@@ -20,12 +20,10 @@ export default fp(
         const { 'content-encoding': encoding = 'identity' } = request.headers
         if (encoding.toLowerCase() !== 'identity') return done(new Problem('unsupported_media_type'))
         if (body.length === 0 && request.method === 'DELETE') return done(null, undefined)
-        // Decoding would put U+FFFD for what is not UTF-8, and so store other text than was sent.
-        if (!isUtf8(body)) return done(new Problem('invalid_json'))
         try {
-          done(null, JSON.parse(body.toString()))
-        } catch {
-          done(new Problem('invalid_json'))
+          done(null, parseBody(body))
+        } catch (error) {
+          done(error as Problem)
         }
       }
     )

@@ -99,6 +99,8 @@ t.test('what is no batch is a 400', async (t) => {
     [{}, ''],
     [{ create: [] }, '/create'],
     [{ create: many(101) }, '/create'],
+    // Issue 15: as many as fit into a body.
+    [{ create: Array.from({ length: 349_000 }, () => ({})) }, ''],
     [{ create: many(100), delete: [{ id: UNKNOWN }] }, ''],
     [{ create: [{ title: 'x', userId: 'bob' }] }, '/create/0/userId'],
     [{ create: [{ title: 'x' }, { title: '' }] }, '/create/1/title'],
