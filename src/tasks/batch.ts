@@ -30,7 +30,7 @@ export async function runBatch(
   // for another that has them the other way round, or for one write that waits for the feed.
   const [, created, updated, removed] = await Promise.all([
     ids.length > 0 && store.lock(owner, ids, transaction),
-    Promise.all(create.map((task) => store.create(owner, task, transaction))),
+    store.createAll(owner, create, transaction),
     Promise.all(
       update.map(({ id, change, version }) => store.update(owner, id, change, conditionOf(version), transaction))
     ),

@@ -1,11 +1,11 @@
 import { eq, sql } from 'drizzle-orm'
-import { uuidv7 } from 'uuidv7'
 import type { Owner } from '../auth/user.ts'
 import { jsonOf, unlessAbsent } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import type { Transaction } from '../db/transaction.ts'
 import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
+import { uuidv7, uuidv7s } from '../uuid.ts'
 import { toUtc } from '../validation.ts'
 import { shown, taskListing } from './listing.ts'
 import type { NewTask, TaskChange } from './schemas.ts'
@@ -80,6 +80,12 @@ export function taskStore(owned: OwnedBy) {
 
   const remove = own.prepare((own) => own.delete(byId, asVersioned).returning({ id: tasks.id }))
 
+  const create = async (owner: Owner, id: string, task: NewTask, transaction?: Transaction): Promise<StoredTask> => {
+    const { title, description = null, completed = false, dueAt = null } = task
+    const [row] = await insert(owner, { id, title, description, completed, dueAt: toUtc(dueAt) }, transaction)
+    return row as StoredTask
+  }
+
   return {
     ...taskListing(owned),
 
@@ -94,11 +100,13 @@ export function taskStore(owned: OwnedBy) {
     /** Keeps others from changing them until the transaction ends. Two that lock first, all at once, do not wait for each other. */
     lock: (owner: Owner, ids: string[], transaction: Transaction) => lock(owner, { ids: arrayOf(ids) }, transaction),
 
-    async create(owner: Owner, task: NewTask, transaction?: Transaction): Promise<StoredTask> {
-      const { title, description = null, completed = false, dueAt = null } = task
-      const values = { id: uuidv7(), title, description, completed, dueAt: toUtc(dueAt) }
-      const [row] = await insert(owner, values, transaction)
-      return row as StoredTask
+    create: (owner: Owner, task: NewTask, transaction?: Transaction): Promise<StoredTask> =>
+      create(owner, uuidv7(), task, transaction),
+
+    /** They are created in this order, which is that of their ids too. */
+    createAll(owner: Owner, tasks: NewTask[], transaction: Transaction): Promise<StoredTask[]> {
+      const ids = uuidv7s(tasks.length)
+      return Promise.all(tasks.map((task, i) => create(owner, ids[i] as string, task, transaction)))
     },
 
     /** Changes the members that are there. Undefined when the owner has no such task in such a version. */
