@@ -2,8 +2,9 @@ import { getTableName } from 'drizzle-orm'
 import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config.ts'
 import { type Connection, connect } from '../src/db/connect.ts'
-import { classify, codeOf } from '../src/db/errors.ts'
+import { classify } from '../src/db/errors.ts'
 import { type OwnedBy, ownedBy } from '../src/db/owned.ts'
+import { deleteExpired } from '../src/db/retention.ts'
 import type { Transact } from '../src/db/transaction.ts'
 import { figuresOf } from '../src/figures.ts'
 
@@ -20,8 +21,8 @@ declare module 'fastify' {
   }
 }
 
-/** How often what is kept for a day is deleted. */
-const SWEEP_MS = 3_600_000
+/** How often expired rows are deleted. */
+const RETENTION_MS = 3_600_000
 
 /**
  * Opens the database (`src/db/connect.ts`) and closes it with the instance.
@@ -63,10 +64,8 @@ export default fp(
       }
     )
 
-    const sweeps = setInterval(() => {
-      connection.sweep().catch((error) => app.log.warn({ code: codeOf(error) }, 'nothing was swept'))
-    }, SWEEP_MS).unref()
-    app.addHook('onClose', async () => clearInterval(sweeps))
+    const retention = setInterval(() => void deleteExpired(connection.db, app.log), RETENTION_MS).unref()
+    app.addHook('onClose', async () => clearInterval(retention))
 
     let told: string | undefined
     const ask = async () => {

@@ -13,6 +13,12 @@ export interface Answer {
   location: string | null
 }
 
+/** An answer to be kept. With `outline`, the JSON of what it names, an answer that is too large to keep is put together anew. */
+export type Earned = Answer & { outline?: string }
+
+/** The largest answer that is kept as it is, in bytes of UTF-8. Those of one task all fit. */
+export const MAX_KEPT_BYTES = 64 * 1024
+
 /** The header of a POST that may be sent again: any visible ASCII (draft-ietf-httpapi-idempotency-key-header-07 section 2). */
 export const IdempotencyKey = Type.Object({
   'idempotency-key': Type.Optional(
@@ -31,11 +37,11 @@ export const IdempotencyKey = Type.Object({
  */
 export function idempotency({ owned, transaction }: { owned: OwnedBy; transaction: Transact }) {
   const own = owned(idempotencyKeys)
-  const { digest, json, location } = idempotencyKeys
+  const { digest, json, abridged, location } = idempotencyKeys
   const byKey = eq(idempotencyKeys.key, sql.placeholder('key'))
   const over = sql`${idempotencyKeys.createdAt} < now() - interval '24 hours'`
 
-  const find = own.prepare((own) => own.select({ digest, json, location }, byKey))
+  const find = own.prepare((own) => own.select({ digest, json, abridged, location }, byKey))
   const forget = own.prepare((own) => own.delete(byKey, over).returning({ digest }))
   const keep = own.prepare((own) =>
     own
@@ -43,6 +49,7 @@ export function idempotency({ owned, transaction }: { owned: OwnedBy; transactio
         key: sql.placeholder('key'),
         digest: sql.placeholder('digest'),
         json: sql.placeholder('json'),
+        abridged: sql.placeholder('abridged'),
         location: sql.placeholder('location')
       })
       .returning({ digest })
@@ -51,13 +58,15 @@ export function idempotency({ owned, transaction }: { owned: OwnedBy; transactio
   /**
    * @param asked all that makes a request another one: it must be JSON
    * @param work earns the answer, in the transaction; when it throws nothing is kept
+   * @param rebuild the JSON of an answer that only its outline was kept of, from what there is now
    * @returns the answer, and whether it was given before; or why not: the key is of another request, or of one in flight
    */
   return async (
     owner: Owner,
     key: string,
     asked: unknown,
-    work: (transaction: Transaction) => Promise<Answer>
+    work: (transaction: Transaction) => Promise<Earned>,
+    rebuild = async (outline: string, _transaction: Transaction) => outline
   ): Promise<(Answer & { replayed: boolean }) | ProblemCode> => {
     const digest = createHash('sha256').update(JSON.stringify(asked)).digest('base64url')
     try {
@@ -65,10 +74,15 @@ export function idempotency({ owned, transaction }: { owned: OwnedBy; transactio
         owner,
         async (transaction) => {
           const [, [kept]] = await Promise.all([forget(owner, { key }, transaction), find(owner, { key }, transaction)])
-          if (kept !== undefined) return kept.digest === digest ? { ...kept, replayed: true } : 'idempotency_key_reused'
-          const answer = await work(transaction)
-          await keep(owner, { ...answer, key, digest }, transaction)
-          return { ...answer, replayed: false }
+          if (kept !== undefined) {
+            if (kept.digest !== digest) return 'idempotency_key_reused'
+            const json = kept.abridged ? await rebuild(kept.json, transaction) : kept.json
+            return { json, location: kept.location, replayed: true }
+          }
+          const { json, location, outline = json } = await work(transaction)
+          const abridged = Buffer.byteLength(json) > MAX_KEPT_BYTES
+          await keep(owner, { key, digest, json: abridged ? outline : json, abridged, location }, transaction)
+          return { json, location, replayed: false }
         },
         key
       )

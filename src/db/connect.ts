@@ -33,8 +33,6 @@ export interface Connection {
    * attempt fails; others follow until it is closed.
    */
   listen(heard: (key: string) => void, missed: () => void): Promise<unknown>
-  /** Deletes the idempotency keys, the changes and the feeds whose day is over, whosever they are. */
-  sweep(): Promise<void>
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies bind
    * it if and only if they should (`DATABASE_RLS`), and the schema has the version of this service. A newer one is none to
@@ -151,11 +149,6 @@ function connection(
       const first = listen()
       first.catch(later)
       return first
-    },
-    async sweep() {
-      await db.execute(sql`delete from idempotency_keys where created_at < now() - interval '24 hours'`)
-      await db.execute(sql`delete from changes where created_at < now() - interval '24 hours'`)
-      await db.execute(sql`delete from feeds where expires_at < now()`)
     },
     async fault(tables) {
       // Their names are a parameter, and their rows are not looked at.

@@ -37,9 +37,13 @@ export const policyOf = (name: string, userId: PgColumn) => {
   return pgPolicy(`${name}_owner`, { using: own, withCheck: own })
 }
 
-/** The policies by which the rows of a table `name` that are over are swept, whosever they are (`sweep` in `src/db/connect.ts`). */
+/**
+ * The policies by which the rows of a table `name` that are over are deleted, whosever they are (`src/db/retention.ts`, which reads
+ * from them what is over). PostgreSQL locks a row for whoever may update it; no update passes this one.
+ */
 export const sweptBy = (name: string, over: SQL) => [
   pgPolicy(`${name}_over`, { for: 'select', using: over }),
+  pgPolicy(`${name}_locked`, { for: 'update', using: over, withCheck: sql`false` }),
   pgPolicy(`${name}_swept`, { for: 'delete', using: over })
 ]
 

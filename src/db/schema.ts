@@ -17,6 +17,8 @@ export const idempotencyKeys = pgTable(
     key: text('key').notNull(),
     digest: text('digest').notNull(),
     json: text('json').notNull(),
+    /** Whether the answer was too large to keep, and `json` names its rows only. */
+    abridged: boolean('abridged').notNull().default(false),
     location: text('location'),
     createdAt: moment('created_at').notNull().defaultNow()
   },

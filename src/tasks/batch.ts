@@ -3,7 +3,7 @@ import type { Transaction } from '../db/transaction.ts'
 import { Problem } from '../errors.ts'
 import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
 import { MAX_OPERATIONS, type TaskBatch } from './schemas.ts'
-import type { taskStore } from './store.ts'
+import type { StoredTask, taskStore } from './store.ts'
 
 const conditionOf = (version: number | undefined): VersionCondition =>
   version === undefined ? UNCONDITIONAL : { only: [version], except: null }
@@ -15,8 +15,15 @@ export function checkSize({ create = [], update = [], delete: remove = [] }: Tas
   throw new Problem('validation_failed', [{ in: 'body', pointer: '', detail }])
 }
 
+/** What a batch did: tasks as they are now, and the ids of those that are gone, in the order of the body. */
+interface BatchResult {
+  created: StoredTask[]
+  updated: StoredTask[]
+  deleted: string[]
+}
+
 /**
- * Does a batch in a transaction, all of it or nothing, and returns the JSON of its answer. It throws `task_not_found` or
+ * Does a batch in a transaction, all of it or nothing. It throws `task_not_found` or
  * `precondition_failed`, with a pointer to the first operation that could not be done.
  */
 export async function runBatch(
@@ -24,7 +31,7 @@ export async function runBatch(
   owner: Owner,
   { create = [], update = [], delete: remove = [] }: TaskBatch,
   transaction: Transaction
-): Promise<string> {
+): Promise<BatchResult> {
   const ids = [...update, ...remove].map(({ id }) => id)
   // All are sent before the first is answered, and done in this order. A batch whose tasks were locked as it came to them would wait
   // for another that has them the other way round, or for one write that waits for the feed.
@@ -46,7 +53,33 @@ export async function runBatch(
     const problem = new Problem(found ? 'precondition_failed' : 'task_not_found')
     throw new Problem(problem.problem, [{ in: 'body', pointer: undone.pointer, detail: problem.message }])
   }
-  const jsons = (tasks: ({ json: string } | undefined)[]) => tasks.map((task) => task?.json).join()
-  const deleted = JSON.stringify(remove.map(({ id }) => id))
-  return `{"created":[${jsons(created)}],"updated":[${jsons(updated)}],"deleted":${deleted}}`
+  return { created, updated: updated as StoredTask[], deleted: remove.map(({ id }) => id) }
+}
+
+/** The JSON that a batch is answered with. */
+export function batchJson({ created, updated, deleted }: BatchResult): string {
+  const jsons = (tasks: StoredTask[]) => tasks.map(({ json }) => json).join()
+  return `{"created":[${jsons(created)}],"updated":[${jsons(updated)}],"deleted":${JSON.stringify(deleted)}}`
+}
+
+/** The same with the ids of the tasks alone, as an answer that is too large to keep is kept. */
+export function batchOutline({ created, updated, deleted }: BatchResult): string {
+  const ids = (tasks: StoredTask[]) => tasks.map(({ id }) => ({ id }))
+  return JSON.stringify({ created: ids(created), updated: ids(updated), deleted })
+}
+
+/** The JSON of an answer of which the outline was kept, of the tasks as they are now. Those that are gone are left out. */
+export async function batchFromOutline(
+  store: ReturnType<typeof taskStore>,
+  owner: Owner,
+  outline: string,
+  transaction: Transaction
+): Promise<string> {
+  const { created, updated, deleted } = JSON.parse(outline) as Record<'created' | 'updated', { id: string }[]> & {
+    deleted: string[]
+  }
+  const ids = [...created, ...updated].map(({ id }) => id)
+  const found = new Map((await store.getAll(owner, ids, transaction)).map((task) => [task.id, task]))
+  const there = (named: { id: string }[]) => named.flatMap(({ id }) => found.get(id) ?? [])
+  return batchJson({ created: there(created), updated: there(updated), deleted })
 }

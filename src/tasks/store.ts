@@ -95,7 +95,8 @@ export function taskStore(owned: OwnedBy) {
     },
 
     /** Those of the owner's tasks that are there. */
-    getAll: (owner: Owner, ids: string[]): Promise<StoredTask[]> => getAll(owner, { ids: arrayOf(ids) }),
+    getAll: (owner: Owner, ids: string[], transaction?: Transaction): Promise<StoredTask[]> =>
+      getAll(owner, { ids: arrayOf(ids) }, transaction),
 
     /** Keeps others from changing them until the transaction ends. Two that lock first, all at once, do not wait for each other. */
     lock: (owner: Owner, ids: string[], transaction: Transaction) => lock(owner, { ids: arrayOf(ids) }, transaction),

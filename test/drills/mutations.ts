@@ -383,17 +383,17 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: changes that are never swept`,
-    file: 'src/db/connect.ts',
-    find: `delete from changes where created_at < now() - interval '24 hours'`,
-    put: `select 1`,
+    file: 'src/db/schema.ts',
+    find: `...sweptBy('changes', over)`,
+    put: ``,
     test: EVENTS,
     title: SWEPT
   },
   {
     what: `events: feeds that are never swept`,
-    file: 'src/db/connect.ts',
-    find: `delete from feeds where expires_at < now()`,
-    put: `select 1`,
+    file: 'src/db/schema.ts',
+    find: `...sweptBy('feeds', over)`,
+    put: ``,
     test: EVENTS,
     title: SWEPT
   },

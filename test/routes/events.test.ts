@@ -5,6 +5,7 @@ import t from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
 import { connect } from '../../src/db/connect.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
+import { deleteExpired } from '../../src/db/retention.ts'
 import { changes, feeds } from '../../src/db/schema.ts'
 import { feedStore } from '../../src/feeds/store.ts'
 import { taskStore } from '../../src/tasks/store.ts'
@@ -219,7 +220,8 @@ t.test('changes', async (t) => {
 t.test('changes and feeds are swept when their day is over, whosever they are', async (t) => {
   for (const rls of ['false', 'true']) {
     const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
-    const { prepare, sweep, close } = await connect(database, pino({ level: 'silent' }))
+    const { prepare, db, close } = await connect(database, pino({ level: 'silent' }))
+    const sweep = () => deleteExpired(db, pino({ level: 'silent' }))
     const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
     const [tasks, store, own] = [taskStore(owned), feedStore(owned), owned(feeds)]
     const done = { userId: feeds.userId }

@@ -1,6 +1,6 @@
 import type { AddressInfo } from 'node:net'
 import { connect as connectSocket } from 'node:net'
-import { sql } from 'drizzle-orm'
+import { eq, sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import pino from 'pino'
@@ -8,10 +8,11 @@ import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
 import { connect } from '../../src/db/connect.ts'
-import { ownedBy } from '../../src/db/owned.ts'
+import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
+import { deleteExpired } from '../../src/db/retention.ts'
 import { idempotencyKeys } from '../../src/db/schema.ts'
 import { Busy } from '../../src/db/transaction.ts'
-import { idempotency } from '../../src/idempotency.ts'
+import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/idempotency.ts'
 import { asUser, build, databaseUrl, newUser, testConfig } from '../helper.ts'
 
 const OFF = { RATE_LIMIT_MAX: 'off' }
@@ -82,6 +83,48 @@ t.test('a key makes a batch happen once', async (t) => {
   const other = await post(app, alice, 'key', { create: [{ title: 'x' }] }, '/api/tasks/batch')
   t.match(other.json(), { status: 422, code: 'idempotency_key_reused' })
   t.equal(await count(app, alice), 2)
+})
+
+t.test('issue 15: a batch whose answer is too large to keep is replayed with the tasks as they are now', async (t) => {
+  const app = await build(t, OFF)
+  const [alice, url] = [newUser('alice'), '/api/tasks/batch']
+  const create = Array.from({ length: 100 }, (_, i) => ({ title: `Task ${i}`, description: 'x'.repeat(1000) }))
+  const made = await post(app, alice, 'create', { create }, url)
+  const [a, b, c] = made.json().created
+  const batch = {
+    update: [...made.json().created].reverse().map(({ id }) => ({ id, change: { completed: true } })),
+    create: [{ title: 'new' }]
+  }
+  t.equal((await post(app, alice, 'update', batch, url)).json().code, 'validation_failed', '101 operations')
+  batch.update.pop()
+  const first = await post(app, alice, 'update', batch, url)
+  t.equal(first.statusCode, 200)
+  t.ok(first.rawPayload.length > MAX_KEPT_BYTES)
+  const same = await post(app, alice, 'update', batch, url)
+  t.equal(same.headers['idempotency-replayed'], 'true')
+  t.same(same.rawPayload, first.rawPayload, 'while nothing has changed, byte for byte')
+
+  const changed = { update: [{ id: b.id, change: { title: 'Changed since' } }], delete: [{ id: c.id }] }
+  t.equal((await post(app, alice, 'change', changed, url)).statusCode, 200)
+  const replay = async (key: string, body: object) => {
+    const answer = await post(app, alice, key, body, url)
+    t.match(answer, { statusCode: 200, headers: { 'idempotency-replayed': 'true' } })
+    return answer.json()
+  }
+  const titles = (tasks: { title: string }[]) => tasks.map(({ title }) => title)
+  const there = ['Changed since', ...titles(create).slice(3)]
+  t.same(titles((await replay('create', { create })).created), ['Task 0', ...there], 'as it is now, in order')
+  const again = await replay('update', batch)
+  t.same(titles(again.updated), there.reverse())
+  t.match(again, { created: [{ title: 'new', version: 1 }], deleted: [] })
+  t.same(await replay('change', changed), {
+    created: [],
+    updated: [{ ...b, ...again.updated.at(-1) }],
+    deleted: [c.id]
+  })
+  t.notOk(titles(again.updated).includes(a.title))
+  t.equal(await count(app, alice), 100)
+  t.match((await post(app, newUser(), 'update', batch, url)).json(), { code: 'task_not_found' }, 'nobody else gets it')
 })
 
 t.test('a key that is none is a 400', async (t) => {
@@ -192,14 +235,46 @@ t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) =
     await ask(bob)
     await ask(bob, 'kept')
     await age(alice, 25)
-    await connection.sweep()
+    await deleteExpired(connection.db, pino({ level: 'silent' }))
     t.match(await ask(alice), { replayed: false }, 'swept')
     t.match(await ask(bob, 'kept'), { replayed: true }, 'not swept')
     await connection.close()
   }
 })
 
-t.test('the service sweeps by itself, every hour', async (t) => {
+t.test('issue 15: an answer is kept as it is up to 64 KiB of UTF-8, and by its outline beyond', async (t) => {
+  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
+  const connection = await connect(database, pino({ level: 'silent' }))
+  t.teardown(() => connection.close())
+  const owned: OwnedBy = (table) => ownedBy(connection.prepare, table)
+  const once = idempotency({ owned, transaction: connection.transaction })
+  const alice = newUser('alice') as Owner
+  const find = owned(idempotencyKeys).prepare((own) =>
+    own.select({ json: idempotencyKeys.json }, eq(idempotencyKeys.key, sql.placeholder('key')))
+  )
+  const ask = (key: string, earned: Omit<Earned, 'location'>) =>
+    once(
+      alice,
+      key,
+      key,
+      async () => ({ location: null, ...earned }),
+      async (outline) => `now ${outline}`
+    )
+  const fits = '€'.repeat(MAX_KEPT_BYTES / 3).padEnd(MAX_KEPT_BYTES / 3 + 1, 'x')
+  for (const [what, earned, kept, replay] of [
+    ['as large as it may be', { json: fits, outline: 'ids' }, fits, fits],
+    ['a byte larger', { json: `${fits}x`, outline: 'ids' }, 'ids', 'now ids']
+  ] as const) {
+    t.equal(Buffer.byteLength(fits), MAX_KEPT_BYTES)
+    t.match(await ask(what, earned), { json: earned.json, replayed: false }, what)
+    t.same(await find(alice, { key: what }), [{ json: kept }], what)
+    t.match(await ask(what, earned), { json: replay, replayed: true }, what)
+  }
+  const whole = () => once(alice, 'no outline', '', async () => ({ location: null, json: `${fits}x` }))
+  t.match([await whole(), await whole()], [{ replayed: false }, { json: `${fits}x`, replayed: true }])
+})
+
+t.test('the service deletes expired rows by itself, every hour, each table on its own', async (t) => {
   const timers = t.capture(globalThis, 'setInterval', ((work: () => void, ms: number) => {
     if (ms === 3_600_000) sweep = work
     return { unref: () => undefined } as never
@@ -211,7 +286,11 @@ t.test('the service sweeps by itself, every hour', async (t) => {
   })
   t.ok(timers().length > 0)
   sweep?.()
-  while (warned.length === 0) await new Promise((resolve) => setImmediate(resolve))
-  t.match(warned, [{ code: 'ECONNREFUSED' }])
+  while (warned.length < 3) await new Promise((resolve) => setImmediate(resolve))
+  const tables = ['changes', 'feeds', 'idempotency_keys']
+  t.match(
+    warned,
+    tables.map((table) => ({ table, code: 'ECONNREFUSED' }))
+  )
   await app.close()
 })

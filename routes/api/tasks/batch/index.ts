@@ -2,7 +2,7 @@ import type { App } from '../../../../src/app.ts'
 import { sendProblem } from '../../../../src/errors.ts'
 import { IdempotencyKey, idempotency } from '../../../../src/idempotency.ts'
 import { JSON_TYPE } from '../../../../src/openapi.ts'
-import { checkSize, runBatch } from '../../../../src/tasks/batch.ts'
+import { batchFromOutline, batchJson, batchOutline, checkSize, runBatch } from '../../../../src/tasks/batch.ts'
 import { BODY_ERRORS, KEY_ERRORS, operation, Replayed } from '../../../../src/tasks/document.ts'
 import { TaskBatch, TaskBatchResult } from '../../../../src/tasks/schemas.ts'
 import { taskStore } from '../../../../src/tasks/store.ts'
@@ -43,13 +43,19 @@ export default async function batch(app: App): Promise<void> {
       reply.type(JSON_TYPE)
       if (key === undefined) {
         return reply.send(
-          await app.transaction(user.sub, (transaction) => runBatch(store, user.sub, body, transaction))
+          batchJson(await app.transaction(user.sub, (transaction) => runBatch(store, user.sub, body, transaction)))
         )
       }
-      const answer = await once(user.sub, key, ['POST /api/tasks/batch', body], async (transaction) => ({
-        json: await runBatch(store, user.sub, body, transaction),
-        location: null
-      }))
+      const answer = await once(
+        user.sub,
+        key,
+        ['POST /api/tasks/batch', body],
+        async (transaction) => {
+          const result = await runBatch(store, user.sub, body, transaction)
+          return { json: batchJson(result), location: null, outline: batchOutline(result) }
+        },
+        (outline, transaction) => batchFromOutline(store, user.sub, outline, transaction)
+      )
       if (typeof answer === 'string') return sendProblem(reply, answer)
       if (answer.replayed) reply.header('idempotency-replayed', 'true')
       return reply.send(answer.json)

@@ -1,0 +1,4 @@
+ALTER TABLE "idempotency_keys" ADD COLUMN "abridged" boolean DEFAULT false NOT NULL;--> statement-breakpoint
+CREATE POLICY "changes_locked" ON "changes" AS PERMISSIVE FOR UPDATE TO public USING ("changes"."created_at" < now() - interval '24 hours') WITH CHECK (false);--> statement-breakpoint
+CREATE POLICY "feeds_locked" ON "feeds" AS PERMISSIVE FOR UPDATE TO public USING ("feeds"."expires_at" < now()) WITH CHECK (false);--> statement-breakpoint
+CREATE POLICY "idempotency_keys_locked" ON "idempotency_keys" AS PERMISSIVE FOR UPDATE TO public USING ("idempotency_keys"."created_at" < now() - interval '24 hours') WITH CHECK (false);

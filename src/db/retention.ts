@@ -1,0 +1,44 @@
+import { getTableName, is, type SQL, sql } from 'drizzle-orm'
+import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
+import type { FastifyBaseLogger } from 'fastify'
+import type { Db } from './connect.ts'
+import { codeOf } from './errors.ts'
+import * as schema from './schema.ts'
+import { storedBytes } from './stored-bytes.ts'
+
+/** The most that one statement deletes: it is done in a fraction of its timeout, also when the rows are large and so their chunks many. */
+const PORTION = sql.raw('1000')
+const PORTION_BYTES = sql.raw(String(16 * 2 ** 20))
+
+/** The most statements of one run for a table: it ends when others add expired rows as fast as they are deleted. */
+const MAX_PORTIONS = 1000
+
+/** Of a table whose rows expire, the statement that deletes some of them. Those that somebody else has locked are left to them. */
+function portionOf(table: PgTable, over: SQL): SQL {
+  const locked = sql`select ctid, ${storedBytes(table)} as bytes from ${table} where ${over} limit ${PORTION} for update skip locked`
+  const summed = sql`select ctid, sum(bytes) over (rows unbounded preceding) - bytes as before from (${locked}) locked`
+  return sql`delete from ${table} where ${over} and ctid = any(array(select ctid from (${summed}) summed where before < ${PORTION_BYTES}))`
+}
+
+/** What is to be deleted: what a policy lets be deleted whosever it is (`sweptBy` in `src/db/owned-table.ts`). */
+const PORTIONS = Object.values<unknown>(schema)
+  .filter((one) => is(one, PgTable))
+  .flatMap((table) => {
+    const name = getTableName(table)
+    const over = getTableConfig(table).policies.find((policy) => policy.name === `${name}_swept`)?.using
+    return over === undefined ? [] : [{ name, portion: portionOf(table, over) }]
+  })
+
+/**
+ * Deletes the rows whose time is over, whosever they are, in portions until none is left. Each table is on its own: what fails is
+ * logged, and tried again the next time. Several instances may do it at once.
+ */
+export async function deleteExpired(db: Db, log: FastifyBaseLogger): Promise<void> {
+  for (const { name, portion } of PORTIONS) {
+    try {
+      for (let n = 0; n < MAX_PORTIONS; n++) if ((await db.execute(portion)).count === 0) break
+    } catch (error) {
+      log.warn({ table: name, code: codeOf(error) }, 'expired rows were not deleted')
+    }
+  }
+}

@@ -1,0 +1,123 @@
+import { sql } from 'drizzle-orm'
+import pino from 'pino'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import type { Owner } from '../../../src/auth/user.ts'
+import { connect } from '../../../src/db/connect.ts'
+import { ownedBy } from '../../../src/db/owned.ts'
+import { deleteExpired } from '../../../src/db/retention.ts'
+import { idempotencyKeys } from '../../../src/db/schema.ts'
+import { databaseUrl, newUser, testConfig } from '../../helper.ts'
+import { violation, watchStatements } from '../../statements.ts'
+
+const SERVER = process.env.TEST_DATABASE_URL !== undefined
+const MIB = 2 ** 20
+
+/** A connection, and what a user may do with their own kept answers, through which time can pass. */
+async function open(t: Test, rls = 'false') {
+  const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
+  const connection = await connect(database, pino({ level: 'silent' }))
+  t.teardown(() => connection.close())
+  const own = ownedBy(connection.prepare, idempotencyKeys)
+  const { key } = idempotencyKeys
+  // Of random digits, which do not get smaller when they are compressed.
+  const digits = sql`(select string_agg(md5(random()::text), '') from generate_series(1, ${sql.placeholder('bytes')}::int / 32))`
+  const insert = own.prepare((own) =>
+    own
+      .insert({
+        key: sql`gen_random_uuid()::text`,
+        digest: 'x',
+        json: sql`coalesce(${digits}, '')`,
+        createdAt: sql`now() - make_interval(secs => ${sql.placeholder('age')}::int)`
+      })
+      .returning({ key })
+  )
+  const find = own.prepare((own) => own.select({ key }))
+  const keep = async (owner: Owner, rows: number, age: number, bytes = 0) => {
+    for (let i = 0; i < rows; i++) await insert(owner, { age, bytes })
+  }
+  return { db: connection.db, keep, count: async (owner: Owner) => (await find(owner)).length }
+}
+
+/** How many statements a run sends for a table, each of them one that the auditor knows. */
+async function statementsOf(t: Test, table: string, run: () => Promise<void>): Promise<number> {
+  let sent = 0
+  const stop = watchStatements((statement) => {
+    if (statement.text.startsWith(`delete from "${table}"`)) sent++
+    t.equal(violation(statement, []), undefined)
+  })
+  await run()
+  stop()
+  return sent
+}
+
+const silent = pino({ level: 'silent' })
+const DAY = 86_400
+
+for (const rls of ['false', 'true']) {
+  t.test(`issue 15: expired rows are deleted in portions, large ones in smaller (DATABASE_RLS=${rls})`, async (t) => {
+    const { db, keep, count } = await open(t, rls)
+    const [alice, bob] = [newUser('alice'), newUser('bob')] as [Owner, Owner]
+    await deleteExpired(db, silent)
+    await keep(alice, 12, DAY + 60, 3 * MIB)
+    await keep(alice, 1, DAY - 60, 3 * MIB)
+    await keep(bob, 1, DAY + 60)
+    const sent = await statementsOf(t, 'idempotency_keys', () => deleteExpired(db, silent))
+    t.same([await count(alice), await count(bob)], [1, 0], 'just those whose day is over, whosever they are')
+    // Six at a time are more than 16 MiB; the last finds nothing.
+    t.equal(sent, 4)
+  })
+}
+
+t.test('more than a portion has are deleted, and no run is without end', async (t) => {
+  const { db, count } = await open(t)
+  const alice = newUser('alice') as Owner
+  await deleteExpired(db, silent)
+  const many = (rows: number) =>
+    db.execute(sql`insert into idempotency_keys (user_id, key, digest, json, created_at)
+      select ${alice}, n, '', '', now() - interval '25 hours' from generate_series(1, ${rows}::int) n`)
+  await many(2500)
+  t.equal(await statementsOf(t, 'idempotency_keys', () => deleteExpired(db, silent)), 4)
+  t.equal(await count(alice), 0)
+  let runs = 0
+  const endless = { execute: async () => ({ count: ++runs }) } as unknown as typeof db
+  await deleteExpired(endless, silent)
+  t.equal(runs, 3000, 'a thousand portions a table')
+})
+
+t.test('issue 15: a table that fails keeps no other from its turn, and is named', async (t) => {
+  const { db, keep, count } = await open(t)
+  const alice = newUser('alice') as Owner
+  await keep(alice, 1, DAY + 60)
+  await db.execute(sql`insert into feeds (user_id, seq, started_by, expires_at) values (${alice}, 1, '1', now())`)
+  const lines: unknown[] = []
+  const log = Object.assign(pino({ level: 'silent' }), { warn: (line: unknown) => void lines.push(line) })
+  await db.execute(sql`alter table idempotency_keys rename to moved`)
+  await deleteExpired(db, log as typeof silent)
+  t.same(lines, [{ table: 'idempotency_keys', code: '42P01' }])
+  const [row] = await db.execute(sql`select count(*)::int as feeds from feeds where user_id = ${alice}`)
+  t.match(row, { feeds: 0 })
+  await db.execute(sql`alter table moved rename to idempotency_keys`)
+  t.equal(await count(alice), 1)
+  await deleteExpired(db, log as typeof silent)
+  t.equal(await count(alice), 0, 'it has its turn the next time')
+  t.equal(lines.length, 1)
+})
+
+t.test('two that delete at once do not wait for each other, nor for a user', async (t) => {
+  if (!SERVER) return
+  for (const rls of ['false', 'true']) {
+    const { db, keep, count } = await open(t, rls)
+    const alice = newUser('alice') as Owner
+    await keep(alice, 3, DAY + 60)
+    const other = postgres(await databaseUrl(), { max: 1 })
+    t.teardown(() => other.end())
+    await other.begin(async (transaction) => {
+      await transaction`select from idempotency_keys where user_id = ${alice} limit 1 for update`
+      await deleteExpired(db, silent)
+      t.equal(await count(alice), 1, 'what is locked is left')
+    })
+    await deleteExpired(db, silent)
+    t.equal(await count(alice), 0)
+  }
+})
