@@ -3,8 +3,9 @@ import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config.ts'
 import { type Connection, connect } from '../src/db/connect.ts'
 import { classify } from '../src/db/errors.ts'
-import { type OwnedBy, ownedBy } from '../src/db/owned.ts'
+import { type OwnedBy, type OwnedTable, ownedBy } from '../src/db/owned.ts'
 import { deleteExpired } from '../src/db/retention.ts'
+import { measureStored, StorageQuota } from '../src/db/storage-quota.ts'
 import type { Transact } from '../src/db/transaction.ts'
 import { figuresOf } from '../src/figures.ts'
 
@@ -14,6 +15,8 @@ declare module 'fastify' {
     owned: OwnedBy
     /** Statements of one owner that are all done, or none of them (`src/db/transaction.ts`). */
     transaction: Transact
+    /** What each user may store in the tables that were asked for (`src/db/storage-quota.ts`). */
+    storage: StorageQuota
     /** Hears of recorded changes (`src/db/connect.ts`). */
     hearChanges: Connection['listen']
     /** Whether requests can be served from the database; logs why not. It throws what the database answers. */
@@ -32,17 +35,26 @@ const RETENTION_MS = 3_600_000
  */
 export default fp(
   async (app, { migrations }: { migrations?: string }) => {
-    const { database } = app.config
+    const { database, userStorageMaxBytes } = app.config
     const connection = await connect(database, app.log, migrations)
     app.addHook('onClose', connection.close)
 
-    const tables = new Set<string>()
+    const tables = new Map<string, OwnedTable>()
     app.decorate('owned', (table, { recorded = false } = {}) => {
-      tables.add(getTableName(table))
+      tables.set(getTableName(table), table)
       return ownedBy(connection.prepare, table, recorded)
     })
 
     app.decorate('transaction', connection.transaction)
+    let measure: ReturnType<typeof measureStored> | undefined
+    app.decorate(
+      'storage',
+      new StorageQuota(userStorageMaxBytes, (owner) => {
+        // All tables are known by the first request.
+        measure ??= measureStored(connection.prepare, tables.values())
+        return measure(owner)
+      })
+    )
     app.decorate('hearChanges', connection.listen)
 
     figuresOf(app).push(
@@ -69,7 +81,7 @@ export default fp(
 
     let told: string | undefined
     const ask = async () => {
-      const fault = await connection.fault(tables)
+      const fault = await connection.fault(tables.keys())
       if (fault !== undefined && fault !== told) app.log.error(fault)
       told = fault
       return fault === undefined
@@ -86,7 +98,7 @@ export default fp(
 
     // A schema or a wall that is not the right one is no reason to wait for a health check. A database that cannot be asked is.
     app.addHook('onReady', async () => {
-      const fault = await connection.fault(tables).catch((error) => {
+      const fault = await connection.fault(tables.keys()).catch((error) => {
         if (classify(error) !== 'unavailable') throw error
       })
       if (fault !== undefined) throw new ConfigError([fault])

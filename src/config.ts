@@ -203,6 +203,7 @@ const settle = (env: Environment) =>
       rls: env.DATABASE_RLS === 'true',
       statementTimeoutMs: env.DATABASE_STATEMENT_TIMEOUT_MS
     }),
+    userStorageMaxBytes: (budgetOf(env.USER_STORAGE_MAX_MB) ?? Number.POSITIVE_INFINITY) * 2 ** 20,
     auth: settleAuth(env),
     rateLimit: Object.freeze({
       max: budgetOf(env.RATE_LIMIT_MAX),

@@ -132,6 +132,10 @@ export const Environment = Type.Object({
       'Whether row-level security holds each statement to its owner too; needs a role that does not own the tables'
   }),
   DATABASE_STATEMENT_TIMEOUT_MS: whole(1, 60_000, 4000, 'Milliseconds after which PostgreSQL gives a statement up'),
+  USER_STORAGE_MAX_MB: budget(
+    '1024',
+    'Megabytes (of 1,048,576 bytes) that one user may store, kept answers included; give or take a 64th for each instance'
+  ),
   ALGORITHM: list(
     `${SECRET_ALGORITHMS.join(', ')} (one, for a shared secret) or ${KEY_ALGORITHMS.join(', ')} (for published keys)`,
     'Accepted signature algorithms; unless set `HS256` for a shared secret, and all of the second kind for published keys'

@@ -2,10 +2,14 @@ import { type IncomingMessage, STATUS_CODES } from 'node:http'
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply } from 'fastify'
 
-type Row = readonly [status: number, detail: string, challenge?: string]
+type Row = readonly [status: number, detail: string, field?: string | number]
+
+/** Seconds after which a client may try again when we cannot say better (RFC 9110 section 10.2.3). */
+const RETRY_AFTER_SECONDS = 1
 
 /**
- * Every error the service can send: code -> [status, detail, RFC 6750 challenge].
+ * Every error the service can send: code -> [status, detail, what a header field of it says]. That is the seconds of `Retry-After`
+ * where the same request may succeed later, or the RFC 6750 challenge.
  *
  * The challenge is what follows `Bearer` in `WWW-Authenticate` (RFC 6750 section 3): nothing when the request
  * carried no bearer credentials at all, `invalid_token` when it carried bad ones.
@@ -38,7 +42,12 @@ const table = {
   task_not_found: [404, 'Task not found'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long to arrive'],
-  idempotency_key_in_flight: [409, 'The first request with this idempotency key is not answered yet'],
+  idempotency_key_in_flight: [
+    409,
+    'The first request with this idempotency key is not answered yet',
+    RETRY_AFTER_SECONDS
+  ],
+  quota_exceeded: [409, 'You have stored as much as you may'],
   precondition_failed: [412, 'The resource has changed since'],
   body_too_large: [413, 'The body is too large'],
   url_too_long: [414, 'The URL is too long'],
@@ -46,12 +55,12 @@ const table = {
   expectation_failed: [417, 'The expectation cannot be met'],
   idempotency_key_reused: [422, 'The idempotency key was used for another request'],
   rate_limited: [429, 'Too many requests'],
-  too_many_in_flight: [429, 'Too many requests in flight'],
+  too_many_in_flight: [429, 'Too many requests in flight', RETRY_AFTER_SECONDS],
   too_many_streams: [429, 'Too many open streams'],
   headers_too_large: [431, 'The headers are too large'],
   internal_error: [500, 'Something went wrong'],
-  unavailable: [503, 'The service is temporarily unavailable'],
-  keys_unavailable: [503, 'The keys of the issuer are temporarily unavailable']
+  unavailable: [503, 'The service is temporarily unavailable', RETRY_AFTER_SECONDS],
+  keys_unavailable: [503, 'The keys of the issuer are temporarily unavailable', RETRY_AFTER_SECONDS]
 } as const satisfies Record<string, Row>
 
 export type ProblemCode = keyof typeof table
@@ -90,21 +99,23 @@ interface Entry {
   body: Buffer
   members: { type: string; title: string | undefined; status: number; detail: string; code: ProblemCode }
   challenge: string | undefined
+  retryAfter: number | undefined
 }
 
-const challengeOf = (error: string | undefined, detail: string) =>
+const challengeOf = (error: string, detail: string) =>
   // A quoted-string cannot hold a quotation mark; none of our details has one (asserted by a test).
-  error === undefined ? undefined : error === '' ? 'Bearer' : `Bearer error="${error}", error_description="${detail}"`
+  error === '' ? 'Bearer' : `Bearer error="${error}", error_description="${detail}"`
 
 const entries = new Map<ProblemCode, Entry>()
-for (const [name, [status, detail, challenge]] of Object.entries<Row>(table)) {
+for (const [name, [status, detail, field]] of Object.entries<Row>(table)) {
   const code = name as ProblemCode
   const members = { type: 'about:blank', title: STATUS_CODES[status], status, detail, code }
   entries.set(code, {
     status,
     body: Buffer.from(JSON.stringify(members)),
     members,
-    challenge: challengeOf(challenge, detail)
+    challenge: typeof field === 'string' ? challengeOf(field, detail) : undefined,
+    retryAfter: typeof field === 'number' ? field : undefined
   })
 }
 
@@ -112,9 +123,6 @@ const entryOf = (code: ProblemCode): Entry => entries.get(code) as Entry
 
 /** `[code, status, detail]` of every error, for the README's table and the documents of the routes. */
 export const problemList = [...entries].map(([code, { status, members }]) => [code, status, members.detail] as const)
-
-/** Seconds after which a client may try again when we cannot say better (RFC 9110 section 10.2.3). */
-const RETRY_AFTER_SECONDS = 1
 
 export const PROBLEM_JSON = 'application/problem+json; charset=utf-8'
 
@@ -141,16 +149,15 @@ export class Problem extends Error {
 }
 
 /**
- * Answers `reply` with a problem document (RFC 9457): status, body, and the header fields that the status requires
+ * Answers `reply` with a problem document (RFC 9457): status, body, and the header fields that it requires
  * (`WWW-Authenticate`, `Retry-After`). Returns the reply, for `return sendProblem(...)`.
  */
 export function sendProblem(reply: FastifyReply, code: ProblemCode, faults?: Fault[]): FastifyReply {
-  const { status, body, members, challenge } = entryOf(code)
+  const { status, body, members, challenge, retryAfter } = entryOf(code)
   // Without it some may be stored (RFC 9111 section 4.2.2), and shown again when what was wrong is over.
   reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
-  if ((status === 503 || status === 409 || code === 'too_many_in_flight') && !reply.hasHeader('retry-after'))
-    reply.header('retry-after', RETRY_AFTER_SECONDS)
+  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
   return reply.send(faults === undefined ? body : Buffer.from(JSON.stringify({ ...members, errors: faults })))
 }
 

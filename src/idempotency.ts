@@ -29,13 +29,20 @@ export const IdempotencyKey = Type.Object({
   )
 })
 
+/** What is used of an application. */
+interface Database {
+  owned: OwnedBy
+  transaction: Transact
+  storage: { add(owner: Owner, bytes: number): void }
+}
+
 /**
  * Does what a client asks for with an `Idempotency-Key` once: the answer is kept in the transaction that earned it, per
  * user and for 24 hours, and given again to whoever asks for the same with the same key.
  *
- * @param database `app.owned` and `app.transaction`
+ * @param app what is kept is told to `storage`
  */
-export function idempotency({ owned, transaction }: { owned: OwnedBy; transaction: Transact }) {
+export function idempotency({ owned, transaction, storage }: Database) {
   const own = owned(idempotencyKeys)
   const { digest, json, abridged, location } = idempotencyKeys
   const byKey = eq(idempotencyKeys.key, sql.placeholder('key'))
@@ -73,15 +80,20 @@ export function idempotency({ owned, transaction }: { owned: OwnedBy; transactio
       return await transaction(
         owner,
         async (transaction) => {
-          const [, [kept]] = await Promise.all([forget(owner, { key }, transaction), find(owner, { key }, transaction)])
-          if (kept !== undefined) {
-            if (kept.digest !== digest) return 'idempotency_key_reused'
-            const json = kept.abridged ? await rebuild(kept.json, transaction) : kept.json
-            return { json, location: kept.location, replayed: true }
+          const [, [known]] = await Promise.all([
+            forget(owner, { key }, transaction),
+            find(owner, { key }, transaction)
+          ])
+          if (known !== undefined) {
+            if (known.digest !== digest) return 'idempotency_key_reused'
+            const json = known.abridged ? await rebuild(known.json, transaction) : known.json
+            return { json, location: known.location, replayed: true }
           }
           const { json, location, outline = json } = await work(transaction)
           const abridged = Buffer.byteLength(json) > MAX_KEPT_BYTES
-          await keep(owner, { key, digest, json: abridged ? outline : json, abridged, location }, transaction)
+          const kept = abridged ? outline : json
+          storage.add(owner, Buffer.byteLength(kept))
+          await keep(owner, { key, digest, json: kept, abridged, location }, transaction)
           return { json, location, replayed: false }
         },
         key

@@ -28,7 +28,9 @@ export const operation = (
   return { operationId, summary, tags: ['tasks'], security: [{ bearer: [scope] }], response }
 }
 
+/** Of what a body can bring. */
 export const BODY_ERRORS = [
+  'quota_exceeded',
   'invalid_json',
   'validation_failed',
   'value_out_of_range',

@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
+import Fastify from 'fastify'
 import t from 'tap'
-import { problemList } from '../../src/errors.ts'
+import { problemList, sendProblem } from '../../src/errors.ts'
 
 t.test("the README's table lists every error", async (t) => {
   const readme = readFileSync('README.md', 'utf8')
@@ -14,4 +15,14 @@ t.test("the README's table lists every error", async (t) => {
 
 t.test('every detail can stand in a quoted-string of WWW-Authenticate (RFC 9110 section 5.6.4)', async (t) => {
   for (const [code, , detail] of problemList) t.match(detail, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, code)
+})
+
+t.test('Retry-After is of the code: it is there where the same request may succeed later', async (t) => {
+  const app = Fastify()
+  for (const [code] of problemList) app.get(`/${code}`, (_request, reply) => sendProblem(reply, code))
+  const later = ['idempotency_key_in_flight', 'unavailable', 'keys_unavailable']
+  for (const [code] of problemList) {
+    const answer = await app.inject(`/${code}`)
+    t.equal(answer.headers['retry-after'], later.includes(code) ? '1' : undefined, code)
+  }
 })

@@ -2,7 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../src/app.ts'
 import type { Owner } from '../../../src/auth/user.ts'
-import { sendProblem } from '../../../src/errors.ts'
+import { Problem, sendProblem } from '../../../src/errors.ts'
 import {
   isUnchanged,
   tagOf,
@@ -14,6 +14,7 @@ import { IdempotencyKey, idempotency } from '../../../src/idempotency.ts'
 import { JSON_TYPE } from '../../../src/openapi.ts'
 import { pageLinks } from '../../../src/tasks/cursor.ts'
 import { BODY_ERRORS, ETag, KEY_ERRORS, operation, Replayed } from '../../../src/tasks/document.ts'
+import { hasRoom } from '../../../src/tasks/room.ts'
 import { NewTask, Task, TaskChange, TaskQuery } from '../../../src/tasks/schemas.ts'
 import { type StoredTask, taskStore } from '../../../src/tasks/store.ts'
 import { schemaErrorFormatter, UUID_PATTERN } from '../../../src/validation.ts'
@@ -119,11 +120,14 @@ export default async function tasks(app: App): Promise<void> {
     async (request, reply) => {
       const { user, body } = request
       const key = request.headers['idempotency-key']
+      const room = await hasRoom(app.storage, store, user.sub, { create: [body] })
       if (key === undefined) {
+        if (!room) return sendProblem(reply, 'quota_exceeded')
         const task = await store.create(user.sub, body)
         return sendTask(reply.code(201).header('location', locationOf(task)), task)
       }
       const answer = await once(user.sub, key, ['POST /api/tasks', body], async (transaction) => {
+        if (!room) throw new Problem('quota_exceeded')
         const task = await store.create(user.sub, body, transaction)
         return { json: task.json, location: locationOf(task) }
       })
@@ -182,6 +186,8 @@ export default async function tasks(app: App): Promise<void> {
       handler: async (request, reply) => {
         const { user, params, body } = request
         const condition = versionCondition(request.headers)
+        const update = [{ id: params.id, change: body }]
+        if (!(await hasRoom(app.storage, store, user.sub, { update }))) return sendProblem(reply, 'quota_exceeded')
         const task = await store.update(user.sub, params.id, body, condition)
         return task === undefined ? refuse(user.sub, params.id, condition, reply) : sendTask(reply, task)
       }
@@ -211,6 +217,7 @@ export default async function tasks(app: App): Promise<void> {
       const { user, params } = request
       const condition = versionCondition(request.headers)
       const removed = await store.remove(user.sub, params.id, condition)
+      app.storage.freed(user.sub)
       return removed ? { detail: 'Task deleted' } : refuse(user.sub, params.id, condition, reply)
     }
   )

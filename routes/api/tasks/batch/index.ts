@@ -1,9 +1,11 @@
 import type { App } from '../../../../src/app.ts'
-import { sendProblem } from '../../../../src/errors.ts'
+import type { Transaction } from '../../../../src/db/transaction.ts'
+import { Problem, sendProblem } from '../../../../src/errors.ts'
 import { IdempotencyKey, idempotency } from '../../../../src/idempotency.ts'
 import { JSON_TYPE } from '../../../../src/openapi.ts'
 import { batchFromOutline, batchJson, batchOutline, checkSize, runBatch } from '../../../../src/tasks/batch.ts'
 import { BODY_ERRORS, KEY_ERRORS, operation, Replayed } from '../../../../src/tasks/document.ts'
+import { hasRoom } from '../../../../src/tasks/room.ts'
 import { TaskBatch, TaskBatchResult } from '../../../../src/tasks/schemas.ts'
 import { taskStore } from '../../../../src/tasks/store.ts'
 
@@ -41,17 +43,20 @@ export default async function batch(app: App): Promise<void> {
       checkSize(body)
       const key = request.headers['idempotency-key']
       reply.type(JSON_TYPE)
-      if (key === undefined) {
-        return reply.send(
-          batchJson(await app.transaction(user.sub, (transaction) => runBatch(store, user.sub, body, transaction)))
-        )
+      const room = await hasRoom(app.storage, store, user.sub, body)
+      const run = async (transaction: Transaction) => {
+        if (!room) throw new Problem('quota_exceeded')
+        const result = await runBatch(store, user.sub, body, transaction)
+        if (result.deleted.length > 0) app.storage.freed(user.sub)
+        return result
       }
+      if (key === undefined) return reply.send(batchJson(await app.transaction(user.sub, run)))
       const answer = await once(
         user.sub,
         key,
         ['POST /api/tasks/batch', body],
         async (transaction) => {
-          const result = await runBatch(store, user.sub, body, transaction)
+          const result = await run(transaction)
           return { json: batchJson(result), location: null, outline: batchOutline(result) }
         },
         (outline, transaction) => batchFromOutline(store, user.sub, outline, transaction)
