@@ -3,13 +3,17 @@
 import fastifyJwt from '@fastify/jwt'
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
-import { createKeyStore } from '../src/auth/keys.ts'
+import { type Conclusion, type KeySource, TokenChecker } from '../src/auth/checker.ts'
+import { Key } from '../src/auth/key.ts'
+import { KeyStore } from '../src/auth/keys.ts'
 import { metadataUrl } from '../src/auth/resource.ts'
 import { developmentSecret, macCheck, SECRET_FILE } from '../src/auth/secret.ts'
 import type { User } from '../src/auth/user.ts'
-import { createVerifier, type FindKey, type Key, type Outcome } from '../src/auth/verifier.ts'
+import { createVerifier, type Verdict } from '../src/auth/verifier.ts'
+import { Waiters } from '../src/auth/waiters.ts'
 import { type ProblemCode, sendProblem } from '../src/errors.ts'
 import { figuresOf } from '../src/figures.ts'
+import { addressOf } from '../src/limits/address.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
@@ -35,12 +39,19 @@ declare module 'fastify' {
     /** Whether there is a key to verify tokens with: false until the issuer's were first obtained. */
     hasKeys(): boolean
   }
+  interface FastifyRequest {
+    /** The key that verified the token of `user`: what outlives the request ends with it. `null` when `user` is. */
+    tokenKey: Key
+  }
 }
 
 // RFC 6750 section 2.1: one scheme, in any case, and a b64token.
 const BEARER = /^bearer +([\w.~+/-]+=*)$/i
 
 const NAME = 'authorization'
+
+/** For whoever found no place to wait for the keys: the longest pause before a fetch, and the fetch. */
+const KEYS_RETRY_SECONDS = 2
 
 /** The token of the `Authorization` header and of nowhere else, or the problem with it. */
 function bearerToken(request: FastifyRequest): { token: string } | { problem: ProblemCode } {
@@ -59,7 +70,7 @@ function bearerToken(request: FastifyRequest): { token: string } | { problem: Pr
 }
 
 /** The shared secret as the one key: for every token, whatever its header says. */
-async function sharedSecret(app: FastifyInstance): Promise<FindKey> {
+async function sharedSecret(app: FastifyInstance): Promise<KeySource> {
   const { auth } = app.config
   if (auth.secret === undefined) app.log.warn(`BETTER_AUTH_SECRET is not set: using the one kept in ${SECRET_FILE}`)
 
@@ -73,55 +84,51 @@ async function sharedSecret(app: FastifyInstance): Promise<FindKey> {
 
   const algorithm = String(auth.algorithms[0])
   const hasMac = macCheck(secret, algorithm)
-  const key: Key = {
-    algorithm,
-    withdrawn: false,
-    signed: (token) => {
-      if (!hasMac(token)) return false
-      try {
-        app.jwt.verify(token)
-        return true
-      } catch {
-        return false
-      }
+  const key = new Key(algorithm, (token) => {
+    if (!hasMac(token)) return false
+    try {
+      app.jwt.verify(token)
+      return true
+    } catch {
+      return false
     }
-  }
+  })
   app.decorate('hasKeys', () => true)
-  return () => key
+  return { version: 0, held: () => key, ask: async () => key, recheck: () => undefined }
 }
 
 /** The keys that the issuer publishes at `url`, fetched while the application starts and runs. */
-function publishedKeys(app: FastifyInstance, url: string): FindKey {
+function publishedKeys(app: FastifyInstance, url: string): KeySource {
   const { auth } = app.config
   if (auth.secretIgnored) {
     app.log.warn(
       'BETTER_AUTH_SECRET is ignored: tokens are verified with the published keys (ALGORITHM=HS256 would use it)'
     )
   }
-  const store = createKeyStore(url, auth.algorithms, app.log)
+  const store = new KeyStore(url, auth.algorithms, app.log)
   app.addHook('onClose', async () => store.close())
   // @fastify/jwt would decorate this; here it has an instance for each key (src/auth/signature.ts).
   app.decorateRequest('user', null as never)
-  app.decorate('hasKeys', store.hasKeys)
+  app.decorate('hasKeys', () => store.hasKeys())
   figuresOf(app).push(
-    { name: 'keys', help: 'Published keys that are held', kind: 'gauge', read: () => store.figures().held },
+    { name: 'keys', help: 'Published keys that are held', kind: 'gauge', read: () => store.stats().held },
     {
       name: 'keys_age_seconds',
       help: 'Since the keys were last fetched; of no meaning while there are none',
       kind: 'gauge',
-      read: () => store.figures().ageSeconds
+      read: () => store.stats().ageSeconds
     },
     {
       name: 'key_fetches_total',
       help: 'Fetches of the published keys',
       kind: 'counter',
-      read: () => store.figures().fetches
+      read: () => store.stats().fetches
     },
     {
       name: 'key_fetch_failures_total',
       help: 'Fetches of the published keys that failed',
       kind: 'counter',
-      read: () => store.figures().failures
+      read: () => store.stats().failures
     }
   )
 
@@ -137,7 +144,7 @@ function publishedKeys(app: FastifyInstance, url: string): FindKey {
     }
     done()
   })
-  return store.find
+  return store
 }
 
 /**
@@ -147,8 +154,11 @@ function publishedKeys(app: FastifyInstance, url: string): FindKey {
 export default fp(
   async (app) => {
     const { auth } = app.config
-    const findKey = auth.jwksUrl === undefined ? await sharedSecret(app) : publishedKeys(app, auth.jwksUrl)
-    const verifier = createVerifier(auth, findKey)
+    const keys = auth.jwksUrl === undefined ? await sharedSecret(app) : publishedKeys(app, auth.jwksUrl)
+    const verifier = createVerifier(auth)
+    const waiters = new Waiters(app.config.requestsMax)
+    const checker = new TokenChecker(verifier, keys, app.limits.verification, waiters)
+    app.decorateRequest('tokenKey', null as never)
     figuresOf(app).push(
       {
         name: 'tokens_total',
@@ -156,7 +166,7 @@ export default fp(
         kind: 'counter',
         label: 'how',
         read: () => {
-          const { hits, checks } = verifier.figures()
+          const { hits, checks } = verifier.stats()
           return { known: hits, checked: checks }
         }
       },
@@ -164,11 +174,22 @@ export default fp(
         name: 'tokens_remembered',
         help: 'Verified tokens in the cache',
         kind: 'gauge',
-        read: () => verifier.figures().remembered
+        read: () => verifier.stats().remembered
+      },
+      {
+        name: 'key_waiters',
+        help: 'Requests that wait for a fetch of the published keys',
+        kind: 'gauge',
+        read: () => waiters.count
       }
     )
 
-    type Settle = (outcome: Outcome, request: FastifyRequest, reply: FastifyReply, done: () => void) => void
+    type Settle = (
+      outcome: Verdict | ProblemCode,
+      request: FastifyRequest,
+      reply: FastifyReply,
+      done: () => void
+    ) => void
 
     // With callbacks, not promises: a verified token that is seen again must not cost a turn of the event loop.
     const hook =
@@ -176,19 +197,26 @@ export default fp(
       (request, reply, done) => {
         const bearer = bearerToken(request)
         if ('problem' in bearer) return settle(bearer.problem, request, reply, done)
-        const user = verifier.known(bearer.token)
-        if (user !== undefined) return settle(user, request, reply, done)
+        const verdict = verifier.known(bearer.token)
+        if (verdict !== undefined) return settle(verdict, request, reply, done)
         const candidate = verifier.examine(bearer.token)
         if (typeof candidate === 'string') return settle(candidate, request, reply, done)
-        if (!app.limits.admit(request, reply)) return
-        const conclude = (outcome: Outcome) => {
-          if (typeof outcome !== 'string') app.limits.refund(request)
-          settle(outcome, request, reply, done)
+        const conclude = (conclusion: Conclusion) => {
+          if (conclusion === 'no_checks_left') app.limits.refuseCheck(reply)
+          else if (conclusion === 'no_place_left')
+            sendProblem(reply.header('retry-after', KEYS_RETRY_SECONDS), 'keys_unavailable')
+          else settle(conclusion, request, reply, done)
         }
-        const outcome = verifier.check(candidate)
-        if (outcome instanceof Promise) outcome.then(conclude, done)
-        else conclude(outcome)
+        const conclusion = checker.check(candidate, addressOf(request))
+        if (conclusion instanceof Promise) conclusion.then(conclude, done)
+        else conclude(conclusion)
       }
+
+    const accept = ({ user, key }: Verdict, request: FastifyRequest, done: () => void) => {
+      request.user = user
+      request.tokenKey = key
+      done()
+    }
 
     /** What did not verify: counted against its address, then answered, or let through as anonymous by `proceed`. */
     const refuse = (problem: ProblemCode, request: FastifyRequest, reply: FastifyReply, proceed?: () => void) => {
@@ -203,8 +231,7 @@ export default fp(
       'authenticate',
       hook((outcome, request, reply, done) => {
         if (typeof outcome === 'string') return refuse(outcome, request, reply)
-        request.user = outcome
-        done()
+        accept(outcome, request, done)
       })
     )
 
@@ -214,8 +241,7 @@ export default fp(
           const rejected = rejectBadToken && outcome !== 'authorization_missing'
           return refuse(outcome, request, reply, rejected ? undefined : done)
         }
-        request.user = outcome
-        done()
+        accept(outcome, request, done)
       })
     )
 

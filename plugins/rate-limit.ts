@@ -7,8 +7,8 @@ import { sendProblem } from '../src/errors.ts'
 import { figuresOf } from '../src/figures.ts'
 import { addressOf } from '../src/limits/address.ts'
 import { type Limit, limitOf, tell } from '../src/limits/fields.ts'
-import { CHECKS_PER_SECOND, Gate } from '../src/limits/gate.ts'
 import { MemoryStore } from '../src/limits/memory.ts'
+import { CHECKS_PER_SECOND, VerificationBudget } from '../src/limits/verification-budget.ts'
 
 type Next = (error?: Error) => void
 
@@ -22,10 +22,10 @@ declare module 'fastify' {
     limits: {
       /** Counts a request without a valid token against its address: calls `next`, or answers 429 past the budget. */
       anonymous(request: FastifyRequest, reply: FastifyReply, next: Next): void
-      /** Whether one more signature may be checked for the address of the request; answers 429 when not. */
-      admit(request: FastifyRequest, reply: FastifyReply): boolean
-      /** The signature that was admitted is right: it counts no longer. */
-      refund(request: FastifyRequest): void
+      /** How many signatures may be checked for an address. */
+      verification: VerificationBudget
+      /** Answers 429 to a request whose signature may not be checked now. */
+      refuseCheck(reply: FastifyReply): void
       /** Whether this instance limits on its own, because Redis does not answer. */
       degraded(): boolean
     }
@@ -65,8 +65,8 @@ const callerOf = (request: FastifyRequest) => {
 }
 
 /**
- * Limits requests in two tiers: those without a valid token by their address, before any signature is checked, and those
- * of a user by the verified `sub`, on any address and token. A route's own limit (`config: { rateLimit: { max, timeWindow } }`)
+ * Limits requests in two tiers: those without a valid token by their address, and with them the signatures that are checked for
+ * it, and those of a user by the verified `sub`, on any address and token. A route's own limit (`config: { rateLimit: { max, timeWindow } }`)
  * counts beside them, for the user or else for the address.
  *
  * The auth plugin asks for the first tier; the second is a hook for after it. Public routes have neither.
@@ -104,18 +104,18 @@ export default fp(
     await app.register(async (scope) => {
       await scope.register(fastifyRateLimit, { global: false, store: redis?.Store ?? MemoryStore })
 
-      /** Makes what counts a request and goes on, or answers 429. `learn` hears what is used up, and for how many ms. */
+      /** Makes what counts a request and goes on, or answers 429. `sync` gets what is used up, and for how many ms. */
       const limiter = (
         limit: Limit,
         keyOf: (request: FastifyRequest) => string,
-        learn?: (request: FastifyRequest, used: number, ttl: number) => void
+        sync?: (request: FastifyRequest, used: number, ttl: number) => void
       ) => {
         const options = { max: limit.max, timeWindow: limit.windowMs, keyGenerator: keyOf }
         const count = scope.createRateLimit(options) as (request: FastifyRequest) => Promise<Verdict>
         return (request: FastifyRequest, reply: FastifyReply, next: Next): void => {
           count(request).then(({ isExceeded, remaining, ttl }) => {
             const seconds = Math.max(1, Math.ceil(ttl / SECOND_MS))
-            learn?.(request, limit.max - remaining, ttl)
+            sync?.(request, limit.max - remaining, ttl)
             if (isExceeded) return tooMany(reply, limit, seconds)
             tell(reply, limit, remaining, seconds)
             next()
@@ -130,23 +130,16 @@ export default fp(
         else countUser(request, reply, done)
       })
 
-      if (anonymousMax === null) {
-        app.decorate('limits', { anonymous: pass, admit: () => true, refund: () => {}, degraded })
-      } else {
-        const gate = new Gate(anonymousMax, windowMs)
-        app.decorate('limits', {
-          anonymous: limiter(limitOf('anonymous', anonymousMax, windowMs), addressOf, (request, used, ttl) =>
-            gate.learn(addressOf(request), used, ttl)
-          ),
-          admit: (request, reply) => {
-            const admitted = gate.admit(addressOf(request))
-            if (!admitted) tooMany(reply, SIGNATURES, 1)
-            return admitted
-          },
-          refund: (request) => gate.refund(addressOf(request)),
-          degraded
-        })
-      }
+      const verification = new VerificationBudget(anonymousMax, windowMs)
+      const sync = (request: FastifyRequest, used: number, ttl: number) =>
+        verification.sync(addressOf(request), used, ttl)
+      app.decorate('limits', {
+        anonymous:
+          anonymousMax === null ? pass : limiter(limitOf('anonymous', anonymousMax, windowMs), addressOf, sync),
+        verification,
+        refuseCheck: (reply) => tooMany(reply, SIGNATURES, 1),
+        degraded
+      })
 
       // HEAD is its GET without the body, and shares its budget.
       const own = new Map<string, onRequestHookHandler>()

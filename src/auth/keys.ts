@@ -1,8 +1,11 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ProblemCode } from '../errors.ts'
+import type { KeySource } from './checker.ts'
+import { download, reasonOf } from './download.ts'
 import { KeySetError, type PublishedKey, readKeySet } from './jwk.ts'
+import { Key } from './key.ts'
 import { signatureCheck } from './signature.ts'
-import type { FindKey, Key } from './verifier.ts'
+import type { Token } from './token.ts'
 
 /** Time as the store sees it, so that a test can make it pass. */
 export interface Clock {
@@ -12,24 +15,15 @@ export interface Clock {
   after(ms: number, run: () => void): () => void
 }
 
-/** The keys that an issuer publishes. */
-export interface KeyStore {
-  /** The key that a header names. Asks the issuer when it is none of those held, and then waits at most 4 s. */
-  find: FindKey
-  /** Whether there is any key, without which no token can be judged. */
-  hasKeys(): boolean
-  /** Keys that are held, fetches and those that failed so far, and seconds since the last that did not. */
-  figures(): { held: number; fetches: number; failures: number; ageSeconds: number }
-  /** Ends the fetch in flight and makes no more; those who wait get what there is. */
-  close(): void
-}
-
 /** For one fetch, its body included. Two of them, which an unknown kid may have to wait for, fit a request's 5 s. */
 const FETCH_TIMEOUT_MS = 2000
-/** Some 500 RSA keys. */
-const MAX_BYTES = 256 * 1024
 /** From the start of one fetch to the start of the next, whatever the tokens say. */
 const COOLDOWN_MS = 1000
+/**
+ * From one fetch that a wrong signature caused to the next, unless the set changed: issuers rarely replace a key under its
+ * kid, and whoever sends forged tokens all day must not keep the issuer busy and others waiting.
+ */
+const RECHECK_MS = 30_000
 /** A withdrawn key stops working after this and one fetch; the promise is 10 minutes. */
 const REFRESH_MS = 5 * 60_000
 /** After a fetch that failed, doubled each time up to the second. */
@@ -46,191 +40,205 @@ const systemClock: Clock = {
   }
 }
 
-interface HeldKey extends Key, PublishedKey {
-  readonly algorithm: PublishedKey['algorithm']
-}
+class HeldKey extends Key {
+  readonly kid: string | undefined
+  readonly pem: string
 
-const utf8 = new TextDecoder('utf-8', { fatal: true })
-
-/** The text at `url`: of a 200, from nowhere else, and of bounded size. */
-async function download(url: string, signal: AbortSignal): Promise<string> {
-  const response = await fetch(url, {
-    // An answer that a cache between us and the issuer kept could be older than a key that is in use.
-    headers: { accept: 'application/jwk-set+json, application/json', 'cache-control': 'no-cache' },
-    // Whoever can make the issuer redirect could otherwise name the keys.
-    redirect: 'error',
-    signal
-  })
-  if (response.status !== 200) throw new KeySetError(`status ${response.status}`)
-  const chunks: Uint8Array[] = []
-  let bytes = 0
-  // Null only for a status that has no body.
-  for await (const chunk of response.body as ReadableStream<Uint8Array>) {
-    bytes += chunk.length
-    if (bytes > MAX_BYTES) throw new KeySetError('too large')
-    chunks.push(chunk)
+  constructor({ kid, pem, algorithm }: PublishedKey, signed: Key['signed']) {
+    super(algorithm, signed)
+    this.kid = kid
+    this.pem = pem
   }
-  return utf8.decode(Buffer.concat(chunks))
-}
-
-/** Why a fetch failed, for the log: no stack, no URL. The reason of a network error is in its cause. */
-function reasonOf(error: unknown): string {
-  const { cause = error } = error as { cause?: unknown }
-  const { code, message } = cause as NodeJS.ErrnoException
-  return code ?? message
 }
 
 /**
- * Makes the store of the keys that are published at `url` (RFC 7517), and begins to fetch them. A set that was fetched
- * counts as a whole: what it lacks is withdrawn, and only an unreachable issuer leaves the old keys in use.
- *
- * @param algorithms the accepted ones; other keys are not used
+ * The keys that an issuer publishes at a URL (RFC 7517), fetched from when the store is made. A set that was fetched counts as a
+ * whole: what it lacks is withdrawn, and only an unreachable issuer leaves the old keys in use.
  */
-export function createKeyStore(
-  url: string,
-  algorithms: readonly string[],
-  log: FastifyBaseLogger,
-  clock: Clock = systemClock
-): KeyStore {
-  let keys = new Map<string | undefined, HeldKey>()
-  /** What `keys` were read from. */
-  let text: string | undefined
-  let fetchedAt = 0
-  let fetches = 0
-  let failures = 0
-  let startedAt = Number.NEGATIVE_INFINITY
-  let failing = false
-  let current: Promise<boolean> | undefined
-  let upcoming: Promise<boolean> | undefined
-  const closing = new AbortController()
+export class KeyStore implements KeySource {
+  readonly #url: string
+  readonly #algorithms: readonly string[]
+  readonly #log: FastifyBaseLogger
+  readonly #clock: Clock
+  readonly #closing = new AbortController()
+  #keys = new Map<string | undefined, HeldKey>()
+  /** What `#keys` were read from. */
+  #text: string | undefined
+  #version = 0
+  #fetchedAt = 0
+  #startedAt = Number.NEGATIVE_INFINITY
+  #recheckAt = 0
+  #fetches = 0
+  #failures = 0
+  #failing = false
+  #current: Promise<boolean> | undefined
+  #upcoming: Promise<boolean> | undefined
+
+  /** @param algorithms the accepted ones; other keys are not used */
+  constructor(url: string, algorithms: readonly string[], log: FastifyBaseLogger, clock: Clock = systemClock) {
+    this.#url = url
+    this.#algorithms = algorithms
+    this.#log = log
+    this.#clock = clock
+    void this.#keepFresh()
+  }
+
+  get version(): number {
+    return this.#version
+  }
+
+  /** Whether there is any key, without which no token can be judged. */
+  hasKeys(): boolean {
+    return this.#keys.size > 0
+  }
+
+  /** Keys that are held, fetches and those that failed so far, and seconds since the last that did not. */
+  stats() {
+    const ageSeconds = (this.#clock.now() - this.#fetchedAt) / 1000
+    return { held: this.#keys.size, fetches: this.#fetches, failures: this.#failures, ageSeconds }
+  }
+
+  /** Ends the fetch in flight and makes no more; those who wait get what there is. */
+  close(): void {
+    this.#closing.abort()
+  }
+
+  /** Without a kid (it is optional: RFC 7515 section 4.1.4) a token is for the only key of its algorithm. */
+  held({ kid, alg }: Token['header']): Key | ProblemCode | undefined {
+    if (kid !== undefined) return this.#keys.get(kid as string)
+    const fitting = [...this.#keys.values()].filter(({ algorithm }) => algorithm === alg)
+    return fitting.length > 1 ? 'token_key' : fitting[0]
+  }
+
+  /** Waits at most 4 s. */
+  async ask(header: Token['header']): Promise<Key | ProblemCode> {
+    // The fetch in flight mostly brings the key, but it may have begun before the key was published.
+    const inFlight = this.#current
+    if (inFlight !== undefined) {
+      if (!(await inFlight)) return this.held(header) ?? 'keys_unavailable'
+      const key = this.held(header)
+      if (key !== undefined) return key
+    }
+    const done = await this.#refresh()
+    return this.held(header) ?? (done ? 'token_key' : 'keys_unavailable')
+  }
+
+  recheck(): Promise<boolean> | undefined {
+    const now = this.#clock.now()
+    if (this.#upcoming === undefined) {
+      // The fetch in flight may have begun before the key was replaced.
+      if (now < this.#recheckAt) return this.#current?.then(() => false)
+      this.#recheckAt = now + RECHECK_MS
+    }
+    return this.#refresh().then(() => true)
+  }
 
   /** Until so many milliseconds are over, or the store is closed. */
-  const pause = (ms: number) =>
-    new Promise<void>((resolve) => {
-      if (closing.signal.aborted) return resolve()
+  #pause(ms: number): Promise<void> {
+    const { signal } = this.#closing
+    return new Promise<void>((resolve) => {
+      if (signal.aborted) return resolve()
       const end = () => {
         cancel()
-        closing.signal.removeEventListener('abort', end)
+        signal.removeEventListener('abort', end)
         resolve()
       }
-      const cancel = clock.after(ms, end)
-      closing.signal.addEventListener('abort', end)
+      const cancel = this.#clock.after(ms, end)
+      signal.addEventListener('abort', end)
     })
-
-  function replace(next: Map<string | undefined, HeldKey>): void {
-    for (const [kid, key] of keys) if (next.get(kid) !== key) key.withdrawn = true
-    keys = next
   }
 
-  async function hold(key: PublishedKey): Promise<HeldKey> {
-    const held = keys.get(key.kid)
+  #replace(next: Map<string | undefined, HeldKey>): void {
+    const before = this.#keys
+    this.#keys = next
+    this.#version++
+    for (const [kid, key] of before) if (next.get(kid) !== key) key.withdraw()
+  }
+
+  async #hold(key: PublishedKey): Promise<HeldKey> {
+    const held = this.#keys.get(key.kid)
     // The same key stays the same object, and so do the verdicts that were reached with it.
     if (held?.pem === key.pem && held.algorithm === key.algorithm) return held
-    return { ...key, withdrawn: false, signed: await signatureCheck(key.pem, key.algorithm) }
+    return new HeldKey(key, await signatureCheck(key.pem, key.algorithm))
   }
 
-  async function update(signal: AbortSignal): Promise<void> {
-    const fetched = await download(url, signal)
-    if (fetched === text) return
-    const set = readKeySet(fetched, algorithms)
+  async #update(signal: AbortSignal): Promise<void> {
+    const fetched = await download(this.#url, signal)
+    if (fetched === this.#text) return
+    const set = readKeySet(fetched, this.#algorithms)
     const next = new Map<string | undefined, HeldKey>()
-    for (const key of set.keys) next.set(key.kid, await hold(key))
-    replace(next)
-    text = fetched
-    for (const key of set.ignored) log.warn(key, 'published key ignored')
+    for (const key of set.keys) next.set(key.kid, await this.#hold(key))
+    this.#replace(next)
+    this.#text = fetched
+    this.#recheckAt = 0
+    for (const key of set.ignored) this.#log.warn(key, 'published key ignored')
     const kids = set.keys.map(({ kid }) => kid)
-    if (kids.length > 0) log.info({ keys: kids.length, kids }, 'published keys obtained')
-    else log.warn('no usable key is published: no token can be verified')
+    if (kids.length > 0) this.#log.info({ keys: kids.length, kids }, 'published keys obtained')
+    else this.#log.warn('no usable key is published: no token can be verified')
   }
 
-  function succeeded(): boolean {
-    fetchedAt = clock.now()
-    if (failing) log.info('published keys can be fetched again')
-    failing = false
-    return keys.size > 0
+  #succeeded(): boolean {
+    this.#fetchedAt = this.#clock.now()
+    if (this.#failing) this.#log.info('published keys can be fetched again')
+    this.#failing = false
+    return this.hasKeys()
   }
 
-  function failed(error: unknown): boolean {
-    if (!failing && !closing.signal.aborted) log.warn({ reason: reasonOf(error) }, 'published keys cannot be fetched')
-    failing = true
-    failures++
-    if (keys.size > 0 && clock.now() - fetchedAt >= MAX_AGE_MS) {
-      log.error({ hours: MAX_AGE_MS / 3_600_000 }, 'published keys could not be fetched for too long: no longer used')
-      replace(new Map())
-      text = undefined
+  #failed(error: unknown): boolean {
+    if (!this.#failing && !this.#closing.signal.aborted)
+      this.#log.warn({ reason: reasonOf(error) }, 'published keys cannot be fetched')
+    this.#failing = true
+    this.#failures++
+    if (this.hasKeys() && this.#clock.now() - this.#fetchedAt >= MAX_AGE_MS) {
+      const hours = MAX_AGE_MS / 3_600_000
+      this.#log.error({ hours }, 'published keys could not be fetched for too long: no longer used')
+      this.#replace(new Map())
+      this.#text = undefined
     }
     return false
   }
 
   /** Fetches once; whether that brought keys. */
-  async function attempt(): Promise<boolean> {
-    startedAt = clock.now()
-    fetches++
+  async #attempt(): Promise<boolean> {
+    this.#startedAt = this.#clock.now()
+    this.#fetches++
     const timeout = new AbortController()
     const stop = () => timeout.abort(new KeySetError('no whole answer in time'))
-    const cancel = clock.after(FETCH_TIMEOUT_MS, stop)
-    closing.signal.addEventListener('abort', stop)
-    const done = await update(timeout.signal).then(succeeded, failed)
+    const cancel = this.#clock.after(FETCH_TIMEOUT_MS, stop)
+    this.#closing.signal.addEventListener('abort', stop)
+    const done = await this.#update(timeout.signal).then(
+      () => this.#succeeded(),
+      (error) => this.#failed(error)
+    )
     cancel()
-    closing.signal.removeEventListener('abort', stop)
+    this.#closing.signal.removeEventListener('abort', stop)
     return done
   }
 
-  async function inTurn(): Promise<boolean> {
-    await current
-    const wait = startedAt + COOLDOWN_MS - clock.now()
-    if (wait > 0) await pause(wait)
-    upcoming = undefined
-    if (closing.signal.aborted) return false
-    current = attempt()
-    const done = await current
-    current = undefined
+  async #inTurn(): Promise<boolean> {
+    await this.#current
+    const wait = this.#startedAt + COOLDOWN_MS - this.#clock.now()
+    if (wait > 0) await this.#pause(wait)
+    this.#upcoming = undefined
+    if (this.#closing.signal.aborted) return false
+    this.#current = this.#attempt()
+    const done = await this.#current
+    this.#current = undefined
     return done
   }
 
   /** The next fetch to start, one for all who ask before it does. */
-  function refresh(): Promise<boolean> {
-    upcoming ??= inTurn()
-    return upcoming
+  #refresh(): Promise<boolean> {
+    this.#upcoming ??= this.#inTurn()
+    return this.#upcoming
   }
 
-  async function keepFresh(): Promise<void> {
+  async #keepFresh(): Promise<void> {
     let retry = RETRY_MIN_MS
-    while (!closing.signal.aborted) {
-      const done = await refresh()
-      await pause(done ? REFRESH_MS : retry)
+    while (!this.#closing.signal.aborted) {
+      const done = await this.#refresh()
+      await this.#pause(done ? REFRESH_MS : retry)
       retry = done ? RETRY_MIN_MS : Math.min(2 * retry, RETRY_MAX_MS)
     }
-  }
-
-  /**
-   * The held key for a header, or why there can be none. Without a kid (it is optional: RFC 7515 section 4.1.4) a token is
-   * for the only key of its algorithm.
-   */
-  function held({ kid, alg }: { kid?: unknown; alg?: unknown }): Key | ProblemCode | undefined {
-    if (kid !== undefined) return keys.get(kid as string)
-    const fitting = [...keys.values()].filter(({ algorithm }) => algorithm === alg)
-    return fitting.length > 1 ? 'token_key' : fitting[0]
-  }
-
-  async function ask(header: Parameters<FindKey>[0]): Promise<Key | ProblemCode> {
-    // The fetch in flight mostly brings the key, but it may have begun before the key was published.
-    const inFlight = current
-    if (inFlight !== undefined) {
-      if (!(await inFlight)) return held(header) ?? 'keys_unavailable'
-      const key = held(header)
-      if (key !== undefined) return key
-    }
-    const done = await refresh()
-    return held(header) ?? (done ? 'token_key' : 'keys_unavailable')
-  }
-
-  void keepFresh()
-
-  return {
-    find: (header) => held(header) ?? ask(header),
-    hasKeys: () => keys.size > 0,
-    figures: () => ({ held: keys.size, fetches, failures, ageSeconds: (clock.now() - fetchedAt) / 1000 }),
-    close: () => closing.abort()
   }
 }

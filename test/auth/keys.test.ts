@@ -2,8 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { RequestListener } from 'node:http'
 import type { FastifyBaseLogger } from 'fastify'
 import t, { type Test } from 'tap'
-import { type Clock, createKeyStore } from '../../src/auth/keys.ts'
-import type { Key } from '../../src/auth/verifier.ts'
+import { Key } from '../../src/auth/key.ts'
+import { type Clock, KeyStore } from '../../src/auth/keys.ts'
 import { loadConfig } from '../../src/config.ts'
 import { claimsOf } from '../helper.ts'
 import { ALGORITHMS } from '../issuer.ts'
@@ -58,8 +58,10 @@ async function setUp(t: Test, answer: RequestListener = publish([first.jwk]), al
       typeof fields === 'string' ? { level, message: fields } : { level, message: message ?? '', ...fields }
     )
   const log = { info: write('info'), warn: write('warn'), error: write('error') } as unknown as FastifyBaseLogger
-  const store = createKeyStore(server.url, algorithms, log, time.clock)
-  t.teardown(() => store.close())
+  const keys = new KeyStore(server.url, algorithms, log, time.clock)
+  t.teardown(() => keys.close())
+  const find = (header: Parameters<KeyStore['ask']>[0]) => keys.held(header) ?? keys.ask(header)
+  const store = Object.assign(keys, { find })
   const fetched = (count: number) => until(() => server.fetches() === count)
   /** Until the fetch in the background, after so many timers, is over: one was its limit, and one is the pause after it. */
   const settled = (made = 0) => until(() => time.made() >= made + 2 && time.timers().length === 1)
@@ -74,7 +76,7 @@ async function setUp(t: Test, answer: RequestListener = publish([first.jwk]), al
   return { server, time, lines, has, store, fetched, settled, refreshed }
 }
 
-const isKey = (value: unknown): value is Key => typeof value === 'object' && value !== null && 'signed' in value
+const isKey = (value: unknown): value is Key => value instanceof Key
 
 t.test('keys are fetched at the start, and a key verifies what it signed', async (t) => {
   const { store, settled, has, server } = await setUp(t)

@@ -1,14 +1,14 @@
 import t, { type Test } from 'tap'
-import type { Key, Outcome } from '../../src/auth/verifier.ts'
+import { Key } from '../../src/auth/key.ts'
 import { loadConfig } from '../../src/config.ts'
 import { claimsOf, SECRET, sign } from '../helper.ts'
-import { verifying } from '../verify.ts'
+import { type Outcome, verifying } from '../verify.ts'
 
 /** A verifier with one key, which counts how often a signature is checked, at a time that the test sets. */
 function setUp(t: Test, env: Record<string, string> = {}) {
   const { auth } = loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET: SECRET, ...env })
   let checks = 0
-  const key: Key = { algorithm: 'HS256', withdrawn: false, signed: () => ++checks > 0 }
+  const key = new Key('HS256', () => ++checks > 0)
   const start = Date.now()
   let now = start
   t.intercept(Date, 'now', { value: () => now })
@@ -52,7 +52,7 @@ t.test('a remembered token dies with its key', async (t) => {
   const { verify, token, key, checks } = setUp(t)
   const one = token()
   verify(one)
-  key.withdrawn = true
+  key.withdraw()
   verify(one)
   t.equal(checks(), 2)
 })
@@ -130,7 +130,7 @@ t.test('JWT_REQUIRED_CLAIMS can ask for less, and then a token need not expire',
 })
 
 t.test('the header names an accepted algorithm, the one of the key, and a known type', async (t) => {
-  const { verify, key } = setUp(t)
+  const { verify } = setUp(t)
   const of = (header: object) => verify(sign(header, claimsOf('alice')))
   for (const typ of [undefined, 'JWT', 'jwt']) t.match(of({ alg: 'HS256', typ }), { sub: 'alice' })
   for (const typ of ['at+jwt', 'JOSE', 1, null, ['JWT'], {}]) {
@@ -138,10 +138,8 @@ t.test('the header names an accepted algorithm, the one of the key, and a known 
   }
   for (const alg of [undefined, null, '', 'none', 'hs256', 'HS512', ['HS256']]) t.equal(of({ alg }), 'token_algorithm')
   t.equal(of({ alg: 'HS256', crit: ['exp'] }), 'token_critical')
-  const other = verifying(loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET: SECRET }).auth, () => ({
-    ...key,
-    algorithm: 'HS384'
-  }))
+  const { auth } = loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET: SECRET })
+  const other = verifying(auth, () => new Key('HS384', () => true))
   t.equal(other(sign({ alg: 'HS256' }, claimsOf('alice'))), 'token_algorithm')
 })
 

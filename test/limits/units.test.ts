@@ -1,24 +1,66 @@
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
 import { addressOf } from '../../src/limits/address.ts'
-import { Gate } from '../../src/limits/gate.ts'
 import { fixedWindows, MAX_KEYS } from '../../src/limits/memory.ts'
+import { CHECKS_PER_SECOND, VerificationBudget } from '../../src/limits/verification-budget.ts'
 import { stopClock } from './clock.ts'
 
-t.test('the gate counts a check as failed until it has succeeded', async (t) => {
+/** How many checks that fail and take `ms` each the budget lets an address have, one after the other. */
+function failing(budget: VerificationBudget, ms: number, address = 'a') {
+  let count = 0
+  for (; budget.tryAcquire(address); count++) budget.charge(address, ms)
+  return count
+}
+
+t.test('past its budget an address has a share of the processor for its failing checks', async (t) => {
   const pass = stopClock(t)
-  const gate = new Gate(2, 60_000)
-  const admitted = (address = 'a') => Array.from({ length: 9 }, () => gate.admit(address)).filter(Boolean).length
-  t.equal(admitted(), 2 + 5)
-  for (let i = 0; i < 7; i++) gate.refund('a')
-  t.equal(admitted(), 2, 'all had succeeded, and the checks of this second are used up')
-  pass(1000)
-  t.equal(admitted(), 5)
-  gate.learn('b', 1, 10_000)
-  t.equal(admitted('b'), 1 + 5)
+  const budget = new VerificationBudget(2, 60_000)
+  t.equal(failing(budget, 1), 2 + 200)
+  pass(500)
+  t.equal(failing(budget, 1), 100, 'which comes back with time')
   pass(10_000)
-  gate.refund('b')
-  t.equal(admitted('b'), 2 + 5, 'a refund of the last window is none in this')
+  t.equal(failing(budget, 0), CHECKS_PER_SECOND, 'up to that of a second, and no check is free')
+  pass(1000)
+  t.equal(failing(budget, 1000), 40, 'nor dearer than a check can be')
+})
+
+t.test('all addresses that are past their budget share a larger one, and the others do not need it', async (t) => {
+  stopClock(t)
+  const budget = new VerificationBudget(2, 60_000)
+  t.strictSame(
+    ['a', 'b', 'c', 'd'].map((address) => failing(budget, 1, address)),
+    [202, 202, 2, 2]
+  )
+})
+
+t.test('a check counts as failed until it has succeeded', async (t) => {
+  const pass = stopClock(t)
+  const budget = new VerificationBudget(2, 10_000)
+  t.ok(budget.tryAcquire('a'))
+  budget.release('a')
+  t.equal(failing(budget, 5), 2 + 40)
+  for (let times = 0; times < 50; times++) budget.release('a')
+  t.equal(failing(budget, 5), 2)
+  pass(10_000)
+  budget.release('a')
+  t.equal(failing(budget, 5), 2 + 40, 'one that is released late is none of this window')
+})
+
+t.test('what the limiter counted counts', async (t) => {
+  const pass = stopClock(t)
+  const budget = new VerificationBudget(2, 60_000)
+  budget.sync('a', 1, 1000)
+  t.equal(failing(budget, 5), 1 + 40)
+  pass(1000)
+  t.equal(failing(budget, 5), 2 + 40, 'in its window')
+})
+
+t.test('without a budget every signature is checked', async (t) => {
+  const budget = new VerificationBudget(null, 60_000)
+  for (let times = 0; times < 10_000; times++) {
+    if (!budget.tryAcquire('a')) t.fail('refused')
+    budget.charge('a', 5)
+  }
 })
 
 t.test('whom a request counts against', async (t) => {

@@ -2,8 +2,8 @@ import { createPublicKey } from 'node:crypto'
 import { performance } from 'node:perf_hooks'
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
+import { Key } from '../../src/auth/key.ts'
 import { signatureCheck } from '../../src/auth/signature.ts'
-import type { Key } from '../../src/auth/verifier.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { Algorithm } from '../issuer.ts'
 import { keyPair } from '../key-pair.ts'
@@ -60,22 +60,18 @@ function measure(name: string, env: Record<string, string>, key: Key, sign: (cla
 for (const algorithm of ['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256'] satisfies Algorithm[]) {
   const pair = keyPair(algorithm)
   const pem = createPublicKey(pair.privateKey).export({ type: 'spki', format: 'pem' }).toString()
-  const key = { algorithm, withdrawn: false, signed: await signatureCheck(pem, algorithm) }
+  const key = new Key(algorithm, await signatureCheck(pem, algorithm))
   measure(algorithm, { BETTER_AUTH_URL: APP }, key, (payload) => pair.token(payload))
 }
 
 const app = Fastify()
 await app.register(fastifyJwt, { secret: SECRET, verify: { algorithms: ['HS256'], cache: false } })
-const shared: Key = {
-  algorithm: 'HS256',
-  withdrawn: false,
-  signed(token) {
-    try {
-      app.jwt.verify(token)
-      return true
-    } catch {
-      return false
-    }
+const shared = new Key('HS256', (token) => {
+  try {
+    app.jwt.verify(token)
+    return true
+  } catch {
+    return false
   }
-}
+})
 measure('HS256', { BETTER_AUTH_SECRET: SECRET }, shared, (payload) => app.jwt.sign(payload))

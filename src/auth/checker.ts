@@ -1,0 +1,106 @@
+import type { ProblemCode } from '../errors.ts'
+import type { VerificationBudget } from '../limits/verification-budget.ts'
+import type { Key } from './key.ts'
+import { Refusals } from './refusals.ts'
+import type { Token } from './token.ts'
+import type { Candidate, Verdict, Verifier } from './verifier.ts'
+import type { Waiters } from './waiters.ts'
+
+/** The keys that tokens are checked with. */
+export interface KeySource {
+  /** Changes with the keys. */
+  readonly version: number
+  /** The key for a header, or why it is none of those held; undefined when the issuer may have it. */
+  held(header: Token['header']): Key | ProblemCode | undefined
+  /** Asks the issuer for the key of a header that `held` has none for. */
+  ask(header: Token['header']): Promise<Key | ProblemCode>
+  /**
+   * Asks whether the issuer replaced a key under its kid, or under none; undefined when that was asked of late. It resolves to
+   * whether the fetch began after this call.
+   */
+  recheck(): Promise<boolean> | undefined
+}
+
+/** The outcome of a check, or why there was none: the address used its checks up, or too many wait for the keys. */
+export type Conclusion = Verdict | ProblemCode | 'no_checks_left' | 'no_place_left'
+
+/** Problems of a token that keys other than those held would not have. */
+const OF_THE_KEY: ReadonlySet<Conclusion> = new Set<Conclusion>(['token_signature', 'token_algorithm', 'token_key'])
+
+/**
+ * Checks tokens that are not known yet. A check that fails counts against the address of its request. Waiting for a fetch of
+ * the keys does not count, but the places for it are bounded.
+ */
+export class TokenChecker {
+  readonly #verifier: Verifier
+  readonly #keys: KeySource
+  readonly #budget: VerificationBudget
+  readonly #waiters: Waiters
+  readonly #refusals = new Refusals()
+
+  constructor(verifier: Verifier, keys: KeySource, budget: VerificationBudget, waiters: Waiters) {
+    this.#verifier = verifier
+    this.#keys = keys
+    this.#budget = budget
+    this.#waiters = waiters
+  }
+
+  /** Answers at once, without a promise, unless the issuer must be asked for its keys. */
+  check(candidate: Candidate, address: string): Conclusion | Promise<Conclusion> {
+    const { header } = candidate.token
+    const key = this.#keys.held(header)
+    if (key === undefined) {
+      return this.#wait(address, () => this.#keys.ask(header).then((key) => this.#checkWith(key, candidate, address)))
+    }
+    const conclusion = this.#checkWith(key, candidate, address)
+    return OF_THE_KEY.has(conclusion) ? this.#checkAgain(conclusion, candidate, address) : conclusion
+  }
+
+  async #wait(address: string, ask: () => Promise<Conclusion>): Promise<Conclusion> {
+    if (!this.#waiters.tryEnter(address)) return 'no_place_left'
+    try {
+      return await ask()
+    } finally {
+      this.#waiters.leave(address)
+    }
+  }
+
+  /** An issuer may replace a key under the same kid, or under none: then the held one is wrong, and not the token. */
+  #checkAgain(refused: Conclusion, candidate: Candidate, address: string): Conclusion | Promise<Conclusion> {
+    const { version } = this.#keys
+    const refusal = this.#refusals.find(candidate.text, version)
+    const fetched = refusal?.asked ? undefined : this.#keys.recheck()
+    if (fetched === undefined) return refused
+    return this.#wait(address, async () => {
+      const asked = await fetched
+      if (this.#keys.version === version) {
+        this.#refusals.remember(candidate.text, { keysVersion: version, signed: refusal?.signed, asked })
+        return refused
+      }
+      const conclusion = this.#checkWith(this.#keys.held(candidate.token.header) ?? 'token_key', candidate, address)
+      // The first check failed because of us.
+      if (typeof conclusion !== 'string') this.#budget.release(address)
+      return conclusion
+    })
+  }
+
+  #checkWith(key: Key | ProblemCode, candidate: Candidate, address: string): Conclusion {
+    if (typeof key === 'string') return key
+    if (key.algorithm !== candidate.token.header.alg) return 'token_algorithm'
+    const { version: keysVersion } = this.#keys
+    const known = this.#refusals.find(candidate.text, keysVersion)
+    if (known?.signed === false) return 'token_signature'
+    if (known?.signed) return this.#verifier.judge(candidate, key)
+    if (!this.#budget.tryAcquire(address)) return 'no_checks_left'
+    const began = performance.now()
+    const signed = this.#verifier.isSigned(candidate, key)
+    const conclusion = signed ? this.#verifier.judge(candidate, key) : 'token_signature'
+    if (typeof conclusion === 'string') {
+      this.#budget.charge(address, performance.now() - began)
+      this.#refusals.remember(candidate.text, { keysVersion, signed, asked: false })
+    } else {
+      this.#budget.release(address)
+    }
+    return conclusion
+  }
+}
