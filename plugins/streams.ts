@@ -6,13 +6,14 @@ import type { Owner } from '../src/auth/user.ts'
 import { codeOf } from '../src/db/errors.ts'
 import { sendProblem } from '../src/errors.ts'
 import { feedStore } from '../src/feeds/store.ts'
-import { Bell, endOf, eventsOf, type Reason, type Source } from '../src/feeds/stream.ts'
+import { endOf, type Source, streamOf } from '../src/feeds/stream.ts'
+import { type Reason, WakeUp } from '../src/feeds/wake-up.ts'
 import { figuresOf } from '../src/figures.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Answers with the caller's changes of a resource as they happen, until the token expires, an hour is over or the client goes: a
+     * Answers with the caller's changes of a resource as they happen, until the token expires or its key is withdrawn, an hour is over or the client goes: a
      * 429 past the streams of a user (`STREAMS_PER_USER_MAX`), a 503 past those of the instance (`STREAMS_MAX`).
      */
     sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
@@ -40,9 +41,9 @@ export default fp(
   async (app) => {
     const { perUserMax, max } = app.config.streams
     const store = feedStore(app.owned)
-    const byOwner = new Map<Owner, { key: string; bells: Set<Bell> }>()
-    const byKey = new Map<string, Set<Bell>>()
-    const all = new Map<Bell, ServerResponse>()
+    const byOwner = new Map<Owner, { key: string; streams: Set<WakeUp> }>()
+    const byKey = new Map<string, Set<WakeUp>>()
+    const all = new Map<WakeUp, ServerResponse>()
 
     let listening = false
     /** From the first stream on. Until it works, and while it does not, changes are looked for with each heartbeat. */
@@ -50,22 +51,25 @@ export default fp(
       if (listening) return
       listening = true
       const heard = (key: string) => {
-        for (const bell of byKey.get(key) ?? []) bell.ring()
+        for (const wakeUp of byKey.get(key) ?? []) wakeUp.notify()
       }
       const missed = () => {
-        for (const bell of all.keys()) bell.ring()
+        for (const wakeUp of all.keys()) wakeUp.notify()
       }
       app
         .hearChanges(heard, missed)
         .catch((error) => app.log.warn({ code: codeOf(error) }, 'not listening to changes yet'))
     }
 
-    const end = (bell: Bell, reason: Reason) => {
-      bell.end(reason)
-      setTimeout(() => all.get(bell)?.destroy(), GRACE_MS).unref()
+    const cutLater = (wakeUp: WakeUp) => {
+      setTimeout(() => all.get(wakeUp)?.destroy(), GRACE_MS).unref()
+    }
+    const end = (wakeUp: WakeUp, reason: Reason) => {
+      wakeUp.end(reason)
+      cutLater(wakeUp)
     }
     app.addHook('preClose', (done) => {
-      for (const bell of all.keys()) end(bell, 'reconnect')
+      for (const wakeUp of all.keys()) end(wakeUp, 'reconnect')
       done()
     })
 
@@ -85,44 +89,55 @@ export default fp(
         .header('x-accel-buffering', 'no')
       // Its content type is that of the GET, and there is nothing to wait for.
       if (request.method === 'HEAD') return reply.send(Readable.from([]))
-      const own = byOwner.get(sub) ?? { key: '', bells: new Set() }
-      const { bells } = own
-      if (bells.size >= perUserMax) return sendProblem(reply.header('retry-after', 1), 'too_many_streams')
+      const own = byOwner.get(sub) ?? { key: '', streams: new Set() }
+      const { streams } = own
+      if (streams.size >= perUserMax) return sendProblem(reply.header('retry-after', 1), 'too_many_streams')
       if (all.size >= max) return sendProblem(reply, 'unavailable')
 
-      const bell = new Bell()
-      all.set(bell, reply.raw)
-      bells.add(bell)
+      const wakeUp = new WakeUp()
+      all.set(wakeUp, reply.raw)
+      streams.add(wakeUp)
       byOwner.set(sub, own)
       const left = expiresAt === null ? LONGEST_MS : expiresAt * 1000 - Date.now()
       const life = setTimeout(
-        () => end(bell, left < LONGEST_MS ? 'token_expired' : 'reconnect'),
+        () => end(wakeUp, left < LONGEST_MS ? 'token_expired' : 'reconnect'),
         Math.min(left, LONGEST_MS)
       )
-      finished(reply.raw, () => {
+      const forgetKey = request.tokenKey.onWithdrawn(() => {
+        wakeUp.revoke()
+        cutLater(wakeUp)
+      })
+      const { socket } = request.raw
+      const leave = () => {
+        if (!all.delete(wakeUp)) return
         clearTimeout(life)
-        bell.leave()
+        forgetKey()
+        socket.off('close', leave)
+        wakeUp.disconnect()
         // The client was told that the connection would stay, and closing would wait for it.
-        if (app.isDraining()) request.raw.socket.end()
-        all.delete(bell)
-        bells.delete(bell)
-        if (bells.size > 0) return
+        if (app.isDraining()) socket.end()
+        streams.delete(wakeUp)
+        if (streams.size > 0) return
         byOwner.delete(sub)
         byKey.delete(own.key)
-      })
+      }
+      finished(reply.raw, leave)
+      // An answer that waits behind another one on its connection does not hear that this closed.
+      socket.on('close', leave)
+      if (socket.destroyed) leave()
 
       listen()
-      const feed = await store.open(sub)
+      const feed = await store.open(sub, wakeUp)
       // Of a client that has gone meanwhile the streams may be others by now.
-      if (!bell.gone) {
+      if (!wakeUp.stopped) {
         byKey.delete(own.key)
         own.key = feed.key
-        byKey.set(feed.key, bells)
+        byKey.set(feed.key, streams)
       }
-      if (app.isDraining()) end(bell, 'reconnect')
+      if (app.isDraining()) end(wakeUp, 'reconnect')
       request.release()
       const lastId = request.headers['last-event-id'] as string | undefined
-      return reply.send(Readable.from(told(request, eventsOf(store, sub, source, feed, lastId, bell))))
+      return reply.send(Readable.from(told(request, streamOf(store, sub, source, feed, lastId, wakeUp))))
     })
   },
   { name: 'streams', dependencies: ['auth', 'database', 'deadline', 'drain'] }

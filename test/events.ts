@@ -28,15 +28,16 @@ export async function watch(
   {
     lastId,
     claims = {},
+    headers = asUser(user, claims),
     url = '/api/tasks/events'
-  }: { lastId?: string | undefined; claims?: object; url?: string } = {}
+  }: { lastId?: string | undefined; claims?: object; headers?: { authorization: string }; url?: string } = {}
 ): Promise<Watch> {
   if (!app.server.listening) await app.listen()
   const { port } = app.server.address() as AddressInfo
   const controller = new AbortController()
   t.teardown(() => controller.abort())
   const response = await fetch(`http://127.0.0.1:${port}${url}`, {
-    headers: { ...asUser(user, claims), ...(lastId !== undefined && { 'last-event-id': lastId }) },
+    headers: { ...headers, ...(lastId !== undefined && { 'last-event-id': lastId }) },
     signal: controller.signal
   })
   const got: Told[] = []

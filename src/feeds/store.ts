@@ -58,12 +58,14 @@ export function feedStore(owned: OwnedBy) {
     /**
      * Begins to record the owner's changes, or goes on, for a day after the longest stream. Whatever is committed from now on and not
      * seen by a read that starts now is recorded, with a greater number.
+     *
+     * @param stream who waits for it: once that is stopped nothing more is asked
      */
-    async open(owner: Owner): Promise<Feed> {
+    async open(owner: Owner, stream: { readonly stopped: boolean } = { stopped: false }): Promise<Feed> {
       // Another stream of theirs may start it in between.
       const feed = (await renew(owner))[0] ?? (await start(owner))[0] ?? (await renew(owner))[0]
       // A write that looked for the feed before it was there may commit still, unrecorded.
-      for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+      for (let tries = 0; tries < SETTLE_TRIES && !stream.stopped; tries++) {
         if ((await look(owner))[0]?.settled) break
         await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
       }

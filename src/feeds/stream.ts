@@ -1,6 +1,7 @@
 import { encode } from 'eventsource-encoder'
 import type { Owner } from '../auth/user.ts'
 import { type Change, type Feed, type feedStore, PAGE } from './store.ts'
+import type { Reason, WakeUp } from './wake-up.ts'
 
 /** A resource whose changes are streamed: the name of its table, that of an item in an event, and how items are loaded. */
 export interface Source {
@@ -9,57 +10,14 @@ export interface Source {
   load(owner: Owner, ids: string[]): Promise<{ id: string; json: string }[]>
 }
 
-/** Why a stream ends. */
-export type Reason = 'token_expired' | 'reconnect'
-
-/** Proxies give up what is silent for a minute, some for half of one. */
-const HEARTBEAT_MS = 20_000
-
 /** To wait before connecting again; after an end, spread over some seconds, or everybody would come at once. */
 const RETRY_MS = 2000
 
 /** Whoever missed more has less to load with the list. */
 const MOST_MISSED = 1000
 
-/** What a stream waits for: a change that may be there, or its end. */
-export class Bell {
-  #rung = false
-  #wake: (() => void) | undefined
-  reason: Reason | undefined
-  /** Whether the client has gone: nothing may be asked for it any more. */
-  gone = false
-
-  ring(): void {
-    this.#rung = true
-    this.#wake?.()
-  }
-
-  end(reason: Reason): void {
-    this.reason ??= reason
-    this.ring()
-  }
-
-  leave(): void {
-    this.gone = true
-    this.ring()
-  }
-
-  /** Resolves when it rings, at once if it has since the last time; false after a heartbeat without. */
-  async rung(): Promise<boolean> {
-    if (!this.#rung) {
-      await new Promise<void>((resolve) => {
-        const timer = setTimeout(resolve, HEARTBEAT_MS)
-        this.#wake = () => {
-          clearTimeout(timer)
-          resolve()
-        }
-      })
-    }
-    const rung = this.#rung
-    this.#rung = false
-    return rung
-  }
-}
+/** Items that are loaded at a time. One may be 60 kB of JSON, and a client that does not read holds what was loaded for it. */
+const ITEMS_AT_ONCE = 4
 
 /** The number in `Last-Event-ID`, if it is of this feed and not too long ago; what is in between may still be gone. */
 function resumable(id: string | undefined, { seq }: Feed): number | undefined {
@@ -70,52 +28,65 @@ function resumable(id: string | undefined, { seq }: Feed): number | undefined {
 const isWhole = (rows: Change[], last: number, head: number) =>
   rows.length === 0 ? last >= head : rows.every(({ seq }, i) => seq === last + 1 + i)
 
+/** The events of changes, one at a time. Of those that were read, a few items are loaded when the client took the ones before. */
+async function* eventsOf(
+  rows: Change[],
+  owner: Owner,
+  { member, load }: Source,
+  wakeUp: WakeUp
+): AsyncGenerator<string> {
+  for (let from = 0; from < rows.length && !wakeUp.stopped; from += ITEMS_AT_ONCE) {
+    const some = rows.slice(from, from + ITEMS_AT_ONCE)
+    const ids = new Set(some.filter(({ kind }) => kind !== 'deleted').map(({ id }) => id))
+    // As they are now: a content that was changed or deleted since is told nobody.
+    const items = new Map(ids.size > 0 ? (await load(owner, [...ids])).map(({ id, json }) => [id, json]) : [])
+    for (const { seq, kind, id, version } of some) {
+      if (wakeUp.stopped) return
+      const item = kind === 'deleted' ? '' : `,"${member}":${items.get(id) ?? null}`
+      yield encode({ event: kind, id: seq, data: `{"id":"${id}","version":${version}${item}}` })
+    }
+  }
+}
+
 /**
  * The changes of an owner as server-sent events (WHATWG HTML section 9.2), from the one with the id `lastId` on, as long as they are
  * all there; else what is there must be loaded anew, which an event says. It reads the next when the client has taken the last, so a
- * slow one costs no memory.
+ * slow one costs the memory of a few items.
  */
-export async function* eventsOf(
+export async function* streamOf(
   store: ReturnType<typeof feedStore>,
   owner: Owner,
-  { resource, member, load }: Source,
+  source: Source,
   feed: Feed,
   lastId: string | undefined,
-  bell: Bell
+  wakeUp: WakeUp
 ): AsyncGenerator<string> {
   let head = feed.seq
   let last = resumable(lastId, feed)
   yield encode({ retry: RETRY_MS })
-  while (!bell.gone) {
+  while (!wakeUp.stopped) {
     if (last === undefined) {
       yield encode({ event: 'reload', id: head, data: '{}' })
       last = head
     }
     const rows = await store.after(owner, last)
     if (!isWhole(rows, last, head)) {
-      head = (await store.open(owner)).seq
+      head = (await store.open(owner, wakeUp)).seq
       last = undefined
       continue
     }
-    const told = rows.filter((row) => row.resource === resource)
-    const ids = new Set(told.filter(({ kind }) => kind !== 'deleted').map(({ id }) => id))
-    // As they are now: a content that was changed or deleted since is told nobody.
-    const items = new Map(
-      ids.size > 0 && !bell.gone ? (await load(owner, [...ids])).map(({ id, json }) => [id, json]) : []
-    )
-    const events = told.map(({ seq, kind, id, version }) => {
-      const item = kind === 'deleted' ? '' : `,"${member}":${items.get(id) ?? null}`
-      return encode({ event: kind, id: seq, data: `{"id":"${id}","version":${version}${item}}` })
-    })
+    const told = rows.filter(({ resource }) => resource === source.resource)
+    yield* eventsOf(told, owner, source, wakeUp)
     last += rows.length
-    if (events.length > 0) yield events.join('')
     if (rows.length === PAGE) continue
-    if (bell.reason !== undefined) return yield endOf(bell.reason)
-    if (await bell.rung()) continue
+    if (wakeUp.reason !== undefined) break
+    if (await wakeUp.wait()) continue
     yield encode({ comment: '' })
     // After a purge or a restore nothing is recorded, or others are notified.
     if (!(await store.isCurrent(owner, feed))) return yield endOf('reconnect')
   }
+  // A client that has gone is told nothing any more.
+  if (wakeUp.reason !== undefined) yield endOf(wakeUp.reason)
 }
 
 /** The last event of a stream. */

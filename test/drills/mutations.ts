@@ -269,8 +269,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: a notification that wakes nobody`,
     file: 'plugins/streams.ts',
-    find: `byKey.set(feed.key, bells)`,
-    put: `byKey.set(sub, bells)`,
+    find: `byKey.set(feed.key, streams)`,
+    put: `byKey.set(sub, streams)`,
     test: EVENTS,
     title: TOLD
   },
@@ -318,9 +318,17 @@ const MUTATIONS: Mutation[] = [
     title: 'end with the token'
   },
   {
+    what: `events: streams that outlive their key`,
+    file: 'plugins/streams.ts',
+    find: `wakeUp.revoke()`,
+    put: ``,
+    test: 'plugins/withdrawal.test',
+    title: 'a stream ends with the key'
+  },
+  {
     what: `events: any number of streams of a user`,
     file: 'plugins/streams.ts',
-    find: `bells.size >= perUserMax`,
+    find: `streams.size >= perUserMax`,
     put: `false`,
     test: STREAMS,
     title: BOUNDED
@@ -368,7 +376,7 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: a client that has gone silences the user`,
     file: 'plugins/streams.ts',
-    find: `if (!bell.gone)`,
+    find: `if (!wakeUp.stopped)`,
     put: `if (true)`,
     test: STREAMS,
     title: 'of clients that leave before they begin'

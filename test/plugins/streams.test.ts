@@ -1,10 +1,14 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { sql } from 'drizzle-orm'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyRequest } from 'fastify'
 import postgres from 'postgres'
 import t from 'tap'
+import type { Owner } from '../../src/auth/user.ts'
 import { feeds } from '../../src/db/schema.ts'
+import { feedStore } from '../../src/feeds/store.ts'
+import { streamOf } from '../../src/feeds/stream.ts'
+import { WakeUp } from '../../src/feeds/wake-up.ts'
 import { holdTimers, type Watch, watch } from '../events.ts'
 import { asUser, build, databaseUrl, figure, newUser } from '../helper.ts'
 
@@ -22,6 +26,7 @@ const create = async (app: FastifyInstance, user: string) => {
 }
 
 t.test('streams', async (t) => {
+  let arrivals = 0
   const app = await build(
     t,
     {
@@ -46,6 +51,33 @@ t.test('streams', async (t) => {
       app.get('/failing', { onRequest: app.authenticate }, (request, reply) =>
         app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load })
       )
+      app.get('/silent', () => new Promise(() => {}))
+      // As where the limits are asked for elsewhere: the client leaves meanwhile.
+      const left = async ({ raw }: FastifyRequest) => void (raw.socket.destroyed || (await once(raw.socket, 'close')))
+      app.get('/left', { onRequest: [app.authenticate, left] }, (request, reply) =>
+        app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load }).finally(() => arrivals++)
+      )
+      app.get('/stepwise', { onRequest: app.authenticate }, async ({ user }) => {
+        const asked: number[] = []
+        const store = feedStore(app.owned)
+        const source = {
+          resource: 'tasks',
+          member: 'task',
+          load: async (_owner: Owner, ids: string[]) => {
+            asked.push(ids.length)
+            return []
+          }
+        }
+        const feed = await store.open(user.sub)
+        const events = streamOf(store, user.sub, source, feed, String(feed.seq - 10), new WakeUp())
+        const steps: number[][] = []
+        for (let step = 0; step < 7; step++) {
+          await events.next()
+          steps.push([...asked])
+        }
+        await events.return(undefined)
+        return steps
+      })
       app.get('/others', { onRequest: app.authenticate }, (request, reply) =>
         app.sendChanges(request, reply, { resource: 'others', member: 'other', load })
       )
@@ -131,6 +163,36 @@ t.test('streams', async (t) => {
     await fire((ms) => ms > 500_000)
     await fire((ms) => ms === GRACE_MS)
     await open(0)
+  })
+
+  t.test('load the items of four changes at a time, the next when those were taken', async (t) => {
+    const user = newUser()
+    const stream = await watch(t, app, user)
+    await stream.next()
+    for (let times = 0; times < 10; times++) await create(app, user)
+    await stream.changes(10)
+    stream.close()
+    const steps = (await app.inject({ url: '/stepwise', headers: asUser(user) })).json()
+    // The first is the time to come again.
+    t.same(steps, [[], [4], [4], [4], [4], [4, 4], [4, 4]])
+  })
+
+  t.test('whose client has left give their place back, behind an unfinished answer too', async (t) => {
+    const { authorization } = asUser(newUser())
+    const ask = (url: string) => `GET ${url} HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n\r\n`
+    const { port } = app.server.address() as { port: number }
+    const pipelined = connect(port, '127.0.0.1')
+    pipelined.write(ask('/silent') + ask('/api/tasks/events'))
+    await open(1)
+    pipelined.destroy()
+    await open(0)
+    const leaving = connect(port, '127.0.0.1')
+    leaving.end(ask('/left'))
+    leaving.resume()
+    await once(leaving, 'connect')
+    leaving.destroy()
+    while (arrivals === 0) await new Promise(setImmediate)
+    t.equal(figure(app, 'streams'), 0)
   })
 
   t.test('of another resource are not told of a task', async (t) => {

@@ -1,0 +1,66 @@
+/** Why a stream ends. */
+export type Reason = 'token_expired' | 'reconnect'
+
+/** Proxies give up what is silent for a minute, some for half of one. */
+const HEARTBEAT_MS = 20_000
+
+/** What a stream waits for: a change that may be there, or its end. */
+export class WakeUp {
+  #notified = false
+  #wake: (() => void) | undefined
+  #stopped = false
+  #reason: Reason | undefined
+
+  /** Why the stream ends when all changes that are there were sent; undefined while it goes on. */
+  get reason(): Reason | undefined {
+    return this.#reason
+  }
+
+  /** Whether nothing may be read for the stream any more. */
+  get stopped(): boolean {
+    return this.#stopped
+  }
+
+  notify(): void {
+    this.#notified = true
+    this.#wake?.()
+  }
+
+  /** Ends the stream after the changes that are there. */
+  end(reason: Reason): void {
+    this.#reason ??= reason
+    this.notify()
+  }
+
+  /** Ends the stream at once: its token is good no longer. */
+  revoke(): void {
+    this.#reason = 'token_expired'
+    this.#stop()
+  }
+
+  /** The client has gone. */
+  disconnect(): void {
+    this.#stop()
+  }
+
+  #stop(): void {
+    this.#stopped = true
+    this.notify()
+  }
+
+  /** Resolves when there is something to do, at once if there is already; false after a heartbeat without. */
+  async wait(): Promise<boolean> {
+    if (!this.#notified) {
+      await new Promise<void>((resolve) => {
+        const timer = setTimeout(resolve, HEARTBEAT_MS)
+        this.#wake = () => {
+          clearTimeout(timer)
+          resolve()
+        }
+      })
+    }
+    const notified = this.#notified
+    this.#notified = false
+    return notified
+  }
+}
