@@ -65,6 +65,12 @@ export default fp(
         read: () => connection.load().pending
       },
       {
+        name: 'database_queued',
+        help: 'Statements and transactions that wait for a connection, of those that are pending',
+        kind: 'gauge',
+        read: () => connection.load().queued
+      },
+      {
         name: 'database_connections',
         help: 'Connections by whether they have something to do; those that are not made yet are idle',
         kind: 'gauge',

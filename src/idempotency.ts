@@ -6,6 +6,7 @@ import type { OwnedBy } from './db/owned.ts'
 import { idempotencyKeys } from './db/schema.ts'
 import { Busy, type Transact, type Transaction } from './db/transaction.ts'
 import type { ProblemCode } from './errors.ts'
+import type { Deadline } from './http/deadline.ts'
 
 /** What a POST answers: the JSON of its body, and the URL of what it made, if it made one thing. */
 export interface Answer {
@@ -34,6 +35,11 @@ interface Database {
   owned: OwnedBy
   transaction: Transact
   storage: { add(owner: Owner, bytes: number): void }
+}
+
+interface Options {
+  rebuild?: (outline: string, transaction: Transaction) => Promise<string>
+  within?: Deadline | undefined
 }
 
 /**
@@ -65,7 +71,8 @@ export function idempotency({ owned, transaction, storage }: Database) {
   /**
    * @param asked all that makes a request another one: it must be JSON
    * @param work earns the answer, in the transaction; when it throws nothing is kept
-   * @param rebuild the JSON of an answer that only its outline was kept of, from what there is now
+   * @param options.rebuild the JSON of an answer that only its outline was kept of, from what there is now
+   * @param options.within the time of the request
    * @returns the answer, and whether it was given before; or why not: the key is of another request, or of one in flight
    */
   return async (
@@ -73,7 +80,7 @@ export function idempotency({ owned, transaction, storage }: Database) {
     key: string,
     asked: unknown,
     work: (transaction: Transaction) => Promise<Earned>,
-    rebuild = async (outline: string, _transaction: Transaction) => outline
+    { rebuild = async (outline: string) => outline, within }: Options = {}
   ): Promise<(Answer & { replayed: boolean }) | ProblemCode> => {
     const digest = createHash('sha256').update(JSON.stringify(asked)).digest('base64url')
     try {
@@ -96,7 +103,7 @@ export function idempotency({ owned, transaction, storage }: Database) {
           await keep(owner, { key, digest, json: kept, abridged, location }, transaction)
           return { json, location, replayed: false }
         },
-        key
+        { within, lockKey: key }
       )
     } catch (error) {
       if (error instanceof Busy) return 'idempotency_key_in_flight'

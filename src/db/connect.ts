@@ -5,8 +5,9 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { Options, PostgresType } from 'postgres'
 import type { Config } from '../config.ts'
 import { type Client, open } from './driver.ts'
+import { PooledConnection, type SendFor } from './lane.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
-import { type Load, line, pooled } from './pool.ts'
+import { type Load, Pool } from './pool.ts'
 import type { Built } from './statement.ts'
 import type { Run, Transact } from './transaction.ts'
 import { EMBEDDED_ROLE, wall } from './wall.ts'
@@ -49,6 +50,15 @@ const LISTEN = 'listen "rowkeeper"'
 /** How long after an attempt to listen that failed the next is made. */
 const LISTEN_AGAIN_MS = 1000
 
+/** A search of 10,000 tasks of 10,000 characters takes a quarter of it (docs/performance.md). */
+const SCAN_TIMEOUT_MS = 2000
+
+/** How many of the connections are for scans: of a single one, none. */
+const scansOf = (poolMax: number) => (poolMax === 1 ? 0 : Math.max(1, Math.floor(poolMax / 5)))
+
+const UNKNOWN_STATEMENT =
+  'PostgreSQL does not know a statement that was prepared on this connection: behind a pooler that gives each transaction another connection, set DATABASE_PREPARE=false'
+
 const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, PostgresType>> => ({
   max: 1,
   prepare,
@@ -85,18 +95,22 @@ export async function connect(
   }
   const folder = embeddedFolder(config)
   if (folder === undefined) {
-    // Not all at once.
-    const one = () => open({ ...options(config), max_lifetime: 60 * (30 + 30 * Math.random()) }, config.url)
+    const one = (config: Config['database']) =>
+      // Not all at once.
+      open({ ...options(config), max_lifetime: 60 * (30 + 30 * Math.random()) }, config.url)
+    const scan = { ...config, statementTimeoutMs: Math.min(config.statementTimeoutMs, SCAN_TIMEOUT_MS) }
+    const scans = Array.from({ length: scansOf(config.poolMax) }, () => one(scan))
+    const others = Array.from({ length: config.poolMax - scans.length - 1 }, () => one(config))
     const listener = open({ ...options(config), ...hears }, config.url)
-    return connection(config, migrations, [one(), ...Array.from({ length: config.poolMax - 1 }, one)], listener, ear)
+    return connection(config, log, migrations, { ordinary: [one(config), ...others], scans, listener }, ear)
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
-  // One line, which listens too: the engine has one session, and its socket corrupts or hangs with several connections.
+  // One connection, which listens too: the engine has one session, and its socket corrupts or hangs with several connections.
   const socket = { path: engine.socket, user: 'postgres', database: 'postgres' }
   const client = open({ ...options(config), ...socket, ...hears })
-  const embedded = connection(config, migrations, [client], client, ear)
+  const embedded = connection(config, log, migrations, { ordinary: [client], scans: [], listener: client }, ear)
   await migrate(embedded.db, migrations)
   if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
   return {
@@ -108,30 +122,48 @@ export async function connect(
   }
 }
 
+/** Without row-level security every statement names its owner itself. */
+const sendFor =
+  ({ send }: Client): SendFor =>
+  (_owner, text, parameters, bytes) =>
+    send(text, parameters, bytes)
+
 /** What the connection that listens tells: a key that was notified, and that it was lost. */
 interface Ear {
   heard: [key: string]
   lost: []
 }
 
-/**
- * @param clients one for each connection
- * @param listener the one whose connection tells `ear`
- */
+/** One for each connection. That of `listener` tells the `Ear`. */
+interface Clients {
+  ordinary: [Client, ...Client[]]
+  scans: Client[]
+  listener: Client
+}
+
 function connection(
   { rls }: Config['database'],
+  log: FastifyBaseLogger,
   migrations: string,
-  clients: [Client, ...Client[]],
-  listener: Client,
+  { ordinary, scans, listener }: Clients,
   ear: EventEmitter<Ear>
 ): Connection {
-  const db = drizzle({ client: clients[0] })
+  const clients = [...ordinary, ...scans]
+  const db = drizzle({ client: ordinary[0] })
   const expected = versionOf(migrations)
+  const pooled = (client: Client) => new PooledConnection(client, rls ? wall(client) : sendFor(client))
+  let told = false
+  const pool = new Pool(db, { ordinary: ordinary.map(pooled), scans: scans.map(pooled) }, () => {
+    if (!told) log.error(UNKNOWN_STATEMENT)
+    told = true
+  })
   let met = false
   let closing = false
   return {
     db,
-    ...pooled(db, clients.map(rls ? wall : line)),
+    prepare: pool.prepare,
+    transaction: pool.transaction,
+    load: () => pool.load(),
     warm: () => Promise.allSettled(clients.map((client) => client.send('select 1'))),
     listen(heard, missed) {
       let listening = false

@@ -1,7 +1,16 @@
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
-import { isBroken } from './errors.ts'
+import {
+  COMMIT_FAILED,
+  DEADLINE_OVER,
+  failure,
+  isBroken,
+  isInFailedTransaction,
+  isUnknownStatement,
+  QUEUE_TIMEOUT,
+  type Reason
+} from './errors.ts'
 
 type Types = Record<string, postgres.PostgresType>
 
@@ -20,6 +29,11 @@ export type Client = postgres.Sql & {
    * @throws what `work` throws, or the first of its statements that failed, whether it waited for it or not
    */
   transaction<R>(work: (send: Send) => Promise<R>): Promise<R>
+  /**
+   * What stops whatever is in flight on the connection that is there now: it is cancelled, or not sent, and the connection is given up,
+   * so that nothing else is hit.
+   */
+  canceller(): () => void
 }
 
 type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
@@ -46,7 +60,7 @@ interface Query {
 class Prepared implements Query {
   strings: string[]
   parameters: unknown[]
-  resolve: (rows: unknown[][]) => void
+  succeed: (rows: unknown[][]) => void
   fail: (error: unknown) => void
   by: Connection
   first: Prepared | undefined = undefined
@@ -73,32 +87,49 @@ class Prepared implements Query {
     text: string,
     parameters: unknown[],
     bytes: boolean,
-    resolve: (rows: unknown[][]) => void,
+    succeed: (rows: unknown[][]) => void,
     fail: (error: unknown) => void,
     by: Connection
   ) {
     this.strings = [text]
     this.parameters = parameters
     this.isRaw = bytes || 'values'
-    this.resolve = resolve
+    this.succeed = succeed
     this.fail = fail
     this.by = by
   }
 
+  resolve(rows: unknown[][]) {
+    this.succeed(withoutHoles(rows))
+  }
+
   reject(error: unknown) {
+    const [text] = this.strings
+    const broken = isBroken(error)
+    const failed = this.state !== null && !broken
+    const leads = this.first === undefined || this.first === this
     // Its end comes after the error of its socket: what is sent again at once would be lost with it.
-    if (isBroken(error)) this.by.lost()
-    this.fail(error)
+    if (broken) this.by.lost()
+    // Whatever is sent next would be in a transaction that is none of its own.
+    if (failed && (text === 'commit' || text === 'rollback')) this.by.lost()
+    if ((leads && isInFailedTransaction(error)) || isUnknownStatement(error)) this.by.lost()
+    this.fail(failed && text === 'commit' ? failure(COMMIT_FAILED, text) : error)
   }
 
   // postgres.js sends a statement whose plan went stale (a migration changed a type of it) once more, behind those that were sent
   // meanwhile; from then on it takes their answers for each other's, and a user is answered the row of another. Before it does it
-  // sets this member: here the statement fails instead, and whoever sent it sends it again (`pooled` in src/db/pool.ts).
+  // sets this member: here the statement fails instead, and whoever sent it sends it again (`Pool` in src/db/pool.ts).
   set retried(error: unknown) {
     this.cancelled = true
     this.reject(error)
   }
 }
+
+/**
+ * The rows of a result. The driver counts on when a statement fails after its first rows, so the rows of the next one come after as
+ * many holes.
+ */
+const withoutHoles = (rows: unknown[][]) => (rows.length === 0 || 0 in rows ? rows : rows.filter(() => true))
 
 /** How often statements that wait for a connection are looked at, and how often in vain. */
 const LOOK_MS = 100
@@ -107,18 +138,19 @@ const LOOKS = 10
 /** How long after the end of a connection, or of an attempt to make one, the next is made. */
 const PAUSE_MS = 200
 
-type Reason = Pick<NodeJS.ErrnoException, 'code' | 'message'>
-const LATE: Reason = { code: '57014', message: 'No connection was free in time' }
 const SLOW: Reason = { code: 'CONNECT_TIMEOUT', message: 'The connection was not ready in time' }
 const LOST: Reason = { code: 'CONNECTION_CLOSED', message: 'The connection was lost' }
 
-/** Fails a statement that was not sent, and names it: by that an error is known as one of a statement. */
-function fail(query: Query, { code, message }: Reason): undefined {
-  if (query.state === null) query.reject(Object.assign(new Error(message), { code, query: query.strings[0] }))
+/** Fails a statement that was not sent. */
+function fail(query: Query, reason: Reason): undefined {
+  if (query.state === null) query.reject(failure(reason, query.strings[0]))
 }
 
-/** How the driver takes a statement in, and gives up one that was never sent. */
-type Taking = Record<'handler' | 'canceller', (query: Query) => void>
+/** How the driver takes a statement in, and gives up one: it drops what was not sent, and asks PostgreSQL to cancel what was. */
+interface Taking {
+  handler(query: Query): void
+  canceller(query: { state: object | null; active?: boolean }): Promise<void>
+}
 
 /** A connection, made when it takes its first statement, and never made anew. */
 interface Connection {
@@ -128,6 +160,8 @@ interface Connection {
   cancel(query: Query): void
   /** Gives it up, with all that it was given. */
   lost(why?: Reason): void
+  /** Has PostgreSQL stop what is in flight, and gives it up. */
+  stop(): void
   /** Ends that it is for the transaction alone that begins with `first`, if it is. */
   release(first: Query | undefined): void
 }
@@ -148,7 +182,7 @@ interface Waiting {
  * answered, and of statements that belong together some are sent and others not. So each connection has a client of its own.
  *
  * A statement that waited for a connection for a second is not sent any more, since nobody may be there to be told of it, and
- * fails with 57014. (A request has 4.7 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
+ * fails with `QUEUE_TIMEOUT`. (A request has 4.7 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
  *
  * @param options with `max_lifetime` in seconds a connection that is as old is replaced, once it has done what it was given;
  *   `onclose` is called when one was lost
@@ -172,6 +206,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     let dialled = false
     let ready = false
     let gone = false
+    let stopping = false
     let alone: Query | undefined
     let timer: NodeJS.Timeout | undefined
 
@@ -185,20 +220,36 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       if (waiting.length === 0 && alone === undefined) replace(0, {})
       else timer = setTimeout(renew, LOOK_MS)
     }
-    const lost = (why = LOST) => {
-      if (gone) return
-      gone = true
+    const drop = (why: Reason) => {
       for (const one of waiting.filter(({ by }) => by === it)) {
         one.failed = true
         fail(one.query, why)
       }
+    }
+    const lost = (why = LOST) => {
+      if (gone) return
+      gone = true
+      drop(why)
       replace(PAUSE_MS, { timeout: 0 })
       client.options.onclose?.(0)
     }
     const go = () => {
       for (const one of waiting) if (one.by === it && !one.taken) one.taken = it.take(one.query) === true
     }
+    const stop = () => {
+      if (!ready) return drop(DEADLINE_OVER)
+      if (gone || stopping) return
+      stopping = true
+      clearTimeout(timer)
+      // Others go on with a new one at once. This one ends when PostgreSQL has got to know, or cannot be told.
+      if (current === it) current = connection(0)
+      const end = () => lost(DEADLINE_OVER)
+      // Its state is that of the connection: the process, and the secret.
+      canceller({ state: greeting.state, active: true }).then(end, end)
+    }
     const socket = async () => {
+      // That of a cancel request.
+      if (stopping) return Object.assign(connect(to), to)
       // It was closed before it was ready, after which the driver would try again for ever.
       if (dialled) throw Object.assign(new Error(), LOST)
       dialled = true
@@ -221,7 +272,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     const one = 'host' in to ? { host: [to.host], port: [to.port] } : {}
     const sql = postgres({ ...client.options, ...one, max_lifetime: null, socket, onclose } as object)
     const hello = sql.unsafe('')
-    const { handler: give, canceller } = hello as unknown as Taking
+    const greeting = hello as unknown as Query & Taking
+    const { handler: give, canceller } = greeting
     const begin = () => {
       ready = true
       clearTimeout(timer)
@@ -231,11 +283,12 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     const it: Connection = {
       sql,
       lost,
+      stop,
       cancel: canceller,
       // The driver keeps what comes to a new connection, and then sends some of it after what comes later. And what it does for
       // transactions fails when a hundred statements are under way.
       take(query) {
-        if (gone) return fail(query, LOST)
+        if (gone || stopping) return fail(query, stopping ? DEADLINE_OVER : LOST)
         if (!asked) hello.then(begin, lost)
         asked = true
         if (!ready || (alone !== undefined && query.first !== alone)) return false
@@ -259,7 +312,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       // What belongs to one that was sent goes after it.
       if (one.looks++ < LOOKS || (query.first?.state ?? null) !== null) return true
       // Before the driver does, in whose words it would not be known as one of a statement.
-      fail(query, LATE)
+      fail(query, QUEUE_TIMEOUT)
       by.cancel(query)
       return false
     })
@@ -318,7 +371,11 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
   }
 
   return Object.assign(client, {
-    unsafe: ((...args) => Object.assign(unsafe(...args), { handler })) as typeof unsafe,
+    unsafe: ((...args) => {
+      const query = unsafe(...args)
+      const { resolve } = query as unknown as { resolve(rows: unknown[][]): void }
+      return Object.assign(query, { handler, resolve: (rows: unknown[][]) => resolve(withoutHoles(rows)) })
+    }) as typeof unsafe,
     // For commands, which do nothing else meanwhile.
     begin: (async (...args: Parameters<typeof client.begin>) => {
       // Of a connection that is ready.
@@ -328,6 +385,10 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     send,
     together: () => together().send,
     transaction,
+    canceller() {
+      const by = current
+      return () => by.stop()
+    },
     async end(options?: { timeout?: number }) {
       closed = true
       await current.sql.end(options)

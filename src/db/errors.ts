@@ -1,5 +1,22 @@
-// Codes of postgres.js and of Node's sockets: no connection, or it broke.
+/** Why a statement failed, in our words. */
+export interface Reason {
+  code: string
+  message: string
+}
+
+export const QUEUE_TIMEOUT: Reason = { code: 'QUEUE_TIMEOUT', message: 'No connection was free in time' }
+export const DEADLINE_OVER: Reason = { code: 'DEADLINE_OVER', message: 'Nobody waits for the statement any more' }
+export const COMMIT_FAILED: Reason = { code: 'COMMIT_FAILED', message: 'Nobody knows whether the transaction was done' }
+
+/** The error of a statement. It names the statement: by that it is known as an error of the database. */
+export const failure = ({ code, message }: Reason, query: string | undefined): Error =>
+  Object.assign(new Error(message), { code, query })
+
+// Codes of our own, of postgres.js and of Node's sockets: no connection, or it broke.
 const CONNECTION = new Set([
+  QUEUE_TIMEOUT.code,
+  DEADLINE_OVER.code,
+  COMMIT_FAILED.code,
   'CONNECTION_CLOSED',
   'CONNECTION_DESTROYED',
   'CONNECTION_ENDED',
@@ -20,11 +37,22 @@ const CONNECTION = new Set([
 // role, database, schema or table (not migrated), or no right to it.
 const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|42P01|42501)$/
 
-// Of a prepared statement: its result has other types now, it is gone, or its parameters have other types now.
-const STALE = new Set(['0A000', '26000', '42804'])
+// The connection is not in the state that we think it is in: PostgreSQL does not know a statement that we prepared on it, or knows one
+// that we did not, or it is still in a transaction that failed.
+const UNKNOWN_STATEMENT = new Set(['26000', '42P05'])
+const IN_FAILED_TRANSACTION = '25P02'
 
-/** Whether a query failed before it did anything, because the statement that was prepared for it is not valid any more. */
+// Of a prepared statement: its result has other types now, or its parameters have.
+const STALE = new Set(['0A000', '42804', IN_FAILED_TRANSACTION, ...UNKNOWN_STATEMENT])
+
+/** Whether a query failed before it did anything, because of what its connection was used for before. */
 export const isStale = (error: unknown) => STALE.has(codeOf(error) ?? '')
+
+/** Whether PostgreSQL and we do not agree on what is prepared on a connection, as behind a pooler that gives each transaction another. */
+export const isUnknownStatement = (error: unknown) => UNKNOWN_STATEMENT.has(codeOf(error) ?? '')
+
+/** Whether the connection was left in a transaction that failed. */
+export const isInFailedTransaction = (error: unknown) => codeOf(error) === IN_FAILED_TRANSACTION
 
 // Of a connection that was there and broke.
 const BROKEN = new Set(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE'])

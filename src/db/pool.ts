@@ -1,102 +1,110 @@
-import type { Owner } from '../auth/user.ts'
+import { Deadline } from '../http/deadline.ts'
 import type { Db, Prepare } from './connect.ts'
-import type { Client } from './driver.ts'
-import { isBroken, isStale } from './errors.ts'
+import { DEADLINE_OVER, failure, isBroken, isStale, isUnknownStatement } from './errors.ts'
+import { type Demand, Lane, type PooledConnection } from './lane.ts'
 import { compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
 
-/**
- * One connection to the database, made when it is first needed, or ahead (`warm` in src/db/connect.ts). The pool is ours, of clients that have one each: in one of
- * several postgres.js searches lists that grow with every statement for as long as some connection is never idle.
- */
-export interface Line {
-  /** Has one connection only (`max: 1`). */
-  client: Client
-  /** How much the line has to do: statements that were sent and not answered yet. */
-  pending: number
-  /** Sends a statement for an owner, before it returns. */
-  send(owner: Owner, text: string, parameters: unknown[], bytes: boolean): Promise<unknown[][]>
-}
+/** How many checks of the queue, ten a second, a statement waits. An honest search may wait for those of several others. */
+const CHECKS = 10
+const SCAN_CHECKS = 20
 
-/** What a pool has to do: statements and transactions that are not done, and connections with and without any. */
+/** What a pool has to do: statements and transactions that are not done, those of them that wait, and connections with and without any. */
 export interface Load {
   pending: number
+  queued: number
   busy: number
   idle: number
 }
 
-/** Others go where no transaction is: they would wait for its end. */
-const TRANSACTION = 1000
-
-/** A line without the wall: every statement names its owner itself. */
-export const line = (client: Client): Line => ({
-  client,
-  pending: 0,
-  send: (_owner, text, parameters, bytes) => client.send(text, parameters, bytes)
-})
+/** The connections of a pool: those of scans are for nothing else. Without any, scans run among the other statements. */
+export interface Connections {
+  ordinary: readonly PooledConnection[]
+  scans: readonly PooledConnection[]
+}
 
 /**
- * So many reads go to one line before the next is taken: those that leave together share a packet and wake PostgreSQL once. More than
- * that costs less still, but a read waits for the slow ones before it (docs/performance.md). Writes are spread, since each waits for its
- * commit to be on disk.
- */
-const READS = 8
-
-/**
- * Takes the line with the least to do for each write and each transaction, and fills one after the other with reads.
+ * The pool is ours, of clients that have one connection each: in one of several postgres.js searches lists that grow with every
+ * statement for as long as some connection is never idle.
  *
- * @param db what statements are built with
+ * Writes and transactions have a connection to themselves, so that one whose time is up can be stopped without stopping others. Scans,
+ * whose cost grows with the rows that their owner has, have few connections, apart from the others, and each owner one at a time.
  */
-export function pooled(db: Db, lines: readonly Line[]): { prepare: Prepare; transaction: Transact; load: () => Load } {
-  const choose = (read: boolean) => {
-    let best = lines[0] as Line
-    for (const line of lines) {
-      if (read && line.pending < READS) return line
-      if (line.pending < best.pending) best = line
+export class Pool {
+  readonly #db: Db
+  readonly #connections: readonly PooledConnection[]
+  readonly #ordinary: Lane
+  readonly #scans: Lane
+  readonly #onUnknownStatement: () => void
+
+  /**
+   * @param db what statements are built with
+   * @param onUnknownStatement is called when PostgreSQL and we do not agree on what is prepared on a connection
+   */
+  constructor(db: Db, { ordinary, scans }: Connections, onUnknownStatement: () => void) {
+    this.#db = db
+    this.#connections = [...ordinary, ...scans]
+    const perOwner = Math.max(1, Math.floor(ordinary.length / 4))
+    const checks = scans.length > 0 ? CHECKS : SCAN_CHECKS
+    this.#ordinary = new Lane(ordinary, { pipeline: 4, perOwner, alone: Number.POSITIVE_INFINITY, checks })
+    const one = { pipeline: 1, perOwner: 1, alone: 1, checks: SCAN_CHECKS }
+    this.#scans = scans.length > 0 ? new Lane(scans, one) : this.#ordinary
+    this.#onUnknownStatement = onUnknownStatement
+  }
+
+  readonly prepare: Prepare = (build) => {
+    const statement = compile(build(this.#db))
+    const { text, read, scan, bytes, parameters, rows } = statement
+    const lane = scan ? this.#scans : this.#ordinary
+    const exclusive = scan || !read
+    return async (owner, values = {}, within) => {
+      if (within !== undefined && !(within instanceof Deadline)) return within.run(statement, owner, values)
+      const send = (connection: PooledConnection) => connection.send(owner, text, parameters(owner, values), bytes)
+      return rows(await this.#run(lane, { owner, text, exclusive, within }, read, send))
     }
-    return best
+  }
+
+  readonly transaction: Transact = (owner, work, { within, lockKey } = {}) =>
+    this.#run(this.#ordinary, { owner, text: 'begin', exclusive: true, within }, false, ({ client }) =>
+      transact(client, owner, work, { within, lockKey })
+    )
+
+  load(): Load {
+    const inFlight = this.#connections.reduce((sum, one) => sum + one.inFlight, 0)
+    const lanes = new Set([this.#ordinary, this.#scans])
+    const queued = [...lanes].reduce((sum, lane) => sum + lane.queued, 0)
+    const idle = this.#connections.filter((one) => one.inFlight === 0).length
+    return { pending: inFlight + queued, queued, busy: this.#connections.length - idle, idle }
   }
 
   /**
-   * Does `work` on a line. What failed because a prepared statement was stale is done once more: it failed before it did
-   * anything, and is prepared anew. A read whose connection broke is too; of a write nobody knows whether it was done.
+   * Does `work` on a connection of a lane. What failed because of what the connection was used for before is done once more, as many times
+   * as there are connections: it failed before it did anything. A read whose connection broke is done once more too; of a write nobody
+   * knows whether it was done. What has a connection to itself is stopped when the time of its
+   * request is up.
    */
-  async function on<R>(
-    weight: number,
+  async #run<R>(
+    lane: Lane,
+    demand: Demand,
     read: boolean,
-    work: (line: Line) => Promise<R>,
-    // As many times as there are connections that may have prepared it.
-    stale = lines.length,
-    broken = read ? 1 : 0
+    work: (connection: PooledConnection) => Promise<R>
   ): Promise<R> {
-    const line = choose(read)
-    line.pending += weight
-    try {
-      const answer = await work(line)
-      line.pending -= weight
-      return answer
-    } catch (error) {
-      line.pending -= weight
-      if (stale > 0 && isStale(error)) return on(weight, read, work, stale - 1, broken)
-      if (broken > 0 && isBroken(error)) return on(weight, read, work, stale, broken - 1)
-      throw error
-    }
-  }
-
-  return {
-    prepare(build) {
-      const statement = compile(build(db))
-      const { text, read, bytes, parameters, rows } = statement
-      return async (owner, values = {}, transaction) => {
-        if (transaction !== undefined) return transaction.run(statement, owner, values)
-        return rows(await on(1, read, (line) => line.send(owner, text, parameters(owner, values), bytes)))
+    const { owner, text, within } = demand
+    let stale = this.#connections.length
+    let broken = read ? 1 : 0
+    for (;;) {
+      if (within?.over) throw failure(DEADLINE_OVER, text)
+      const connection = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
+      if (within !== undefined && demand.exclusive) within.cancel = connection.client.canceller()
+      try {
+        return await work(connection)
+      } catch (error) {
+        if (isUnknownStatement(error)) this.#onUnknownStatement()
+        if (isStale(error) ? stale-- <= 0 : !isBroken(error) || broken-- <= 0) throw error
+      } finally {
+        lane.release(connection, owner)
+        if (within !== undefined) within.cancel = undefined
       }
-    },
-    transaction: (owner, work, alone) => on(TRANSACTION, false, (line) => transact(line.client, owner, work, alone)),
-    load() {
-      const pendings = lines.map(({ pending }) => Math.floor(pending / TRANSACTION) + (pending % TRANSACTION))
-      const busy = pendings.filter((one) => one > 0).length
-      return { pending: pendings.reduce((sum, one) => sum + one, 0), busy, idle: lines.length - busy }
     }
   }
 }

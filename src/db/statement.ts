@@ -14,6 +14,8 @@ export interface Built<R> {
   fields: Fields
   /** Values come as the bytes of their text, for what is passed on and not read: each field is `sql<Buffer>`. */
   bytes?: R extends Record<string, Buffer | null>[] ? boolean : false
+  /** Whether its cost grows with the rows that its owner has. Such statements have connections of their own (`src/db/pool.ts`). */
+  scan?: boolean
   /** Never there: it brings the type along. */
   rows?: R
 }
@@ -23,6 +25,8 @@ export interface Statement<R> {
   text: string
   /** Whether it only reads: a `select`, which has no side effect unless it calls a function with one. */
   read: boolean
+  /** Whether its cost grows with the rows that its owner has. */
+  scan: boolean
   /** Whether values come as bytes. */
   bytes: boolean
   /**
@@ -55,7 +59,7 @@ function slot(parameter: unknown): Slot {
  * Puts a statement's text together, once. (Measured: for each run Drizzle's own prepared statements cost 5 to 10 % of a
  * request: spans, a cache and a logger that are not there, and a search through each value's classes.)
  */
-export function compile<R>({ statement, fields, bytes }: Built<R>): Statement<R> {
+export function compile<R>({ statement, fields, bytes, scan }: Built<R>): Statement<R> {
   const { sql: text, params } = statement.toSQL()
   const slots = params.map(slot)
   const columns = Object.entries(fields).map(([name, field]) => ({
@@ -73,6 +77,7 @@ export function compile<R>({ statement, fields, bytes }: Built<R>): Statement<R>
   return {
     text,
     read: is(statement, PgSelectBase),
+    scan: scan === true,
     bytes: bytes === true,
     parameters: (owner, values) => slots.map((slot) => slot(owner, values)),
     rows: (raw) => raw.map(row) as R

@@ -24,7 +24,8 @@ export function measureStored(prepare: Prepare, tables: Iterable<OwnedTable>): (
   const bytes = sql<string>`${sql.join(sums, sql` + `)}`
   const run = prepare<{ bytes: string }[]>((db) => ({
     statement: db.select({ bytes }).from(sql`(values (1)) as one`),
-    fields: { bytes }
+    fields: { bytes },
+    scan: true
   }))
   return async (owner) => (await run(owner)).reduce((sum, { bytes }) => sum + Number(bytes), 0)
 }

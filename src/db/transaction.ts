@@ -1,5 +1,7 @@
 import type { Owner } from '../auth/user.ts'
+import type { Deadline } from '../http/deadline.ts'
 import type { Client } from './driver.ts'
+import { DEADLINE_OVER, failure } from './errors.ts'
 import type { Statement } from './statement.ts'
 
 /** A transaction in which prepared statements are run. */
@@ -7,17 +9,33 @@ export interface Transaction {
   run<R>(statement: Statement<R>, owner: Owner, values: Record<string, unknown>): Promise<R>
 }
 
-/** Runs a prepared statement for an owner, with the values of its placeholders, in a transaction if one is given. */
-export type Run<R> = (owner: Owner, values?: Record<string, unknown>, transaction?: Transaction) => Promise<R>
+/** Who waits for a statement: the transaction that it is part of, or a request, which has a deadline. */
+export type Within = Transaction | Deadline
+
+/**
+ * Runs a prepared statement for an owner, with the values of its placeholders. When the time of the request is up it is not sent any
+ * more, and a write that was sent is cancelled.
+ */
+export type Run<R> = (owner: Owner, values?: Record<string, unknown>, within?: Within) => Promise<R>
+
+interface TransactionOptions {
+  /** Of the request that waits. When its time is up the transaction is cancelled, and nothing of it is done. */
+  within?: Deadline | undefined
+  /** Names what the owner does once at a time. */
+  lockKey?: string | undefined
+}
 
 /**
  * Does `work` in one transaction for an owner: all of it, or nothing when it throws. Statements that it starts without
  * waiting for the ones before are sent at once, and done in order.
  *
- * @param alone names what the owner does once at a time
- * @throws {Busy} when they are at that already, on any instance
+ * @throws {Busy} when the owner is at what `lockKey` names already, on any instance
  */
-export type Transact = <R>(owner: Owner, work: (transaction: Transaction) => Promise<R>, alone?: string) => Promise<R>
+export type Transact = <R>(
+  owner: Owner,
+  work: (transaction: Transaction) => Promise<R>,
+  options?: TransactionOptions
+) => Promise<R>
 
 /** The owner is at it already: what a transaction was to do alone was not done. */
 export class Busy extends Error {}
@@ -30,15 +48,22 @@ export const transact = <R>(
   client: Client,
   owner: Owner,
   work: (transaction: Transaction) => Promise<R>,
-  alone?: string
+  { within, lockKey }: TransactionOptions
 ): Promise<R> =>
   client.transaction(async (send) => {
+    const sendInTime: typeof send = async (text, ...rest) => {
+      if (within?.over) throw failure(DEADLINE_OVER, text)
+      return send(text, ...rest)
+    }
     // An owner has no line break, so no two pairs are one text. Two texts with one hash wait for each other, which is rare and safe.
-    const name = alone === undefined ? null : `${owner}\n${alone}`
-    const [row] = await send(BEGIN, [owner, name])
+    const name = lockKey === undefined ? null : `${owner}\n${lockKey}`
+    const [row] = await sendInTime(BEGIN, [owner, name])
     if (row?.[1] === false) throw new Busy()
-    return work({
+    const result = await work({
       run: async ({ text, bytes, parameters, rows }, owner, values) =>
-        rows(await send(text, parameters(owner, values), bytes))
+        rows(await sendInTime(text, parameters(owner, values), bytes))
     })
+    // The next is its commit.
+    if (within?.over) throw failure(DEADLINE_OVER, 'commit')
+    return result
   })

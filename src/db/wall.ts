@@ -1,5 +1,5 @@
 import type { Client } from './driver.ts'
-import type { Line } from './pool.ts'
+import type { SendFor } from './lane.ts'
 
 /**
  * The role that the embedded database is used with behind the wall. On a server it is a role of the operator's, which
@@ -22,19 +22,15 @@ const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
  *
  * @param client keeps the four in order, and together: they are sent on one connection, or fail
  */
-export function wall(client: Client): Line {
-  return {
-    client,
-    pending: 0,
-    async send(owner, text, parameters, bytes) {
-      const send = client.together()
-      const [, , rows] = await Promise.all([
-        send('begin'),
-        send(NAME_OWNER, [owner]),
-        send(text, parameters, bytes),
-        send('commit')
-      ])
-      return rows
-    }
+export const wall =
+  (client: Client): SendFor =>
+  async (owner, text, parameters, bytes) => {
+    const send = client.together()
+    const [, , rows] = await Promise.all([
+      send('begin'),
+      send(NAME_OWNER, [owner]),
+      send(text, parameters, bytes),
+      send('commit')
+    ])
+    return rows
   }
-}

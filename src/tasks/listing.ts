@@ -4,6 +4,7 @@ import type { Owner } from '../auth/user.ts'
 import { jsonOf } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
+import type { Within } from '../db/transaction.ts'
 import { toUtc } from '../validation.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { DEFAULT_LIMIT, DEFAULT_SORT, SORTS, type Sort, type TaskQuery } from './schemas.ts'
@@ -97,7 +98,7 @@ const isUnfiltered = ({ completed, q, dueBefore, dueAfter }: TaskQuery) =>
 export function taskListing(owned: OwnedBy) {
   const own = owned(tasks)
 
-  const prepare = (sort: Sort, conditions: SQL[]) =>
+  const prepare = (sort: Sort, conditions: SQL[], scan: boolean) =>
     own.prepare((own) => {
       const { by, after } = ordering(sort)
       const page = own
@@ -110,22 +111,25 @@ export function taskListing(owned: OwnedBy) {
         count: sql<Buffer>`count(*)`
       }
       // Read as text and written as bytes again, a page costs twice that where not all of it is ASCII.
-      return { ...own.selectFrom(page, fields), bytes: true }
+      return { ...own.selectFrom(page, fields), bytes: true, scan }
     })
 
   // Where nothing is sorted either, PostgreSQL would plan for the filters, and might read all of the owner's for them.
-  const newest = prepare(DEFAULT_SORT, [])
-  const oldest = prepare('createdAt', [])
+  const newest = prepare(DEFAULT_SORT, [], false)
+  const oldest = prepare('createdAt', [], false)
   const plain: Partial<Record<Sort, typeof newest>> = { '-createdAt': newest, createdAt: oldest }
-  const filtered = Object.fromEntries(SORTS.map((sort) => [sort, prepare(sort, filters)])) as Record<
+  const filtered = Object.fromEntries(SORTS.map((sort) => [sort, prepare(sort, filters, true)])) as Record<
     Sort,
     typeof newest
   >
-  const count = own.prepare((own) => own.select({ count: sql<number>`count(*)::int` }, ...filters))
+  const count = own.prepare((own) => ({
+    ...own.select({ count: sql<number>`count(*)::int` }, ...filters),
+    scan: true
+  }))
 
   return {
     /** A page of the list that is asked for. It throws `validation_failed` for a cursor of another list. */
-    async list(owner: Owner, query: TaskQuery = {}): Promise<TaskPage> {
+    async list(owner: Owner, query: TaskQuery = {}, within?: Within): Promise<TaskPage> {
       const { limit = DEFAULT_LIMIT, sort = DEFAULT_SORT, cursor } = query
       const from = cursor === undefined ? undefined : readCursor(query, cursor)
       const id = from?.id ?? firstId(sort)
@@ -133,8 +137,12 @@ export function taskListing(owned: OwnedBy) {
       const direct = isUnfiltered(query) ? plain[sort] : undefined
       const rows =
         direct === undefined
-          ? await filtered[sort](owner, { ...filterValues(query), id, key: from?.key || null, limit: limit + 1 })
-          : await direct(owner, { id, limit: limit + 1 })
+          ? await filtered[sort](
+              owner,
+              { ...filterValues(query), id, key: from?.key || null, limit: limit + 1 },
+              within
+            )
+          : await direct(owner, { id, limit: limit + 1 }, within)
       const { json, count } = rows[0] as (typeof rows)[number]
       if (Number(count.toString()) <= limit) return { json, next: null }
       // What is one too many is cut off, and the comma before it ends the array.
@@ -147,8 +155,8 @@ export function taskListing(owned: OwnedBy) {
     },
 
     /** How many tasks the list has in all, at this moment. */
-    async count(owner: Owner, query: TaskQuery): Promise<number> {
-      const [row] = await count(owner, filterValues(query))
+    async count(owner: Owner, query: TaskQuery, within?: Within): Promise<number> {
+      const [row] = await count(owner, filterValues(query), within)
       return (row as { count: number }).count
     }
   }

@@ -3,7 +3,7 @@ import type { Owner } from '../auth/user.ts'
 import { jsonOf, unlessAbsent } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
-import type { Transaction } from '../db/transaction.ts'
+import type { Transaction, Within } from '../db/transaction.ts'
 import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
 import { uuidv7, uuidv7s } from '../uuid.ts'
 import { toUtc } from '../validation.ts'
@@ -37,8 +37,8 @@ const versionValues = ({ only, except }: VersionCondition) => ({
 })
 
 /**
- * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`). What takes a transaction
- * (`app.transaction`) is part of it, if one is given.
+ * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`). What is done
+ * `within` a transaction (`app.transaction`) is part of it; within the deadline of a request it is done in time or not at all.
  *
  * @param owned `app.owned`
  */
@@ -80,9 +80,9 @@ export function taskStore(owned: OwnedBy) {
 
   const remove = own.prepare((own) => own.delete(byId, asVersioned).returning({ id: tasks.id }))
 
-  const create = async (owner: Owner, id: string, task: NewTask, transaction?: Transaction): Promise<StoredTask> => {
+  const create = async (owner: Owner, id: string, task: NewTask, within?: Within): Promise<StoredTask> => {
     const { title, description = null, completed = false, dueAt = null } = task
-    const [row] = await insert(owner, { id, title, description, completed, dueAt: toUtc(dueAt) }, transaction)
+    const [row] = await insert(owner, { id, title, description, completed, dueAt: toUtc(dueAt) }, within)
     return row as StoredTask
   }
 
@@ -90,8 +90,8 @@ export function taskStore(owned: OwnedBy) {
     ...taskListing(owned),
 
     /** The owner's task, or undefined when there is none: unknown and foreign alike. */
-    async get(owner: Owner, id: string, transaction?: Transaction): Promise<StoredTask | undefined> {
-      return (await get(owner, { id }, transaction))[0]
+    async get(owner: Owner, id: string, within?: Within): Promise<StoredTask | undefined> {
+      return (await get(owner, { id }, within))[0]
     },
 
     /** Those of the owner's tasks that are there. */
@@ -101,8 +101,8 @@ export function taskStore(owned: OwnedBy) {
     /** Keeps others from changing them until the transaction ends. Two that lock first, all at once, do not wait for each other. */
     lock: (owner: Owner, ids: string[], transaction: Transaction) => lock(owner, { ids: arrayOf(ids) }, transaction),
 
-    create: (owner: Owner, task: NewTask, transaction?: Transaction): Promise<StoredTask> =>
-      create(owner, uuidv7(), task, transaction),
+    create: (owner: Owner, task: NewTask, within?: Within): Promise<StoredTask> =>
+      create(owner, uuidv7(), task, within),
 
     /** They are created in this order, which is that of their ids too. */
     createAll(owner: Owner, tasks: NewTask[], transaction: Transaction): Promise<StoredTask[]> {
@@ -116,7 +116,7 @@ export function taskStore(owned: OwnedBy) {
       id: string,
       change: TaskChange,
       condition: VersionCondition = UNCONDITIONAL,
-      transaction?: Transaction
+      within?: Within
     ): Promise<StoredTask | undefined> {
       const { title = null, description = null, completed = null, dueAt = null } = change
       const values = {
@@ -129,7 +129,7 @@ export function taskStore(owned: OwnedBy) {
         due_at: toUtc(dueAt),
         ...versionValues(condition)
       }
-      return (await update(owner, values, transaction))[0]
+      return (await update(owner, values, within))[0]
     },
 
     /** Whether there was such a task, in such a version. */
@@ -137,9 +137,9 @@ export function taskStore(owned: OwnedBy) {
       owner: Owner,
       id: string,
       condition: VersionCondition = UNCONDITIONAL,
-      transaction?: Transaction
+      within?: Within
     ): Promise<boolean> {
-      return (await remove(owner, { id, ...versionValues(condition) }, transaction)).length > 0
+      return (await remove(owner, { id, ...versionValues(condition) }, within)).length > 0
     }
   }
 }

@@ -140,10 +140,18 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'a connection that is not given up with the error of its socket',
     file: 'src/db/driver.ts',
-    find: 'if (isBroken(error)) this.by.lost()',
+    find: 'if (broken) this.by.lost()',
     put: '',
     test: 'src/db/driver.test',
     title: 'after a reset, in whatever it comes'
+  },
+  {
+    what: 'rows that a failed statement left for the next',
+    file: 'src/db/driver.ts',
+    find: 'this.succeed(withoutHoles(rows))',
+    put: 'this.succeed(rows)',
+    test: 'src/db/connection-state.test',
+    title: 'nor over HTTP, where the next is of another user'
   },
   {
     what: 'a client of the driver for more than one connection',

@@ -88,6 +88,7 @@ t.test('what the database has to do is seen', async (t) => {
   const seen = async () => (await (await ask()).text()).match(/^rowkeeper_database_\S+ \d+$/gm)
   const figures = (pending: number, busy: number) => [
     `rowkeeper_database_pending ${pending}`,
+    'rowkeeper_database_queued 0',
     `rowkeeper_database_connections{state="busy"} ${busy}`,
     `rowkeeper_database_connections{state="idle"} ${1 - busy}`
   ]

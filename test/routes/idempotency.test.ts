@@ -257,13 +257,7 @@ t.test('issue 15: an answer is kept as it is up to 64 KiB of UTF-8, and by its o
     own.select({ json: idempotencyKeys.json }, eq(idempotencyKeys.key, sql.placeholder('key')))
   )
   const ask = (key: string, earned: Omit<Earned, 'location'>) =>
-    once(
-      alice,
-      key,
-      key,
-      async () => ({ location: null, ...earned }),
-      async (outline) => `now ${outline}`
-    )
+    once(alice, key, key, async () => ({ location: null, ...earned }), { rebuild: async (outline) => `now ${outline}` })
   const fits = '€'.repeat(MAX_KEPT_BYTES / 3).padEnd(MAX_KEPT_BYTES / 3 + 1, 'x')
   for (const [what, earned, kept, replay] of [
     ['as large as it may be', { json: fits, outline: 'ids' }, fits, fits],

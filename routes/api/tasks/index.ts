@@ -2,6 +2,7 @@ import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import type { App } from '../../../src/app.ts'
 import type { Owner } from '../../../src/auth/user.ts'
+import type { Transaction } from '../../../src/db/transaction.ts'
 import { Problem, sendProblem } from '../../../src/errors.ts'
 import {
   isUnchanged,
@@ -94,10 +95,10 @@ export default async function tasks(app: App): Promise<void> {
       }
     },
     async (request, reply) => {
-      const { user, query } = request
-      const { json, next } = await store.list(user.sub, query)
+      const { user, query, deadline } = request
+      const { json, next } = await store.list(user.sub, query, deadline)
       reply.header('link', pageLinks('/api/tasks', query, next))
-      if (query.count === 'exact') reply.header('x-total-count', await store.count(user.sub, query))
+      if (query.count === 'exact') reply.header('x-total-count', await store.count(user.sub, query, deadline))
       return sendUnlessKnown(request, reply, tagOf(json), json)
     }
   )
@@ -118,19 +119,20 @@ export default async function tasks(app: App): Promise<void> {
       }
     },
     async (request, reply) => {
-      const { user, body } = request
+      const { user, body, deadline } = request
       const key = request.headers['idempotency-key']
       const room = await hasRoom(app.storage, store, user.sub, { create: [body] })
       if (key === undefined) {
         if (!room) return sendProblem(reply, 'quota_exceeded')
-        const task = await store.create(user.sub, body)
+        const task = await store.create(user.sub, body, deadline)
         return sendTask(reply.code(201).header('location', locationOf(task)), task)
       }
-      const answer = await once(user.sub, key, ['POST /api/tasks', body], async (transaction) => {
+      const create = async (transaction: Transaction) => {
         if (!room) throw new Problem('quota_exceeded')
         const task = await store.create(user.sub, body, transaction)
         return { json: task.json, location: locationOf(task) }
-      })
+      }
+      const answer = await once(user.sub, key, ['POST /api/tasks', body], create, { within: deadline })
       if (typeof answer === 'string') return sendProblem(reply, answer)
       if (answer.replayed) reply.header('idempotency-replayed', 'true')
       // A new task is of version 1.
@@ -150,7 +152,8 @@ export default async function tasks(app: App): Promise<void> {
       }
     },
     async (request, reply) => {
-      const task = await store.get(request.user.sub, request.params.id)
+      const { user, params, deadline } = request
+      const task = await store.get(user.sub, params.id, deadline)
       if (task === undefined) return sendProblem(reply, NOT_FOUND)
       return sendUnlessKnown(request, reply, tagOfTask(task), task.json)
     }
@@ -158,7 +161,7 @@ export default async function tasks(app: App): Promise<void> {
 
   /** Answers a write that found nothing to change: the task is not there, or not as the client has it (RFC 9110 section 13.2.1). */
   const refuse = async (owner: Owner, id: string, condition: VersionCondition, reply: FastifyReply) => {
-    const task = condition === UNCONDITIONAL ? undefined : await store.get(owner, id)
+    const task = condition === UNCONDITIONAL ? undefined : await store.get(owner, id, reply.request.deadline)
     if (task === undefined) return sendProblem(reply, NOT_FOUND)
     return sendProblem(reply.header('etag', tagOfTask(task)), 'precondition_failed')
   }
@@ -184,11 +187,11 @@ export default async function tasks(app: App): Promise<void> {
         body: TaskChange
       },
       handler: async (request, reply) => {
-        const { user, params, body } = request
+        const { user, params, body, deadline } = request
         const condition = versionCondition(request.headers)
         const update = [{ id: params.id, change: body }]
         if (!(await hasRoom(app.storage, store, user.sub, { update }))) return sendProblem(reply, 'quota_exceeded')
-        const task = await store.update(user.sub, params.id, body, condition)
+        const task = await store.update(user.sub, params.id, body, condition, deadline)
         return task === undefined ? refuse(user.sub, params.id, condition, reply) : sendTask(reply, task)
       }
     })
@@ -214,9 +217,9 @@ export default async function tasks(app: App): Promise<void> {
       }
     },
     async (request, reply) => {
-      const { user, params } = request
+      const { user, params, deadline } = request
       const condition = versionCondition(request.headers)
-      const removed = await store.remove(user.sub, params.id, condition)
+      const removed = await store.remove(user.sub, params.id, condition, deadline)
       app.storage.freed(user.sub)
       return removed ? { detail: 'Task deleted' } : refuse(user.sub, params.id, condition, reply)
     }

@@ -1,43 +1,181 @@
+import { setImmediate as turn } from 'node:timers/promises'
 import { eq, sql } from 'drizzle-orm'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import pino from 'pino'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { open } from '../../../src/db/driver.ts'
-import { type Line, line, pooled } from '../../../src/db/pool.ts'
+import { PooledConnection } from '../../../src/db/lane.ts'
+import { Pool } from '../../../src/db/pool.ts'
 import { tasks } from '../../../src/db/schema.ts'
+import { Deadline } from '../../../src/http/deadline.ts'
 import { build, testConfig } from '../../helper.ts'
 import { watchStatements } from '../../statements.ts'
 
-t.test('reads fill one connection after the other, writes go where the least is to do', async (t) => {
-  const alice = 'alice' as Owner
-  const asked: number[] = []
-  const answers: (() => void)[] = []
+const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => name as Owner) as [Owner, Owner, Owner]
+const fields = { id: tasks.id }
+const mine = eq(tasks.userId, sql.placeholder('owner'))
+
+/** A pool whose connections hold back what is sent, instead of sending it: who is asked, and when, is all that matters here. */
+function holding(ordinary: number, scans: number) {
+  const sent: string[] = []
+  const answers: { owner: Owner; answer(): void }[] = []
   const client = open({ max: 1 })
-  // They hold back what is asked, instead of sending it: which of them is asked is all that matters here.
-  const lines = Array.from(
-    { length: 3 },
-    (_, i): Line => ({
-      ...line(client),
-      send: () =>
-        new Promise((resolve) => {
-          asked.push(i)
-          answers.push(() => resolve([]))
-        })
+  const connection = (name: string) =>
+    new PooledConnection(client, (owner) => {
+      sent.push(`${owner} ${name}`)
+      return new Promise((resolve) => answers.push({ owner, answer: () => resolve([]) }))
     })
+  const pool = new Pool(
+    drizzle({ client }),
+    {
+      ordinary: Array.from({ length: ordinary }, (_, i) => connection(`${i}`)),
+      scans: Array.from({ length: scans }, (_, i) => connection(`scan ${i}`))
+    },
+    () => {}
   )
-  const { prepare, load } = pooled(drizzle({ client }), lines)
-  const fields = { id: tasks.id }
-  const mine = eq(tasks.userId, sql.placeholder('owner'))
-  const read = prepare((db) => ({ statement: db.select(fields).from(tasks).where(mine), fields }))
-  const write = prepare((db) => ({ statement: db.delete(tasks).where(mine).returning(fields), fields }))
-  const running = [...Array(9).fill(read), write, write, write, read].map((run: typeof read) => run(alice, {}))
-  t.same(asked, [...Array(8).fill(0), 1, 2, 1, 2, 1])
-  t.same(load(), { pending: 13, busy: 3, idle: 0 })
-  for (const answer of answers) answer()
-  await Promise.all(running)
-  t.same(load(), { pending: 0, busy: 0, idle: 3 })
+  return {
+    pool,
+    read: pool.prepare((db) => ({ statement: db.select(fields).from(tasks).where(mine), fields })),
+    scan: pool.prepare((db) => ({ statement: db.select(fields).from(tasks).where(mine), fields, scan: true })),
+    write: pool.prepare((db) => ({ statement: db.delete(tasks).where(mine).returning(fields), fields })),
+    /** What was sent since the last time. */
+    sent: () => sent.splice(0),
+    /** Answers the first of an owner's, and waits until what follows is sent. */
+    async answer(name: string) {
+      const index = answers.findIndex(({ owner }) => owner === name)
+      answers.splice(index, 1)[0]?.answer()
+      await turn()
+    }
+  }
+}
+
+/** The clock of `performance.now`, and what is to be done after 100 ms, which the test does itself. */
+function holdTime(t: Test) {
+  const time = { now: 0, checks: [] as (() => void)[] }
+  t.intercept(performance, 'now', { value: () => time.now })
+  const { setTimeout } = globalThis
+  t.intercept(globalThis, 'setTimeout', {
+    value: (run: () => void, ms: number, ...rest: []) =>
+      ms === 100 ? time.checks.push(run) : setTimeout(run, ms, ...rest)
+  })
+  return time
+}
+
+const user = (i: number) => `user-${i}` as Owner
+
+t.test('a write has a connection to itself; reads take an idle one, or share one while that is quick', async (t) => {
+  const time = holdTime(t)
+  const { pool, read, write, sent, answer } = holding(3, 0)
+  write(user(0))
+  for (let i = 1; i < 10; i++) read(user(i))
+  t.same(
+    sent(),
+    [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => `user-${i} ${i === 0 ? 0 : 2 - (i % 2)}`)
+  )
+  t.same(pool.load(), { pending: 10, queued: 1, busy: 3, idle: 0 })
+  write(user(10))
+  await answer('user-1')
+  t.same(sent(), ['user-9 1'])
+  read(user(11))
+  for (const name of ['user-3', 'user-5', 'user-7']) await answer(name)
+  t.same(sent(), [], 'a write that waits is not overtaken')
+  await answer('user-9')
+  t.same(sent(), ['user-10 1'])
+
+  time.now = 21
+  await answer('user-2')
+  t.same(sent(), ['user-11 2'])
+  await answer('user-4')
+  time.now = 41
+  read(user(12))
+  t.same(sent(), ['user-12 2'], 'PostgreSQL began with the next one when it had answered the one before')
+  await answer('user-6')
+  time.now = 62
+  read(user(13))
+  t.same(sent(), [], 'nothing is sent behind what is slow')
+  await answer('user-0')
+  t.same(sent(), ['user-13 0'])
+  for (const i of [8, 10, 11, 12, 13]) await answer(user(i))
+  t.same(pool.load(), { pending: 0, queued: 0, busy: 0, idle: 3 })
+})
+
+t.test('owners have their turns, and beside others none has more than a share', async (t) => {
+  const time = holdTime(t)
+  const { read, write, sent, answer } = holding(8, 0)
+  for (let i = 0; i < 33; i++) read(alice)
+  t.equal(sent().length, 32, 'who is alone may have all')
+  write(bob)
+  for (let i = 0; i < 4; i++) await answer('alice')
+  t.same(sent(), [], 'a burst is not served on while another waits')
+  for (let i = 0; i < 28; i++) await answer('alice')
+  t.equal(sent()[0], 'bob 0')
+  await answer('alice')
+
+  for (let i = 0; i < 6; i++) write(alice)
+  for (let i = 0; i < 2; i++) write(carol)
+  await turn()
+  t.same(sent(), ['alice 1', 'alice 2', 'carol 3', 'carol 4'], 'a quarter of the connections')
+  await answer('carol')
+  t.same(sent(), [])
+  await answer('alice')
+  t.same(sent(), ['alice 1'])
+  time.now = 1001
+  await answer('alice')
+  t.same(sent(), ['alice 2', 'alice 3', 'alice 5'], 'and all of them when nobody has asked for a second')
+})
+
+t.test('scans have few connections of their own, each owner one at a time', async (t) => {
+  holdTime(t)
+  const { pool, read, scan, sent, answer } = holding(2, 2)
+  for (let i = 0; i < 3; i++) scan(alice)
+  t.same(sent(), ['alice scan 0'], 'even when alone')
+  for (const owner of [bob, carol, bob]) scan(owner)
+  await turn()
+  t.same(sent(), ['bob scan 1'])
+  read(carol)
+  t.same(sent(), ['carol 0'])
+  t.same(pool.load(), { pending: 7, queued: 4, busy: 3, idle: 1 })
+  await answer('alice')
+  t.same(sent(), ['alice scan 0'])
+  await answer('bob')
+  t.same(sent(), ['carol scan 1'], 'in turn')
+})
+
+t.test('what waits is dropped when its time or that of its request is up', async (t) => {
+  const time = holdTime(t)
+  const { pool, read, write, scan, sent, answer } = holding(1, 1)
+  const failing = (one: Promise<unknown>) => one.then(String, ({ code, query }) => [code, typeof query])
+  const deadlines = Array.from({ length: 4 }, () => new Deadline(4700))
+  write(alice, {}, deadlines[0])
+  scan(alice)
+  const over = [write(bob, {}, deadlines[1]), read(carol, {}, deadlines[2]), scan(bob, {}, deadlines[3])].map(failing)
+  const late = [read(bob), scan(carol)].map(failing)
+  sent()
+  deadlines[1]?.expire()
+  deadlines[2]?.close()
+  deadlines[3]?.close()
+  await answer('alice')
+  t.same(sent(), ['bob 0'], 'neither what its client left nor what has been answered')
+  t.same(await Promise.all(over.slice(0, 2)), Array(2).fill(['DEADLINE_OVER', 'string']))
+  late.push(failing(write(bob)))
+  const check = () => {
+    for (const run of time.checks.splice(0)) run()
+  }
+  check()
+  t.same(await over[2], ['DEADLINE_OVER', 'string'])
+  for (let i = 0; i < 9; i++) check()
+  t.equal(pool.load().queued, 2)
+  check()
+  t.same(await late[2], ['QUEUE_TIMEOUT', 'string'], 'after a second')
+  for (let i = 0; i < 10; i++) check()
+  t.same(await late[1], ['QUEUE_TIMEOUT', 'string'], 'and a scan after two')
+  check()
+  t.same(time.checks, [])
+  await answer('bob')
+  t.same(await failing(write(alice, {}, deadlines[1])), ['DEADLINE_OVER', 'string'], 'nor is it taken')
+  t.same(sent(), [])
 })
 
 t.test('an instance that listens makes its connections, before a crowd has to wait for them (issue 7)', async (t) => {

@@ -187,7 +187,7 @@ t.test('what is at work already on another instance is not begun', async (t) => 
   const alice = owner('alice')
   let begun = 0
   const work = async () => void begun++
-  t.type(await transaction(alice, work, 'key').catch((error) => error), Busy)
+  t.type(await transaction(alice, work, { lockKey: 'key' }).catch((error) => error), Busy)
   t.equal(begun, 0)
 })
 

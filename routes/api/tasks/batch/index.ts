@@ -39,7 +39,7 @@ export default async function batch(app: App): Promise<void> {
       }
     },
     async (request, reply) => {
-      const { user, body } = request
+      const { user, body, deadline } = request
       checkSize(body)
       const key = request.headers['idempotency-key']
       reply.type(JSON_TYPE)
@@ -50,17 +50,16 @@ export default async function batch(app: App): Promise<void> {
         if (result.deleted.length > 0) app.storage.freed(user.sub)
         return result
       }
-      if (key === undefined) return reply.send(batchJson(await app.transaction(user.sub, run)))
-      const answer = await once(
-        user.sub,
-        key,
-        ['POST /api/tasks/batch', body],
-        async (transaction) => {
-          const result = await run(transaction)
-          return { json: batchJson(result), location: null, outline: batchOutline(result) }
-        },
-        (outline, transaction) => batchFromOutline(store, user.sub, outline, transaction)
-      )
+      if (key === undefined) return reply.send(batchJson(await app.transaction(user.sub, run, { within: deadline })))
+      const asked = ['POST /api/tasks/batch', body]
+      const earn = async (transaction: Transaction) => {
+        const result = await run(transaction)
+        return { json: batchJson(result), location: null, outline: batchOutline(result) }
+      }
+      const answer = await once(user.sub, key, asked, earn, {
+        within: deadline,
+        rebuild: (outline, transaction) => batchFromOutline(store, user.sub, outline, transaction)
+      })
       if (typeof answer === 'string') return sendProblem(reply, answer)
       if (answer.replayed) reply.header('idempotency-replayed', 'true')
       return reply.send(answer.json)

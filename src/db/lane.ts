@@ -1,0 +1,171 @@
+import type { Owner } from '../auth/user.ts'
+import type { Deadline } from '../http/deadline.ts'
+import type { Client } from './driver.ts'
+import { DEADLINE_OVER, failure, QUEUE_TIMEOUT } from './errors.ts'
+import { FairQueue } from './queue.ts'
+
+/** Sends a statement for an owner, before it returns. */
+export type SendFor = (owner: Owner, text: string, parameters: unknown[], bytes: boolean) => Promise<unknown[][]>
+
+/** One connection of the pool, and what is in flight on it: any number of reads, or one write, scan or transaction. */
+export class PooledConnection {
+  /** Has one connection only (`max: 1`). */
+  readonly client: Client
+  readonly send: SendFor
+  inFlight = 0
+  exclusive = false
+  /** When PostgreSQL began with what it works on, by `performance.now()`: it does one statement after the other. */
+  since = 0
+
+  constructor(client: Client, send: SendFor) {
+    this.client = client
+    this.send = send
+  }
+}
+
+/** What a connection is wanted for. */
+export interface Demand {
+  owner: Owner
+  /** For an error: the statement, or what the transaction begins with. */
+  text: string
+  /** Whether nothing else may be in flight on the connection: so it is for all but reads. */
+  exclusive: boolean
+  within: Deadline | undefined
+}
+
+interface Waiting extends Demand {
+  checks: number
+  resolve(connection: PooledConnection): void
+  reject(error: Error): void
+}
+
+interface Limits {
+  /** How many reads share a connection. Those that leave together share a packet and wake PostgreSQL once (docs/performance.md). */
+  pipeline: number
+  /** How many statements of one owner are in flight while others ask too. */
+  perOwner: number
+  /** The same while nobody else does. */
+  alone: number
+  /** How many checks of the queue a statement waits. They are counted, not milliseconds: a process that was held up serves its queue first. */
+  checks: number
+}
+
+const QUEUE_CHECK_MS = 100
+
+/** Nothing is sent behind a statement that PostgreSQL has worked on for so long: what waits takes a connection that is free. */
+const SLOW_MS = 20
+
+/** After so long without another an owner is alone. */
+const ALONE_MS = 1000
+
+/**
+ * Connections, and the queue of what waits for one. Owners have their turns in it, so nobody waits for another's burst. PostgreSQL is
+ * sent no more than it works on at once: what waits here can still be dropped when nobody waits for it any more.
+ */
+export class Lane {
+  readonly #connections: readonly PooledConnection[]
+  readonly #limits: Limits
+  readonly #queue = new FairQueue<Waiting>()
+  readonly #inFlight = new Map<Owner, number>()
+  #checks: NodeJS.Timeout | undefined
+  #latest: Owner | undefined
+  /** When another owner than the one before asked, by `performance.now()`. */
+  #changed = Number.NEGATIVE_INFINITY
+
+  constructor(connections: readonly PooledConnection[], limits: Limits) {
+    this.#connections = connections
+    this.#limits = limits
+  }
+
+  get queued(): number {
+    return this.#queue.size
+  }
+
+  /** A connection, if there is one at once. Whoever gets one gives it back by `release`. */
+  tryAcquire({ owner, exclusive }: Demand): PooledConnection | undefined {
+    const now = performance.now()
+    if (this.#latest !== owner) {
+      if (this.#latest !== undefined) this.#changed = now
+      this.#latest = owner
+    }
+    // What waits is not overtaken.
+    if (this.#queue.size > 0 || !this.#mayHave(owner, now)) return undefined
+    return this.#occupy(owner, exclusive, now)
+  }
+
+  /** A connection, in its owner's turn. Rejects when that takes too long, or when the time of the request is up. */
+  acquire(demand: Demand): Promise<PooledConnection> {
+    return new Promise((resolve, reject) => {
+      this.#checks ??= setTimeout(this.#check, QUEUE_CHECK_MS)
+      this.#queue.push({ ...demand, checks: 0, resolve, reject })
+      // Those before it may be held back for what is in flight of their owners only.
+      this.#dispatch()
+    })
+  }
+
+  release(connection: PooledConnection, owner: Owner): void {
+    connection.exclusive = false
+    if (--connection.inFlight > 0) connection.since = performance.now()
+    const left = (this.#inFlight.get(owner) as number) - 1
+    if (left > 0) this.#inFlight.set(owner, left)
+    else this.#inFlight.delete(owner)
+    if (this.#queue.size > 0) this.#dispatch()
+  }
+
+  #mayHave(owner: Owner, now: number): boolean {
+    const { perOwner, alone } = this.#limits
+    return (this.#inFlight.get(owner) ?? 0) < (now - this.#changed > ALONE_MS ? alone : perOwner)
+  }
+
+  #occupy(owner: Owner, exclusive: boolean, now: number): PooledConnection | undefined {
+    const connection = this.#choose(exclusive, now)
+    if (connection === undefined) return undefined
+    if (connection.inFlight++ === 0) connection.since = now
+    connection.exclusive = exclusive
+    this.#inFlight.set(owner, (this.#inFlight.get(owner) ?? 0) + 1)
+    return connection
+  }
+
+  /** An idle connection; for a read, otherwise, the one with the fewest reads. */
+  #choose(exclusive: boolean, now: number): PooledConnection | undefined {
+    let best: PooledConnection | undefined
+    for (const connection of this.#connections) {
+      const { inFlight } = connection
+      if (inFlight === 0) return connection
+      if (exclusive || connection.exclusive || inFlight >= this.#limits.pipeline) continue
+      if (now - connection.since > SLOW_MS) continue
+      if (best === undefined || inFlight < best.inFlight) best = connection
+    }
+    return best
+  }
+
+  /** Serves the queue as far as there are connections. Whoever's turn it is gets the next: reads do not overtake a write for ever. */
+  #dispatch(): void {
+    const now = performance.now()
+    for (;;) {
+      const next = this.#queue.peek((owner) => this.#mayHave(owner, now))
+      if (next === undefined) return
+      const { owner, exclusive, text, within } = next
+      if (within?.over) next.reject(failure(DEADLINE_OVER, text))
+      else {
+        const connection = this.#occupy(owner, exclusive, now)
+        if (connection === undefined) return
+        next.resolve(connection)
+      }
+      this.#queue.take(next)
+    }
+  }
+
+  readonly #check = (): void => {
+    this.#queue.prune((waiting) => {
+      const reason = waiting.within?.over
+        ? DEADLINE_OVER
+        : waiting.checks++ < this.#limits.checks
+          ? undefined
+          : QUEUE_TIMEOUT
+      if (reason !== undefined) waiting.reject(failure(reason, waiting.text))
+      return reason !== undefined
+    })
+    this.#checks = this.#queue.size > 0 ? setTimeout(this.#check, QUEUE_CHECK_MS) : undefined
+  }
+}

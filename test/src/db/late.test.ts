@@ -1,0 +1,176 @@
+import { once } from 'node:events'
+import { type AddressInfo, createServer } from 'node:net'
+import pino from 'pino'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import type { Owner } from '../../../src/auth/user.ts'
+import { connect } from '../../../src/db/connect.ts'
+import { classify, codeOf } from '../../../src/db/errors.ts'
+import { ownedBy } from '../../../src/db/owned.ts'
+import { Deadline } from '../../../src/http/deadline.ts'
+import { taskStore } from '../../../src/tasks/store.ts'
+import { databaseUrl, newUser, testConfig } from '../../helper.ts'
+import { watchStatements } from '../../statements.ts'
+
+// Another session must hold something up, and the embedded engine has one session.
+const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'
+
+const silent = pino({ level: 'silent' })
+
+async function open(t: Test, rls: string) {
+  const { database } = await testConfig({
+    DATABASE_RLS: rls,
+    DATABASE_POOL_MAX: '1',
+    // Nothing ends by itself here.
+    DATABASE_STATEMENT_TIMEOUT_MS: '60000'
+  })
+  const connection = await connect(database, silent)
+  const admin = postgres(await databaseUrl('owner'), { max: 2, onnotice: () => {} })
+  t.teardown(() => Promise.all([connection.close(), admin.end()]))
+  return { ...connection, admin, store: taskStore((table) => ownedBy(connection.prepare, table)) }
+}
+
+/** Resolves with the process of the service's statement that waits for a lock, or with undefined when none does any more. */
+async function blocked(admin: postgres.ISql, isBlocked = true): Promise<number | undefined> {
+  for (;;) {
+    const [row] = await admin<{ pid: number }[]>`select pid from pg_stat_activity
+      where datname = current_database() and application_name = 'rowkeeper' and wait_event_type = 'Lock'`
+    if ((row !== undefined) === isBlocked) return row?.pid
+  }
+}
+
+t.test(
+  'a write whose time is up while PostgreSQL works on it is not done later (issue 15)',
+  { skip: SKIP },
+  async (t) => {
+    for (const rls of ['false', 'true']) {
+      const { admin, store, transaction, close } = await open(t, rls)
+      const alice = newUser('alice') as Owner
+      const { id } = await store.create(alice, { title: 'old' })
+      for (const [how, change] of [
+        ['alone', (within: Deadline) => store.update(alice, id, { title: 'late' }, undefined, within)],
+        [
+          'in a transaction',
+          (within: Deadline) =>
+            transaction(alice, (one) => store.update(alice, id, { title: 'late' }, undefined, one), { within })
+        ],
+        [
+          'behind others of its transaction',
+          (within: Deadline) =>
+            transaction(
+              alice,
+              (one) =>
+                Promise.all([store.lock(alice, [id], one), store.update(alice, id, { title: 'late' }, undefined, one)]),
+              { within }
+            )
+        ]
+      ] as const) {
+        const deadline = new Deadline(4700)
+        const statuses: unknown[] = []
+        await admin.begin(async (admin) => {
+          await admin`select from tasks where id = ${id} for update`
+          const late = change(deadline).then(
+            () => statuses.push('done'),
+            (error) => statuses.push(classify(error))
+          )
+          await blocked(admin)
+          deadline.expire()
+          await late
+          await blocked(admin, false)
+        })
+        t.same(statuses, ['unavailable'], how)
+        t.match(await store.update(alice, id, { title: 'new' }), { id }, 'others go on')
+        t.match((await store.get(alice, id))?.json, '"title":"new"')
+      }
+      await close()
+    }
+  }
+)
+
+t.test('a transaction whose time is up sends nothing more, and is undone', async (t) => {
+  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
+  const { prepare, transaction, close } = await connect(database, silent)
+  t.teardown(close)
+  const store = taskStore((table) => ownedBy(prepare, table))
+  const alice = newUser('alice') as Owner
+  for (const more of [true, false]) {
+    const deadline = new Deadline(4700)
+    const sent: string[] = []
+    const late = transaction(
+      alice,
+      async (one) => {
+        await store.create(alice, { title: 'late' }, one)
+        const stop = watchStatements(({ text }) => sent.push(text))
+        t.teardown(stop)
+        // Its client left: nothing is cancelled.
+        deadline.close()
+        if (more) await store.create(alice, { title: 'later' }, one)
+      },
+      { within: deadline }
+    )
+    t.equal(codeOf(await late.catch((error) => error)), 'DEADLINE_OVER')
+    t.equal((await store.list(alice)).json.toString(), '[]')
+    t.notOk(sent.some((text) => text.startsWith('insert') || text === 'commit'))
+  }
+})
+
+t.test('what waits for a connection when its time is up is not sent on it', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  t.teardown(() => server.close())
+  const { port } = server.address() as AddressInfo
+  const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
+  const { prepare, close } = await connect((await testConfig(env)).database, silent)
+  const store = taskStore((table) => ownedBy(prepare, table))
+  const deadline = new Deadline(4700)
+  const arrived = once(server, 'connection')
+  const write = store.create(newUser() as Owner, { title: 'x' }, deadline).catch(codeOf)
+  const [socket] = await arrived
+  deadline.expire()
+  t.equal(await write, 'DEADLINE_OVER')
+  socket.destroy()
+  await close()
+})
+
+t.test(
+  'a commit that fails closes its connection, and nobody knows whether it was done (issue 15)',
+  { skip: SKIP },
+  async (t) => {
+    for (const rls of ['false', 'true']) {
+      const { admin, store, transaction, close } = await open(t, rls)
+      const alice = newUser('alice') as Owner
+      const { id } = await store.create(alice, { title: 'old' })
+      await admin.unsafe(`
+      create function fail_late() returns trigger language plpgsql as $$ begin
+        if new.title = 'late' then perform pg_advisory_xact_lock(15); end if; return null; end $$;
+      create constraint trigger late after update on tasks deferrable initially deferred
+        for each row execute function fail_late()`)
+      const change = () => store.update(alice, id, { title: 'late' })
+      const changes = [
+        () => transaction(alice, (one) => store.update(alice, id, { title: 'late' }, undefined, one)),
+        ...(rls === 'true' ? [change] : [])
+      ]
+      for (const late of changes) {
+        const [{ pid: before }] = await pidOf(admin)
+        const told = await admin.begin(async (admin) => {
+          await admin`select pg_advisory_xact_lock(15)`
+          const answer = late().catch((error) => error)
+          const pid = await blocked(admin)
+          await admin`select pg_cancel_backend(${pid as number})`
+          return answer
+        })
+        t.equal(codeOf(told), 'COMMIT_FAILED')
+        t.equal(classify(told), 'unavailable')
+        t.match((await store.get(alice, id))?.json, '"title":"old"')
+        t.not((await pidOf(admin))[0].pid, before, 'by another connection')
+      }
+      await admin.unsafe('drop trigger late on tasks; drop function fail_late')
+      await close()
+    }
+  }
+)
+
+/** The process of the service's connection. */
+const pidOf = (admin: postgres.ISql) =>
+  admin<[{ pid: number }]>`select pid from pg_stat_activity
+    where datname = current_database() and application_name = 'rowkeeper' order by backend_start desc limit 1`
