@@ -33,10 +33,20 @@ export interface Demand {
   within: Deadline | undefined
 }
 
-interface Waiting extends Demand {
-  checks: number
-  resolve(connection: PooledConnection): void
-  reject(error: Error): void
+/** What waits in the queue. */
+class Waiting {
+  readonly owner: Owner
+  readonly demand: Demand
+  readonly resolve: (connection: PooledConnection) => void
+  readonly reject: (error: Error) => void
+  checks = 0
+
+  constructor(demand: Demand, resolve: Waiting['resolve'], reject: Waiting['reject']) {
+    this.owner = demand.owner
+    this.demand = demand
+    this.resolve = resolve
+    this.reject = reject
+  }
 }
 
 interface Limits {
@@ -89,7 +99,7 @@ export class Lane {
       this.#latest = owner
     }
     // What waits is not overtaken.
-    if (this.#queue.size > 0 || !this.#mayHave(owner, now)) return undefined
+    if (!this.#queue.isEmpty || !this.#mayHave(owner, now)) return undefined
     return this.#occupy(owner, exclusive, now)
   }
 
@@ -97,7 +107,7 @@ export class Lane {
   acquire(demand: Demand): Promise<PooledConnection> {
     return new Promise((resolve, reject) => {
       this.#checks ??= setTimeout(this.#check, QUEUE_CHECK_MS)
-      this.#queue.push({ ...demand, checks: 0, resolve, reject })
+      this.#queue.push(new Waiting(demand, resolve, reject))
       // Those before it may be held back for what is in flight of their owners only.
       this.#dispatch()
     })
@@ -109,7 +119,7 @@ export class Lane {
     const left = (this.#inFlight.get(owner) as number) - 1
     if (left > 0) this.#inFlight.set(owner, left)
     else this.#inFlight.delete(owner)
-    if (this.#queue.size > 0) this.#dispatch()
+    if (!this.#queue.isEmpty) this.#dispatch()
   }
 
   #mayHave(owner: Owner, now: number): boolean {
@@ -145,7 +155,7 @@ export class Lane {
     for (;;) {
       const next = this.#queue.peek((owner) => this.#mayHave(owner, now))
       if (next === undefined) return
-      const { owner, exclusive, text, within } = next
+      const { owner, exclusive, text, within } = next.demand
       if (within?.over) next.reject(failure(DEADLINE_OVER, text))
       else {
         const connection = this.#occupy(owner, exclusive, now)
@@ -158,14 +168,11 @@ export class Lane {
 
   readonly #check = (): void => {
     this.#queue.prune((waiting) => {
-      const reason = waiting.within?.over
-        ? DEADLINE_OVER
-        : waiting.checks++ < this.#limits.checks
-          ? undefined
-          : QUEUE_TIMEOUT
-      if (reason !== undefined) waiting.reject(failure(reason, waiting.text))
+      const { within, text } = waiting.demand
+      const reason = within?.over ? DEADLINE_OVER : waiting.checks++ < this.#limits.checks ? undefined : QUEUE_TIMEOUT
+      if (reason !== undefined) waiting.reject(failure(reason, text))
       return reason !== undefined
     })
-    this.#checks = this.#queue.size > 0 ? setTimeout(this.#check, QUEUE_CHECK_MS) : undefined
+    this.#checks = this.#queue.isEmpty ? undefined : setTimeout(this.#check, QUEUE_CHECK_MS)
   }
 }

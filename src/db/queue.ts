@@ -2,42 +2,52 @@ import type { Owner } from '../auth/user.ts'
 
 /** What waits for several owners, served in turn: one owner's first, then the next owner's first, so that a burst delays others by one. */
 export class FairQueue<T extends { owner: Owner }> {
-  // A map keeps the order in which its keys were set, which is the order of the turns.
+  /** What each owner waits for, in the order of their turns. */
+  #turns: T[][] = []
   readonly #byOwner = new Map<Owner, T[]>()
-  #size = 0
+
+  get isEmpty(): boolean {
+    return this.#turns.length === 0
+  }
 
   get size(): number {
-    return this.#size
+    return this.#turns.reduce((sum, items) => sum + items.length, 0)
   }
 
   push(item: T): void {
     const items = this.#byOwner.get(item.owner)
-    if (items === undefined) this.#byOwner.set(item.owner, [item])
-    else items.push(item)
-    this.#size++
+    if (items !== undefined) {
+      items.push(item)
+      return
+    }
+    const first = [item]
+    this.#byOwner.set(item.owner, first)
+    this.#turns.push(first)
   }
 
   /** The first item of the owner whose turn it is, of those who `may` have theirs now. */
   peek(may: (owner: Owner) => boolean): T | undefined {
-    for (const [owner, [first]] of this.#byOwner) if (may(owner)) return first
+    for (const items of this.#turns) {
+      const first = items[0] as T
+      if (may(first.owner)) return first
+    }
     return undefined
   }
 
   /** Takes out the item that `peek` returned. Its owner's next turn comes after everybody else's. */
   take({ owner }: T): void {
-    const [, ...rest] = this.#byOwner.get(owner) ?? []
-    this.#byOwner.delete(owner)
-    if (rest.length > 0) this.#byOwner.set(owner, rest)
-    this.#size--
+    const items = this.#byOwner.get(owner) as T[]
+    this.#turns.splice(this.#turns.indexOf(items), 1)
+    items.shift()
+    if (items.length > 0) this.#turns.push(items)
+    else this.#byOwner.delete(owner)
   }
 
   /** Takes out what `isOver` says it of. */
   prune(isOver: (item: T) => boolean): void {
-    for (const [owner, items] of this.#byOwner) {
-      const rest = items.filter((item) => !isOver(item))
-      this.#size -= items.length - rest.length
-      if (rest.length > 0) this.#byOwner.set(owner, rest)
-      else this.#byOwner.delete(owner)
-    }
+    const items = this.#turns.flat().filter((item) => !isOver(item))
+    this.#turns = []
+    this.#byOwner.clear()
+    for (const item of items) this.push(item)
   }
 }
