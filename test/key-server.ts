@@ -1,9 +1,8 @@
 import { createServer, type RequestListener, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import type { Test } from 'tap'
 
 /** A server of key sets that does what a test tells it to, on a free port of 127.0.0.1. It stops at the end of `t`. */
-export async function keyServer(t: Test, first: RequestListener = publish([])) {
+export async function keyServer(t: { teardown(stop: () => unknown): void }, first: RequestListener = publish([])) {
   let answer = first
   let fetches = 0
   const server = createServer((request, response) => {

@@ -1,10 +1,15 @@
-// Clients that send slowly, never end, or never read, a hundred of each: they are cut, and nobody else notices.
+// Clients that send slowly, never end, never read, leave, or say what is no HTTP: they are cut, and nobody else notices.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { ask, cluster, drill, expect, service } from './kit.ts'
+import { attack, connections, http } from './attackers.ts'
+import { type Attack, abortions, DOCUMENTATION, raw, unread } from './attacks.ts'
+import { Honest } from './honest.ts'
+import { ask, cluster, drill, expect, quick, type Service, service, tokenOf } from './kit.ts'
 
 const EACH = 100
+const ABORTED = quick ? 3000 : 10_000
+const MOST_MEGABYTES = 400
 
 /** How long a connection lived that sends `first`, then `drop` every 200 ms. */
 async function slow(port: number, first: string, drop: string) {
@@ -20,9 +25,7 @@ async function slow(port: number, first: string, drop: string) {
   return { ms: performance.now() - begun, status: answer.split(' ')[1] ?? 'none' }
 }
 
-await drill(`Slow clients, ${EACH} of each kind`, async () => {
-  const database = await cluster()
-  const app = await service({ DATABASE_URL: database.url })
+async function slowSenders(port: number) {
   const head = 'POST /api/tasks HTTP/1.1\r\nHost: x\r\n'
   const kinds = [
     ['headers that never end', head, 'X-Drop: 1\r\n', 6000],
@@ -36,21 +39,115 @@ await drill(`Slow clients, ${EACH} of each kind`, async () => {
     ['nothing said', '', '', 6000]
   ] as const
   const cutting = kinds.map(async ([what, first, drop, most]) => {
-    const all = await Promise.all(Array.from({ length: EACH }, () => slow(app.port, first, drop)))
+    const all = await Promise.all(Array.from({ length: EACH }, () => slow(port, first, drop)))
     const longest = Math.round(Math.max(...all.map(({ ms }) => ms)))
     const statuses = [...new Set(all.map(({ status }) => status))]
     expect(longest < most, `${what}: cut after ${longest} ms at most, with ${statuses}`)
   })
-  const slowest: number[] = []
-  for (let i = 0; i < 50; i++) {
-    const { status, ms } = await ask(app.port, 'GET', '/api/tasks')
-    if (status !== 200) expect(false, `somebody else is answered ${status}`)
-    slowest.push(ms)
-    await sleep(50)
-  }
-  expect(
-    Math.max(...slowest) < 1000,
-    `somebody else is answered within ${Math.round(Math.max(...slowest))} ms meanwhile`
-  )
   await Promise.all(cutting)
+}
+
+let times = 0
+
+/** Does an attack beside honest users; the service must live through it, and have as many requests in flight as before. */
+async function beside(app: Service, what: string, run: () => Promise<void>) {
+  const honest = new Honest(app.port, { users: 10, perSecond: 20, name: `beside-${++times}` })
+  await sleep(500)
+  const pid = app.pid()
+  let megabytes = 0
+  const watching = setInterval(() => {
+    megabytes = Math.max(megabytes, app.memory())
+  }, 100)
+  const begun = honest.attacked()
+  await run()
+  // Honest users have a second after the first one in any case.
+  await sleep(Math.max(0, begun + 2000 - performance.now()))
+  clearInterval(watching)
+  expect(app.lives() && app.pid() === pid, `${what}: the process lives`)
+  honest.expectUnharmed(what, begun)
+  expect(megabytes < MOST_MEGABYTES, `${what}: ${megabytes} MB at most`)
+  const [ready, got] = [await ask(app.port, 'GET', '/health/ready'), await ask(app.port, 'GET', '/api/tasks')]
+  expect(ready.status === 200 && got.status === 200, `${what}: ready ${ready.status}, and a request ${got.status}`)
+  if (ready.status !== 200 || got.status !== 200) {
+    // What comes next is to be seen on its own.
+    await app.stop('SIGKILL')
+    await app.start()
+  }
+  await honest.stop()
+}
+
+/** Attackers that never close: the service must have closed their connections after `most` milliseconds. */
+async function held(port: number, what: string, job: Attack & { count: number }, most: number) {
+  const begun = performance.now()
+  const attacker = await attack(port, job)
+  await sleep(500)
+  let left = connections(port)
+  while (left > 0 && performance.now() - begun < most) {
+    await sleep(100)
+    left = connections(port)
+  }
+  const seconds = ((performance.now() - begun) / 1000).toFixed(1)
+  expect(left === 0, `${what}: of ${job.count} connections ${left} are open after ${seconds} s`)
+  await attacker.stop()
+}
+
+/** What comes before a request that is none is answered before it. */
+async function pipelined(port: number) {
+  const body = JSON.stringify({ title: 'x' })
+  const good = http('POST', '/api/tasks', { Authorization: `Bearer ${tokenOf('alice')}` }, body)
+  const firsts = new Map<string, number>()
+  for (let n = 0; n < 20; n++) {
+    const socket = connect(port, '127.0.0.1')
+    let answer = ''
+    socket.on('data', (chunk) => (answer += chunk)).on('error', () => {})
+    socket.write(`${good}NONSENSE\r\n\r\n`)
+    await Promise.race([once(socket, 'close'), sleep(5000)])
+    socket.destroy()
+    const first = answer.slice(9, 12)
+    firsts.set(first, (firsts.get(first) ?? 0) + 1)
+  }
+  expect(firsts.get('201') === 20, `the answer before a malformed request: ${JSON.stringify([...firsts])}`)
+}
+
+/** In short all kinds at once that differ only in what they send. */
+function merged<T extends Attack>(attacks: [string, T][]): [string, T][] {
+  if (!quick) return attacks
+  const groups = new Map<string, [string, T]>()
+  for (const [what, job] of attacks) {
+    const { requests, ...rest } = job
+    const same = JSON.stringify(rest)
+    const [others, { requests: more }] = groups.get(same) ?? ['', { requests: [] }]
+    groups.set(same, [`${others} ${what}`.trim(), { ...job, requests: [...more, ...requests] }])
+  }
+  return [...groups.values()]
+}
+
+await drill('Clients that send slowly, read nothing, leave, or speak no HTTP', async () => {
+  const database = await cluster()
+  const app = await service({ DATABASE_URL: database.url })
+  const run = (what: string, todo: () => Promise<void>) => beside(app, what, todo)
+  await run('slow senders', () => slowSenders(app.port))
+  await run('pipelined', () => pipelined(app.port))
+  for (const [what, job] of merged(raw(tokenOf('alice'), 1000))) {
+    await run(`${what}, reset`, async () => {
+      await (await attack(app.port, { ...job, how: 'abort', perSecond: 1000 })).report
+    })
+    await run(`${what}, never closed`, () => held(app.port, what, job, 10_000))
+  }
+  for (const [what, job] of merged(abortions(tokenOf('alice'), ABORTED))) {
+    await run(what, async () => void (await (await attack(app.port, job)).report))
+  }
+  await run('documentation at 150 kB/s', async () => {
+    const requests = [http('GET', DOCUMENTATION, { Connection: 'close' })]
+    const attacker = await attack(app.port, { how: 'drip', requests, perSecond: 150_000, small: true })
+    const { received, whole } = await attacker.report
+    expect(whole === true, `a reader at 150 kB/s has the whole of it: ${received} bytes`)
+  })
+  for (const { what, job, during } of await unread(database)) {
+    await run(what, async () => {
+      const writing = during(app.port)
+      await held(app.port, what, job(), 15_000)
+      await writing
+    })
+  }
 })

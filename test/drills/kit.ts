@@ -156,6 +156,13 @@ export async function service(env: Record<string, string>) {
   const it = {
     port: Number(port),
     pid: () => child?.pid,
+    lives: () => !hasEnded(child),
+    /** Its resident memory in megabytes; 0 when it has ended. */
+    memory() {
+      if (hasEnded(child)) return 0
+      const status = readFileSync(`/proc/${child?.pid}/status`, 'utf8')
+      return Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1] ?? 0) / 1024)
+    },
     /** Resolves when it is ready. */
     async start() {
       child = spawn(process.execPath, [file], {
@@ -186,7 +193,11 @@ export async function service(env: Record<string, string>) {
   return it
 }
 
+export type Service = Awaited<ReturnType<typeof service>>
+
 const SECRET = 'the secret of the drills, which is long enough'
+/** Three times as long as any request may take. */
+const SILENT_MS = 15_000
 const agent = new Agent({ keepAlive: true, maxSockets: 5000 })
 
 /** What a request was answered: status 0 when it was not. */
@@ -198,12 +209,15 @@ export interface Answer {
   link: string | undefined
 }
 
-/** @param key the Idempotency-Key, which makes a create one of a transaction */
+/**
+ * @param user whom the drills' secret signs a token for, or a token of another issuer
+ * @param key the Idempotency-Key, which makes a create one of a transaction
+ */
 export function ask(
   port: number,
   method: string,
   path: string,
-  user = 'alice',
+  user: string | { token: string } = 'alice',
   json?: object,
   key?: string
 ): Promise<Answer> {
@@ -211,7 +225,7 @@ export function ask(
   return new Promise((resolve) => {
     const body = json === undefined ? undefined : JSON.stringify(json)
     const headers = {
-      authorization: `Bearer ${tokenOf(user)}`,
+      authorization: `Bearer ${typeof user === 'string' ? tokenOf(user) : user.token}`,
       ...(key === undefined ? {} : { 'idempotency-key': key }),
       ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
     }
@@ -223,19 +237,21 @@ export function ask(
         retryAfter: fields['retry-after'],
         link: fields.link as string | undefined
       })
-    const out = request({ port, host: '127.0.0.1', method, path, headers, agent }, (answer) => {
+    const options = { port, host: '127.0.0.1', method, path, headers, agent, timeout: SILENT_MS }
+    const out = request(options, (answer) => {
       let text = ''
       answer.on('data', (chunk) => (text += chunk))
       answer.on('end', () => done(answer.statusCode ?? 0, text, answer.headers))
       answer.on('error', () => done(0))
     })
+    out.on('timeout', () => out.destroy())
     out.on('error', () => done(0))
     out.end(body)
   })
 }
 
 const tokens = new Map<string, string>()
-function tokenOf(user: string): string {
+export function tokenOf(user: string): string {
   const known = tokens.get(user)
   if (known !== undefined) return known
   const iat = Math.floor(Date.now() / 1000)

@@ -1,6 +1,10 @@
 // Ten times as many requests at once as an instance takes in hand: what is too much is refused at once, what is accepted is as
-// fast as before. Then a database that is slow.
-import { type Answer, ask, cluster, drill, expect, quick, service } from './kit.ts'
+// fast as before. Then single users, within their limits, who ask for what costs most: nobody else notices.
+import { setTimeout as sleep } from 'node:timers/promises'
+import { attack } from './attackers.ts'
+import { type Attack, insertTasks, refusedBodies, search } from './attacks.ts'
+import { Honest } from './honest.ts'
+import { type Answer, ask, cluster, drill, expect, quick, service, tokenOf } from './kit.ts'
 
 const MAX = 100
 const SECONDS = quick ? 3 : 10
@@ -26,6 +30,34 @@ async function load(port: number, workers: number, path: string) {
   return { good, refused, others: answers.length - good.length - refused.length }
 }
 
+const SEARCHERS = ['searcher-1', 'searcher-2', 'searcher-3']
+const P95_MS = 50
+const MOST_MEGABYTES = 400
+
+/** Users who ask for much at once, within the default limits, for as long as they are answered but at most ten seconds. */
+async function burst(database: Awaited<ReturnType<typeof cluster>>, what: string, attacks: Attack[]) {
+  const app = await service({ DATABASE_URL: database.url, RATE_LIMIT_MAX: '600' })
+  const honest = new Honest(app.port, { name: what })
+  await sleep(1000)
+  let megabytes = 0
+  const watching = setInterval(() => {
+    megabytes = Math.max(megabytes, app.memory())
+  }, 100)
+  const begun = honest.attacked()
+  const attackers = await Promise.all(attacks.map((job) => attack(app.port, job)))
+  await Promise.race([Promise.all(attackers.map(({ report }) => report)), sleep(10_000)])
+  await sleep(Math.max(0, begun + 5000 - performance.now()))
+  clearInterval(watching)
+  honest.expectUnharmed(what, begun, P95_MS)
+  expect(megabytes < MOST_MEGABYTES, `${what}: ${megabytes} MB at most`)
+  const reports = await Promise.all(attackers.map((one) => one.stop()))
+  console.log(`  ${what}: they are answered ${JSON.stringify(reports.map(({ statuses }) => statuses))}`)
+  await app.stop('SIGKILL')
+  await app.start()
+  await honest.stop()
+  await app.stop('SIGKILL')
+}
+
 await drill(`10x overload: ${MAX * 10} at once where ${MAX} are taken`, async () => {
   const database = await cluster()
   const app = await service({ DATABASE_URL: database.url, REQUESTS_MAX: String(MAX) })
@@ -38,4 +70,12 @@ await drill(`10x overload: ${MAX * 10} at once where ${MAX} are taken`, async ()
   // The clients of this drill take most of the processor for themselves.
   expect(at(over.good, 0.99) < 2000, 'what is accepted is answered within 2 s (p99)')
   expect((await ask(app.port, 'GET', '/health/ready')).status === 200, 'and the instance is ready')
+  await app.stop('SIGKILL')
+
+  for (const user of SEARCHERS) await insertTasks(database, user, 10_000)
+  await database.query('vacuum analyze tasks')
+  const searches = SEARCHERS.map((user) => search(tokenOf(user)))
+  await burst(database, 'a user who searches', searches.slice(0, 1))
+  await burst(database, 'three users who search', searches)
+  await burst(database, 'bodies that are refused', [refusedBodies(tokenOf('refused'), 600, 1000)])
 })
