@@ -64,10 +64,13 @@ export function abortions(token: string, count: number): [string, Attack][] {
     'aborted bodies': [post.slice(0, -5), post.slice(0, -16)],
     'aborted documentation': [http('GET', DOCUMENTATION)]
   }
-  const common = { how: 'abort', count, perSecond: 1000 } as const
+  const common = { how: 'abort', count, perSecond: Math.min(1000, count / 3) } as const
   return [
     ...Object.entries(kinds).map(([what, requests]): [string, Attack] => [what, { ...common, requests }]),
-    ['aborted streams', { ...common, requests: [stream], count: count / 5, perSecond: 200, begun: true }],
+    [
+      'aborted streams',
+      { ...common, requests: [stream], count: count / 5, perSecond: Math.min(200, count / 15), begun: true }
+    ],
     ['aborted answers', { ...common, requests: [list, http('GET', DOCUMENTATION)], begun: true, count: count / 5 }]
   ]
 }

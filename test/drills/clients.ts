@@ -5,10 +5,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { attack, connections, http } from './attackers.ts'
 import { type Attack, abortions, DOCUMENTATION, raw, unread } from './attacks.ts'
 import { Honest } from './honest.ts'
-import { ask, cluster, drill, expect, quick, type Service, service, tokenOf } from './kit.ts'
+import { ask, cluster, drill, expect, freePort, quick, type Service, service, tokenOf } from './kit.ts'
 
 const EACH = 100
-const ABORTED = quick ? 3000 : 10_000
+const ABORTED = quick ? 1000 : 10_000
+const RAW = quick ? 250 : 1000
 const MOST_MEGABYTES = 400
 
 /** How long a connection lived that sends `first`, then `drop` every 200 ms. */
@@ -76,20 +77,25 @@ async function beside(app: Service, what: string, run: () => Promise<void>) {
   await honest.stop()
 }
 
+let holders = 0
+
 /** Attackers that never close: the service must have closed their connections after `most` milliseconds. */
 async function held(port: number, what: string, job: Attack & { count: number }, most: number) {
+  const source = `127.0.2.${++holders}`
+  const attacker = await attack(port, { ...job, sources: [source] })
   const begun = performance.now()
-  const attacker = await attack(port, job)
   await sleep(500)
-  let left = connections(port)
+  let left = connections(port, source)
   while (left > 0 && performance.now() - begun < most) {
     await sleep(100)
-    left = connections(port)
+    left = connections(port, source)
   }
-  const seconds = ((performance.now() - begun) / 1000).toFixed(1)
-  expect(left === 0, `${what}: of ${job.count} connections ${left} are open after ${seconds} s`)
+  const ms = Math.round(performance.now() - begun)
+  expect(left === 0 && ms < most, `${what}: of ${job.count} connections ${left} are open after ${ms} ms`)
   await attacker.stop()
 }
+
+const done = async (port: number, job: Attack) => void (await (await attack(port, job)).report)
 
 /** What comes before a request that is none is answered before it. */
 async function pipelined(port: number) {
@@ -109,45 +115,55 @@ async function pipelined(port: number) {
   expect(firsts.get('201') === 20, `the answer before a malformed request: ${JSON.stringify([...firsts])}`)
 }
 
-/** In short all kinds at once that differ only in what they send. */
-function merged<T extends Attack>(attacks: [string, T][]): [string, T][] {
-  if (!quick) return attacks
-  const groups = new Map<string, [string, T]>()
-  for (const [what, job] of attacks) {
-    const { requests, ...rest } = job
-    const same = JSON.stringify(rest)
-    const [others, { requests: more }] = groups.get(same) ?? ['', { requests: [] }]
-    groups.set(same, [`${others} ${what}`.trim(), { ...job, requests: [...more, ...requests] }])
+type Runs = Record<string, () => Promise<void>>
+
+/** What is no HTTP, each kind with connections that are reset and some that are never closed. */
+function rawRuns(port: number, metricsPort: number): Runs {
+  const kinds = raw(tokenOf('alice'), RAW)
+  const reset = (requests: string[]): Attack => ({ how: 'abort', requests, count: RAW, perSecond: RAW })
+  return {
+    ...Object.fromEntries(
+      kinds.flatMap(([what, job]) => [
+        [`${what}, reset`, () => done(port, reset(job.requests))],
+        [`${what}, never closed`, () => held(port, what, job, 10_000)]
+      ])
+    ),
+    'the port of metrics': () => done(metricsPort, reset(kinds.flatMap(([, job]) => job.requests)))
   }
-  return [...groups.values()]
+}
+
+/** Clients that read slowly, and clients that read nothing. */
+async function unreadRuns(port: number, database: Awaited<ReturnType<typeof cluster>>): Promise<Runs> {
+  const unreads = (await unread(database)).map(({ what, job, during }) => [
+    what,
+    async () => void (await Promise.all([held(port, what, job(), 15_000), sleep(500).then(() => during(port))]))
+  ])
+  return {
+    'documentation at 150 kB/s': async () => {
+      const requests = [http('GET', DOCUMENTATION, { Connection: 'close' })]
+      const attacker = await attack(port, { how: 'drip', requests, perSecond: 150_000, small: true })
+      const { received, whole } = await attacker.report
+      expect(whole === true, `a reader at 150 kB/s has the whole of it: ${received} bytes`)
+    },
+    ...Object.fromEntries(unreads)
+  }
 }
 
 await drill('Clients that send slowly, read nothing, leave, or speak no HTTP', async () => {
   const database = await cluster()
-  const app = await service({ DATABASE_URL: database.url })
-  const run = (what: string, todo: () => Promise<void>) => beside(app, what, todo)
-  await run('slow senders', () => slowSenders(app.port))
-  await run('pipelined', () => pipelined(app.port))
-  for (const [what, job] of merged(raw(tokenOf('alice'), 1000))) {
-    await run(`${what}, reset`, async () => {
-      await (await attack(app.port, { ...job, how: 'abort', perSecond: 1000 })).report
-    })
-    await run(`${what}, never closed`, () => held(app.port, what, job, 10_000))
+  const metricsPort = await freePort()
+  const app = await service({ DATABASE_URL: database.url, METRICS_PORT: String(metricsPort) })
+  const { port } = app
+  const left = abortions(tokenOf('alice'), ABORTED).map(([what, job]) => [what, () => done(port, job)])
+  const stages: Record<string, Runs> = {
+    'clients that send slowly': { 'slow senders': () => slowSenders(port), pipelined: () => pipelined(port) },
+    'clients that speak no HTTP': rawRuns(port, metricsPort),
+    'clients that leave': Object.fromEntries(left),
+    'clients that read nothing': await unreadRuns(port, database)
   }
-  for (const [what, job] of merged(abortions(tokenOf('alice'), ABORTED))) {
-    await run(what, async () => void (await (await attack(app.port, job)).report))
-  }
-  await run('documentation at 150 kB/s', async () => {
-    const requests = [http('GET', DOCUMENTATION, { Connection: 'close' })]
-    const attacker = await attack(app.port, { how: 'drip', requests, perSecond: 150_000, small: true })
-    const { received, whole } = await attacker.report
-    expect(whole === true, `a reader at 150 kB/s has the whole of it: ${received} bytes`)
-  })
-  for (const { what, job, during } of await unread(database)) {
-    await run(what, async () => {
-      const writing = during(app.port)
-      await held(app.port, what, job(), 15_000)
-      await writing
-    })
+  for (const [stage, runs] of Object.entries(stages)) {
+    // In short all of a stage at once.
+    if (quick) await beside(app, stage, async () => void (await Promise.all(Object.values(runs).map((run) => run()))))
+    else for (const [what, run] of Object.entries(runs)) await beside(app, what, run)
   }
 })
