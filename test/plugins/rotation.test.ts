@@ -158,3 +158,10 @@ t.test('a set that changed may be asked for again a second later', async (t) => 
   }
   t.equal(server.fetches(), 3)
 })
+
+t.test('a forged token whose key has gone meanwhile is refused', async (t) => {
+  const { app, server } = await setUp(t)
+  server.answer(publish([next.jwk]))
+  t.strictSame(statusesOf([await ask(app, tokenOf(replaced, 'alice'))]), { 401: 1 })
+  t.equal(server.fetches(), 2)
+})
