@@ -109,7 +109,7 @@ class Prepared implements Query {
     const failed = this.state !== null && !broken
     const leads = this.first === undefined || this.first === this
     // Its end comes after the error of its socket: what is sent again at once would be lost with it.
-    if (broken) this.by.broke()
+    if (broken) this.by.lost()
     // Whatever is sent next would be in a transaction that is none of its own.
     if (failed && (text === 'commit' || text === 'rollback')) this.by.lost()
     if ((leads && isInFailedTransaction(error)) || isUnknownStatement(error)) this.by.lost()
@@ -160,8 +160,6 @@ interface Connection {
   cancel(query: Query): void
   /** Gives it up, with all that it was given. */
   lost(why?: Reason): void
-  /** Gives it up after an error of its socket. PostgreSQL, which may not know of that, is told to stop. */
-  broke(): void
   /** Has PostgreSQL stop what is in flight, and gives it up. */
   stop(): void
   /** Ends that it is for the transaction alone that begins with `first`, if it is. */
@@ -209,7 +207,6 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     let ready = false
     let gone = false
     let stopping = false
-    let cancelling = false
     let alone: Query | undefined
     let timer: NodeJS.Timeout | undefined
 
@@ -239,11 +236,6 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     const go = () => {
       for (const one of waiting) if (one.by === it && !one.taken) one.taken = it.take(one.query) === true
     }
-    const cancelInFlight = () => {
-      cancelling = true
-      // Its state is that of the connection: the process, and the secret.
-      return canceller({ state: greeting.state, active: true })
-    }
     const stop = () => {
       if (!ready) return drop(DEADLINE_OVER)
       if (gone || stopping) return
@@ -252,15 +244,12 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       // Others go on with a new one at once. This one ends when PostgreSQL has got to know, or cannot be told.
       if (current === it) current = connection(0)
       const end = () => lost(DEADLINE_OVER)
-      cancelInFlight().then(end, end)
-    }
-    const broke = () => {
-      if (ready && !gone && !stopping && !closed) cancelInFlight().catch(() => {})
-      lost()
+      // Its state is that of the connection: the process, and the secret.
+      canceller({ state: greeting.state, active: true }).then(end, end)
     }
     const socket = async () => {
       // That of a cancel request.
-      if (cancelling) return Object.assign(connect(to), to)
+      if (stopping) return Object.assign(connect(to), to)
       // It was closed before it was ready, after which the driver would try again for ever.
       if (dialled) throw Object.assign(new Error(), LOST)
       dialled = true
@@ -294,7 +283,6 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     const it: Connection = {
       sql,
       lost,
-      broke,
       stop,
       cancel: canceller,
       // The driver keeps what comes to a new connection, and then sends some of it after what comes later. And what it does for

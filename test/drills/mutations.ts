@@ -140,7 +140,7 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'a connection that is not given up with the error of its socket',
     file: 'src/db/driver.ts',
-    find: 'if (broken) this.by.broke()',
+    find: 'if (broken) this.by.lost()',
     put: '',
     test: 'src/db/driver.test',
     title: 'after a reset, in whatever it comes'

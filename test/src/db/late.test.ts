@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, createConnection, createServer, type Socket } from 'node:net'
+import { type AddressInfo, createServer } from 'node:net'
 import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
@@ -17,11 +17,10 @@ const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE
 
 const silent = pino({ level: 'silent' })
 
-async function open(t: Test, rls: string, url?: string) {
+async function open(t: Test, rls: string) {
   const { database } = await testConfig({
     DATABASE_RLS: rls,
     DATABASE_POOL_MAX: '1',
-    ...(url !== undefined && { DATABASE_URL: url }),
     // Nothing ends by itself here.
     DATABASE_STATEMENT_TIMEOUT_MS: '60000'
   })
@@ -87,38 +86,6 @@ t.test(
     }
   }
 )
-
-t.test('nor is a write whose connection breaks meanwhile (issue 15)', { skip: SKIP }, async (t) => {
-  const url = new URL(await databaseUrl('owner'))
-  const sockets: Socket[] = []
-  const proxy = createServer((socket) => {
-    const onward = createConnection(Number(url.port), url.hostname)
-    // PostgreSQL is not told that the client has gone.
-    socket.on('error', () => {}).on('data', (bytes) => onward.write(bytes))
-    onward.on('error', () => {}).pipe(socket)
-    sockets.push(socket, onward)
-  })
-  proxy.listen(0, '127.0.0.1')
-  await once(proxy, 'listening')
-  t.teardown(() => {
-    for (const socket of sockets) socket.destroy()
-    proxy.close()
-  })
-  const port = String((proxy.address() as AddressInfo).port)
-  const { admin, store, close } = await open(t, 'false', Object.assign(new URL(url), { port }).href)
-  const alice = newUser('alice') as Owner
-  const { id } = await store.create(alice, { title: 'old' })
-  await admin.begin(async (admin) => {
-    await admin`select from tasks where id = ${id} for update`
-    const late = store.update(alice, id, { title: 'late' }).catch(classify)
-    await blocked(admin)
-    sockets[0]?.resetAndDestroy()
-    t.equal(await late, 'unavailable')
-    await blocked(admin, false)
-  })
-  t.match((await store.get(alice, id))?.json, '"title":"old"')
-  await close()
-})
 
 t.test('a transaction whose time is up sends nothing more, and is undone', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
