@@ -60,6 +60,7 @@ export async function attack(port: number, job: Pick<Job, 'how' | 'requests'> & 
   child.stdin.on('error', () => {})
   child.stdin.write(`${JSON.stringify({ port, ...whole })}\n`)
   await Promise.race([ready, closed])
+  if (output === '') throw new Error('the attacker could not be started')
   const report = closed.then((): Report => JSON.parse(output.replace('ready\n', '') || '{}') as Report)
   return {
     /** Resolves when it has done all. */
