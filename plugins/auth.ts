@@ -228,8 +228,8 @@ export default fp(
     const refuse = (problem: ProblemCode, request: FastifyRequest, reply: FastifyReply, proceed?: () => void) => {
       // Nobody can tell yet whether the token is good, which is not the caller's fault and makes nobody anonymous.
       if (problem === 'keys_unavailable') return void sendProblem(reply, problem)
-      // After all that this turn of the event loop brought has been looked at: answers that leave one by one, each waking its reader,
-      // cost twice the processor time of a flood that is answered together.
+      // After all that this turn of the event loop brought has been looked at: answers that leave one by one, each
+      // waking its reader, cost twice the processor time of a flood that is answered together.
       app.limits.anonymous(request, reply, proceed ?? (() => void setImmediate(sendProblem, reply, problem)))
     }
 

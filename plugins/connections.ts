@@ -16,8 +16,8 @@ declare module 'fastify' {
 }
 
 /**
- * Requests of one connection that are not finished. Neither browsers nor proxies send requests ahead (RFC 9112 section 9.3.2), and
- * a single packet can hold a thousand.
+ * Requests of one connection that are not finished. Neither browsers nor proxies send requests ahead (RFC 9112 section
+ * 9.3.2), and a single packet can hold a thousand.
  */
 const PIPELINE_MAX = 32
 

@@ -28,7 +28,8 @@ export default fp(
     await app.register(fastifyCors, {
       origin,
       methods: METHODS,
-      // No `allowedHeaders`: they are allowed as asked for. The origin is what is judged, and pages add tracing headers.
+      // No `allowedHeaders`: they are allowed as asked for. The origin is what is judged, and pages add tracing
+      // headers.
       exposedHeaders: EXPOSED,
       // Two hours, the most that Chromium honours.
       maxAge: 7200,

@@ -30,8 +30,8 @@ const RETENTION_MS = 3_600_000
 /**
  * Opens the database (`src/db/connect.ts`) and closes it with the instance.
  *
- * @param opts.migrations the folder of the migrations that the schema is of, which the embedded database gets; Rowkeeper's own
- * unless given
+ * @param opts.migrations the folder of the migrations that the schema is of, which the embedded database gets;
+ * Rowkeeper's own unless given
  */
 export default fp(
   async (app, { migrations }: { migrations?: string }) => {
@@ -102,7 +102,8 @@ export default fp(
     // Not waited for: whoever comes first finds one at least, that of `onReady`.
     app.addHook('onListen', async () => void connection.warm())
 
-    // A schema or a wall that is not the right one is no reason to wait for a health check. A database that cannot be asked is.
+    // A schema or a wall that is not the right one is no reason to wait for a health check. A database that cannot be
+    // asked is.
     app.addHook('onReady', async () => {
       const fault = await connection.fault(tables.keys()).catch((error) => {
         if (classify(error) !== 'unavailable') throw error

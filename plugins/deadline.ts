@@ -30,11 +30,12 @@ function expire(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /**
- * Bounds how long a request takes and how many are in flight; what is over either is a 503. A request is in flight until it is
- * answered or its client left. How long the client takes to read the answer does not count here (plugins/connections.ts).
+ * Bounds how long a request takes and how many are in flight; what is over either is a 503. A request is in flight
+ * until it is answered or its client left. How long the client takes to read the answer does not count here
+ * (plugins/connections.ts).
  *
- * Fastify's own `handlerTimeout` ends with the body of a request (Node emits `close` when it is consumed), so it never sees
- * a slow POST. What the handler does goes on: a 503 to a write does not say that it failed.
+ * Fastify's own `handlerTimeout` ends with the body of a request (Node emits `close` when it is consumed), so it never
+ * sees a slow POST. What the handler does goes on: a 503 to a write does not say that it failed.
  */
 export default fp(
   async (app) => {

@@ -3,8 +3,8 @@ import { Problem } from '../src/errors.ts'
 import { parseBody } from '../src/http/json-body.ts'
 
 /**
- * Parses JSON bodies: `application/json`, and for PATCH `application/merge-patch+json` (RFC 7396). A DELETE may say that
- * it is JSON and have no body, as HTTP clients do that set the type on every request.
+ * Parses JSON bodies: `application/json`, and for PATCH `application/merge-patch+json` (RFC 7396). A DELETE may say
+ * that it is JSON and have no body, as HTTP clients do that set the type on every request.
  */
 export default fp(
   async (app) => {

@@ -10,8 +10,8 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 const TIMEOUT_MS = 5000
 
 /**
- * Metrics for Prometheus at `/metrics` of a server of their own, on `METRICS_HOST`:`METRICS_PORT`, so that whoever reaches the API
- * does not reach them. Without `METRICS_PORT` there is nothing: no hook, and the library is not loaded.
+ * Metrics for Prometheus at `/metrics` of a server of their own, on `METRICS_HOST`:`METRICS_PORT`, so that whoever
+ * reaches the API does not reach them. Without `METRICS_PORT` there is nothing: no hook, and the library is not loaded.
  */
 export default fp(
   async (app) => {

@@ -7,7 +7,10 @@ import { Problem, problemOfFramework, refusals, sendProblem } from '../src/error
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The methods that the path of a URL answers, as `Allow` lists them (RFC 9110 section 10.2.1), if it is one of ours. */
+    /**
+     * The methods that the path of a URL answers, as `Allow` lists them (RFC 9110 section 10.2.1), if it is one of
+     * ours.
+     */
     allowedMethods(url: string): string | undefined
   }
 }

@@ -35,7 +35,9 @@ declare module 'fastify' {
 const SECOND_MS = 1000
 const SIGNATURES = limitOf('signatures', CHECKS_PER_SECOND, SECOND_MS)
 
-/** The limit that a route declares as `config.rateLimit`: of what @fastify/rate-limit takes there, these two members. */
+/**
+ * The limit that a route declares as `config.rateLimit`: of what @fastify/rate-limit takes there, these two members.
+ */
 function ownLimit(options: RateLimitOptions | false, url: string): Limit {
   const { max, timeWindow, ...others } = options || {}
   const windowMs = typeof timeWindow === 'string' ? parseDuration(timeWindow) : timeWindow
@@ -65,9 +67,9 @@ const callerOf = (request: FastifyRequest) => {
 }
 
 /**
- * Limits requests in two tiers: those without a valid token by their address, and with them the signatures that are checked for
- * it, and those of a user by the verified `sub`, on any address and token. A route's own limit (`config: { rateLimit: { max, timeWindow } }`)
- * counts beside them, for the user or else for the address.
+ * Limits requests in two tiers: those without a valid token by their address, and with them the signatures that are
+ * checked for it, and those of a user by the verified `sub`, on any address and token. A route's own limit (`config: {
+ * rateLimit: { max, timeWindow } }`) counts beside them, for the user or else for the address.
  *
  * The auth plugin asks for the first tier; the second is a hook for after it. Public routes have neither.
  */

@@ -13,8 +13,9 @@ import { figuresOf } from '../src/figures.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Answers with the caller's changes of a resource as they happen, until the token expires or its key is withdrawn, an hour is over or the client goes: a
-     * 429 past the streams of a user (`STREAMS_PER_USER_MAX`), a 503 past those of the instance (`STREAMS_MAX`).
+     * Answers with the caller's changes of a resource as they happen, until the token expires or its key is withdrawn,
+     * an hour is over or the client goes: a 429 past the streams of a user (`STREAMS_PER_USER_MAX`), a 503 past those
+     * of the instance (`STREAMS_MAX`).
      */
     sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
   }
@@ -36,7 +37,10 @@ async function* told(request: FastifyRequest, events: AsyncGenerator<string>): A
   }
 }
 
-/** Streams of changes (`src/feeds`). What wakes one is a key that says nothing; what it tells is read for its own caller. */
+/**
+ * Streams of changes (`src/feeds`). What wakes one is a key that says nothing; what it tells is read for its own
+ * caller.
+ */
 export default fp(
   async (app) => {
     const { perUserMax, max } = app.config.streams

@@ -51,8 +51,8 @@ export const serverOptions = (config: Config) =>
     return503OnClosing: false,
     // Looked for twice a second; the two together stay within the deadline of plugins/deadline.ts.
     requestTimeout: REQUEST_TIMEOUT_MS,
-    // A request without Host is refused by plugins/problems.ts, as a problem document. With Node's default for the headers, which
-    // is a minute, it forgets of a body that never ends once its request was answered.
+    // A request without Host is refused by plugins/problems.ts, as a problem document. With Node's default for the
+    // headers, which is a minute, it forgets of a body that never ends once its request was answered.
     http: { connectionsCheckingInterval: 500, headersTimeout: REQUEST_TIMEOUT_MS, requireHostHeader: false },
     routerOptions: { ignoreTrailingSlash: true },
     // A client's own id is kept only when it is safe to log and to answer.
@@ -60,8 +60,8 @@ export const serverOptions = (config: Config) =>
       const given = headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     },
-    // A URL that cannot be decoded or has an overlong parameter skips hooks and error handlers. It goes round again as a
-    // request that leads nowhere, to get the fields, the limits and the log line of every other.
+    // A URL that cannot be decoded or has an overlong parameter skips hooks and error handlers. It goes round again as
+    // a request that leads nowhere, to get the fields, the limits and the log line of every other.
     frameworkErrors: (error, { raw, server }, reply) => {
       refusals.set(raw, problemOfFramework(error, 'internal_error'))
       raw.url = NOWHERE

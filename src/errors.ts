@@ -8,11 +8,11 @@ type Row = readonly [status: number, detail: string, field?: string | number]
 const RETRY_AFTER_SECONDS = 1
 
 /**
- * Every error the service can send: code -> [status, detail, what a header field of it says]. That is the seconds of `Retry-After`
- * where the same request may succeed later, or the RFC 6750 challenge.
+ * Every error the service can send: code -> [status, detail, what a header field of it says]. That is the seconds of
+ * `Retry-After` where the same request may succeed later, or the RFC 6750 challenge.
  *
- * The challenge is what follows `Bearer` in `WWW-Authenticate` (RFC 6750 section 3): nothing when the request
- * carried no bearer credentials at all, `invalid_token` when it carried bad ones.
+ * The challenge is what follows `Bearer` in `WWW-Authenticate` (RFC 6750 section 3): nothing when the request carried
+ * no bearer credentials at all, `invalid_token` when it carried bad ones.
  */
 const table = {
   bad_request: [400, 'The request is malformed'],
@@ -194,8 +194,8 @@ export function problemOfFramework<T>(error: { code?: string | undefined; status
 }
 
 /**
- * What may be logged of an error. The message of a failed query holds the statement's parameters, so of such an error only
- * the statement, the code and where it came from.
+ * What may be logged of an error. The message of a failed query holds the statement's parameters, so of such an error
+ * only the statement, the code and where it came from.
  */
 export function loggable(error: Error & { query?: string; code?: unknown; cause?: unknown }) {
   const { name, query, stack = '' } = error

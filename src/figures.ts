@@ -1,7 +1,9 @@
 import type { Server } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 
-/** A number that operators see (`plugins/metrics.ts`). It is read when they look, so keeping it costs a request nothing. */
+/**
+ * A number that operators see (`plugins/metrics.ts`). It is read when they look, so keeping it costs a request nothing.
+ */
 export interface Figure {
   /** As Prometheus wants names: with its unit, and `_total` at the end of a counter. */
   name: string

@@ -14,13 +14,19 @@ export interface Answer {
   location: string | null
 }
 
-/** An answer to be kept. With `outline`, the JSON of what it names, an answer that is too large to keep is put together anew. */
+/**
+ * An answer to be kept. With `outline`, the JSON of what it names, an answer that is too large to keep is put together
+ * anew.
+ */
 export type Earned = Answer & { outline?: string }
 
 /** The largest answer that is kept as it is, in bytes of UTF-8. Those of one task all fit. */
 export const MAX_KEPT_BYTES = 64 * 1024
 
-/** The header of a POST that may be sent again: any visible ASCII (draft-ietf-httpapi-idempotency-key-header-07 section 2). */
+/**
+ * The header of a POST that may be sent again: any visible ASCII (draft-ietf-httpapi-idempotency-key-header-07 section
+ * 2).
+ */
 export const IdempotencyKey = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
@@ -73,7 +79,8 @@ export function idempotency({ owned, transaction, storage }: Database) {
    * @param work earns the answer, in the transaction; when it throws nothing is kept
    * @param options.rebuild the JSON of an answer that only its outline was kept of, from what there is now
    * @param options.within the time of the request
-   * @returns the answer, and whether it was given before; or why not: the key is of another request, or of one in flight
+   * @returns the answer, and whether it was given before; or why not: the key is of another request, or of one in
+   * flight
    */
   return async (
     owner: Owner,

@@ -23,8 +23,9 @@ export function problems(...codes: ProblemCode[]) {
 export const unauthorized = problemList.filter(([, status]) => status === 401).map(([code]) => code)
 
 /**
- * The document with every object schema that has a `title` moved to its components, under that name: clients that are made
- * from it have one type by that name, and not as many as there are places. The `description` that a place gives it goes.
+ * The document with every object schema that has a `title` moved to its components, under that name: clients that are
+ * made from it have one type by that name, and not as many as there are places. The `description` that a place gives it
+ * goes.
  */
 export function nameSchemas<T extends { paths?: unknown; components?: object }>(document: T): T {
   const schemas: Record<string, unknown> = {}

@@ -8,7 +8,9 @@ export class RequestLog extends LogController {
   // Requests with one token share their user, so each token is hashed once.
   readonly #names = new WeakMap<User, string>()
 
-  /** @param secret keys the hash that stands for a user, so that nobody without it can try names; a new one unless given */
+  /**
+   * @param secret keys the hash that stands for a user, so that nobody without it can try names; a new one unless given
+   */
   constructor(level: string, secret: string | Buffer = randomBytes(32)) {
     // Decided once, so that a line that nobody would see is not even put together.
     super({ disableRequestLogging: !['trace', 'debug', 'info'].includes(level) })

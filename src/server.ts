@@ -20,7 +20,8 @@ await run(async () => {
   })
   try {
     await server.register(app, { config })
-    // Node's 511 makes clients of a crowd wait for seconds until TCP tries again; the kernel has a limit of its own (somaxconn).
+    // Node's 511 makes clients of a crowd wait for seconds until TCP tries again; the kernel has a limit of its own
+    // (somaxconn).
     const address = await server.listen({ host: config.host, port: config.port, backlog: 4096 })
     if (!config.production) console.log(await welcome(address))
   } catch (error) {

@@ -22,8 +22,8 @@ const packages = (): Promise<Packages> =>
   ])
 
 /**
- * Sends a span for each request to `OTEL_EXPORTER_OTLP_ENDPOINT`, a child of what the client's `traceparent` names (W3C Trace
- * Context). Without that variable there is nothing. It must come before every plugin, to see what they refuse.
+ * Sends a span for each request to `OTEL_EXPORTER_OTLP_ENDPOINT`, a child of what the client's `traceparent` names (W3C
+ * Trace Context). Without that variable there is nothing. It must come before every plugin, to see what they refuse.
  *
  * A span says what a log line does: never a URL, a header or the text of an error, which may hold secrets.
  *

@@ -13,7 +13,8 @@ class Clock {
   now(): { ms: number; tick: number } {
     const elapsed = performance.now()
     const whole = Math.floor(elapsed)
-    // By the monotonic clock alone a process would keep a wrong time for as long as it runs, and lose that of a suspended machine.
+    // By the monotonic clock alone a process would keep a wrong time for as long as it runs, and lose that of a
+    // suspended machine.
     const ahead = Date.now() - whole - this.#offset
     if (ahead > 0 || ahead < -SET_BACK_MS) this.#offset += ahead
     return { ms: whole + this.#offset, tick: Math.floor((elapsed - whole) * TICKS) }
@@ -31,9 +32,9 @@ function idOf(ms: number, tick: number, later: number): string {
 }
 
 /**
- * A new UUIDv7 (RFC 9562): the time to 244 ns (section 6.2, method 3), and 62 random bits. So it is greater than those that were made
- * before, for one user at least, whose requests are further apart. A counter would do as well, but in one that all users share the gaps
- * between one's own ids tell how much the others create.
+ * A new UUIDv7 (RFC 9562): the time to 244 ns (section 6.2, method 3), and 62 random bits. So it is greater than those
+ * that were made before, for one user at least, whose requests are further apart. A counter would do as well, but in
+ * one that all users share the gaps between one's own ids tell how much the others create.
  */
 export function uuidv7(): string {
   const { ms, tick } = clock.now()

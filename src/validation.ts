@@ -67,8 +67,8 @@ function isSmall(value: unknown): boolean {
 }
 
 /**
- * Compiles a schema. `allErrors` of AJV has no bound: it goes on after `maxItems`, and makes an error of each unknown member. So the
- * first fault ends the first look, and only at what is small a second one follows, which finds them all.
+ * Compiles a schema. `allErrors` of AJV has no bound: it goes on after `maxItems`, and makes an error of each unknown
+ * member. So the first fault ends the first look, and only at what is small a second one follows, which finds them all.
  */
 function compile(schema: TSchema): ValidateFunction {
   const [first, all] = [toFirstFault.compile(schema), toLastFault.compile(schema)]
@@ -83,13 +83,16 @@ function compile(schema: TSchema): ValidateFunction {
   return validate as ValidateFunction
 }
 
-// Of AJV's own coercion `0x10`, `1e1` and ` 5 ` would come out as numbers. What is not one of these stays text, and is refused.
+// Of AJV's own coercion `0x10`, `1e1` and ` 5 ` would come out as numbers. What is not one of these stays text, and is
+// refused.
 const READERS: Record<string, (text: string) => unknown> = {
   integer: (text) => (/^\d+$/.test(text) ? Number(text) : text),
   boolean: (text) => (text === 'true' ? true : text === 'false' ? false : text)
 }
 
-/** Compiles the schema of a query string, which is all text: integers are decimal digits, booleans `true` or `false`. */
+/**
+ * Compiles the schema of a query string, which is all text: integers are decimal digits, booleans `true` or `false`.
+ */
 function compileQuery(schema: TSchema): ValidateFunction {
   const validate = compile(schema)
   const read = Object.entries<TSchema>(schema.properties).flatMap(([name, { type }]) => {

@@ -20,7 +20,10 @@ export interface Watch {
   close(): void
 }
 
-/** Opens a stream at `url` for a user; it closes itself at the end of `t`. The application listens from the first one on. */
+/**
+ * Opens a stream at `url` for a user; it closes itself at the end of `t`. The application listens from the first one
+ * on.
+ */
 export async function watch(
   t: Test,
   app: FastifyInstance,
@@ -75,7 +78,10 @@ export async function watch(
   return watch
 }
 
-/** Keeps timers of these durations back; `fire(fits, before)` waits for one, does what is to be done before, and lets it go off. */
+/**
+ * Keeps timers of these durations back; `fire(fits, before)` waits for one, does what is to be done before, and lets it
+ * go off.
+ */
 export function holdTimers(t: Test, durations: (ms: number) => boolean) {
   const { setTimeout, clearTimeout } = globalThis
   const held: { run: () => void; ms: number; timer: NodeJS.Timeout }[] = []

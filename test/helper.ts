@@ -23,8 +23,8 @@ export const SECRET = 'the secret of the test suite, which is long enough'
 
 /**
  * The database of this test process, its own and migrated: a copy of the embedded template, or with `TEST_DATABASE_URL`
- * (an administrator's) a new database on that server. Made on first use and gone with the process. `walled` is it for a role that
- * row-level security binds.
+ * (an administrator's) a new database on that server. Made on first use and gone with the process. `walled` is it for a
+ * role that row-level security binds.
  */
 let databases: Promise<{ owner: string; walled: string }> | undefined
 export async function databaseUrl(user: 'owner' | 'walled' = 'owner'): Promise<string> {
@@ -135,7 +135,9 @@ export const buildAlone: typeof build = (t, env, extend) =>
 /** The verified callers of the requests that are in hand, in every application of this process. */
 const callers = new Map<string, string>()
 
-/** Fails `t` for every statement that names an owned table and is not bound to a verified caller of a request in hand. */
+/**
+ * Fails `t` for every statement that names an owned table and is not bound to a verified caller of a request in hand.
+ */
 function audit(t: Test, app: FastifyInstance): void {
   // Their ids are unique in an application only.
   const prefix = randomUUID()

@@ -74,8 +74,9 @@ const by = (user: string, method: InjectOptions['method'], url: string, payload?
 })
 
 /**
- * Holds a resource to the promise that a user reaches their own items and nobody else's: the matrix of verbs, ids and lies;
- * foreign, unknown and deleted ids answered alike and at the same cost; and random stories of several users against a model.
+ * Holds a resource to the promise that a user reaches their own items and nobody else's: the matrix of verbs, ids and
+ * lies; foreign, unknown and deleted ids answered alike and at the same cost; and random stories of several users
+ * against a model.
  *
  * @param env variables as in the environment
  * @param stories how many random stories, of up to 60 requests each
@@ -234,7 +235,8 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
         for (const [i, stream] of streams.entries()) {
           const heard = await stream.changes(written[i]?.length ?? 0)
           t.same(heard.map(([kind, id]) => `${kind} ${id}`).sort(), written[i]?.sort(), `stream ${i}`)
-          // After somebody else's number what comes is their own. One more: the number may happen to be that of their last.
+          // After somebody else's number what comes is their own. One more: the number may happen to be that of their
+          // last.
           const theirs = await watch(t, app, String(users[i]), { url: events, lastId: streams[(i + 1) % 3]?.lastId })
           const own = [...(written[i] ?? []), ...(await write(String(users[i])))]
           const next = await theirs.next()

@@ -22,7 +22,10 @@ export function folder(t: Test): string {
   return path
 }
 
-/** Runs `dist/<file>` (or a file by its whole path) in `cwd` with no environment but `env` (and no delay at its end); kills it at the end of the test. */
+/**
+ * Runs `dist/<file>` (or a file by its whole path) in `cwd` with no environment but `env` (and no delay at its end);
+ * kills it at the end of the test.
+ */
 export function start(t: Test, file: string, cwd: string, env: Record<string, string>, args: string[] = []): Program {
   const path = resolve(fileURLToPath(new URL('..', import.meta.url)), file)
   const inherited = Object.fromEntries(

@@ -95,7 +95,9 @@ function level(text: string): string {
 
 const END = /^(?:$|\)| returning | order by | limit )/
 
-/** The number of the parameter that a WHERE binds the owner to, if it does so before all else and nothing can widen it. */
+/**
+ * The number of the parameter that a WHERE binds the owner to, if it does so before all else and nothing can widen it.
+ */
 function ownerOf(where: string, table: string): number | undefined {
   const [start, open, number] = new RegExp(`^where (\\()?"${table}"\\."user_id" = \\$(\\d+)`).exec(where) ?? []
   if (start === undefined) return undefined
@@ -114,8 +116,8 @@ const NAMING =
   /^select set_config\('rowkeeper\.owner', \$(\d+), true\)(?:, pg_try_advisory_xact_lock\(hashtextextended\(\$\d+, 0\)\) as free)?$/
 
 /**
- * The statements that are nobody's: they delete what nobody can be answered any more, a portion of the rows whose time is over, and
- * return nothing of it.
+ * The statements that are nobody's: they delete what nobody can be answered any more, a portion of the rows whose time
+ * is over, and return nothing of it.
  */
 const SWEEPS = [
   { table: 'idempotency_keys', over: `"idempotency_keys"."created_at" < now() - interval '24 hours'` },
@@ -133,8 +135,8 @@ const SIZE = /28(?: \+ coalesce\(pg_column_size\("\w+"\."\w+"\), 0\))+/
 const DEFINITION = /^\s*(?:create|alter) /i
 
 /**
- * What is wrong with a statement that was sent while requests of `callers` were in hand, if anything: wherever it names an
- * owned table it must be bound to one of them.
+ * What is wrong with a statement that was sent while requests of `callers` were in hand, if anything: wherever it names
+ * an owned table it must be bound to one of them.
  */
 export function violation({ text: sent, parameters }: Statement, callers: Iterable<string>): string | undefined {
   const verified = new Set<unknown>(callers)

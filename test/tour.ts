@@ -1,5 +1,5 @@
-// Runs the README's tour as its reader would, against `npm start` on port 3000: every `sh` block in one shell, with what
-// follows it compared to what it printed. An ellipsis in the README stands for anything.
+// Runs the README's tour as its reader would, against `npm start` on port 3000: every `sh` block in one shell, with
+// what follows it compared to what it printed. An ellipsis in the README stands for anything.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'

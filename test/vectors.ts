@@ -190,7 +190,10 @@ interface Part {
   tag?: string
 }
 
-/** A JWS or a JWE in JSON (section 7.2 of RFC 7515 and of RFC 7516): flattened, or with several signatures or recipients. */
+/**
+ * A JWS or a JWE in JSON (section 7.2 of RFC 7515 and of RFC 7516): flattened, or with several signatures or
+ * recipients.
+ */
 type Message = Part & { signatures?: Part[]; recipients?: Part[] }
 
 const inJson: [name: string, message: Message, codes?: string[]][] = [
@@ -372,7 +375,10 @@ const inJson: [name: string, message: Message, codes?: string[]][] = [
   ]
 ]
 
-/** JSON is no b64token, so its parts are presented in compact form too: as a JWS, or as a JWE, for each who signs or reads. */
+/**
+ * JSON is no b64token, so its parts are presented in compact form too: as a JWS, or as a JWE, for each who signs or
+ * reads.
+ */
 function presented([name, message, codes = []]: (typeof inJson)[number]): Vector[] {
   const parts = (message.signatures ?? message.recipients ?? [message]).map((part) => ({ ...message, ...part }))
   const compact = parts.map((one) =>

@@ -1,5 +1,5 @@
-// `node dist/test/walkthrough.js`: does what docs/adding-a-resource.md says, to the letter, in a copy of the repository and in
-// an application of its own, and fails where that does not work.
+// `node dist/test/walkthrough.js`: does what docs/adding-a-resource.md says, to the letter, in a copy of the repository
+// and in an application of its own, and fails where that does not work.
 import assert from 'node:assert/strict'
 import { execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'

@@ -17,15 +17,16 @@ declare module 'fastify' {
 export default async function api(app: App): Promise<void> {
   const optional = app.authenticateOptional()
 
-  // Before the request counts against the user's budget: to wait for the answers before it is all that the client must do.
+  // Before the request counts against the user's budget: to wait for the answers before it is all that the client must
+  // do.
   const admit: onRequestHookHandler = (request, reply, done) => {
     const user: User | null = request.user
     if (user === null || app.admitExchange(request.exchange, user.sub)) done()
     else sendProblem(reply, 'too_many_in_flight')
   }
 
-  // For the caller's browser, which asks each time whether what it has still holds (RFC 9111 section 5.2.2), and never uses
-  // what it got for one token to answer for another, not even when told not to ask (section 4.1).
+  // For the caller's browser, which asks each time whether what it has still holds (RFC 9111 section 5.2.2), and never
+  // uses what it got for one token to answer for another, not even when told not to ask (section 4.1).
   app.addHook('onRequest', (_request, reply, done) => {
     const vary = reply.getHeader('vary')
     reply.header('cache-control', 'private, no-cache')

@@ -15,8 +15,8 @@ export interface KeySource {
   /** Asks the issuer for the key of a header that `held` has none for. */
   ask(header: Token['header']): Promise<Key | ProblemCode>
   /**
-   * Asks whether the issuer replaced a key under its kid, or under none; undefined when that was asked of late. It resolves to
-   * whether the fetch began after this call.
+   * Asks whether the issuer replaced a key under its kid, or under none; undefined when that was asked of late. It
+   * resolves to whether the fetch began after this call.
    */
   recheck(): Promise<boolean> | undefined
 }
@@ -28,8 +28,8 @@ export type Conclusion = Verdict | ProblemCode | 'no_checks_left' | 'no_place_le
 const OF_THE_KEY: ReadonlySet<Conclusion> = new Set<Conclusion>(['token_signature', 'token_algorithm', 'token_key'])
 
 /**
- * Checks tokens that are not known yet. A check that fails counts against the address of its request. Waiting for a fetch of
- * the keys does not count, but the places for it are bounded.
+ * Checks tokens that are not known yet. A check that fails counts against the address of its request. Waiting for a
+ * fetch of the keys does not count, but the places for it are bounded.
  */
 export class TokenChecker {
   readonly #verifier: Verifier

@@ -3,7 +3,10 @@ import type { ProblemCode } from '../errors.ts'
 import type { Token } from './token.ts'
 import type { Owner, User } from './user.ts'
 
-/** A kind of token, and what it must say beyond what every token must (RFC 8725 section 3.12: rules that exclude each other). */
+/**
+ * A kind of token, and what it must say beyond what every token must (RFC 8725 section 3.12: rules that exclude each
+ * other).
+ */
 export interface Profile {
   issuers: readonly string[]
   audiences: readonly string[]
@@ -15,7 +18,10 @@ const OAUTH_LIFETIME_SECONDS = 3600
 const MAX_SUBJECT_BYTES = 255
 const CONTROL_CHARACTER = /\p{Cc}/u
 
-/** The profiles that a configuration accepts, by the token's `typ` in lower case (RFC 7515 section 4.1.9), '' without one. */
+/**
+ * The profiles that a configuration accepts, by the token's `typ` in lower case (RFC 7515 section 4.1.9), '' without
+ * one.
+ */
 export function profilesOf(auth: Config['auth']): ReadonlyMap<string, Profile> {
   const api: Profile = auth
   const profiles = new Map([

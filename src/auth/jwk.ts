@@ -31,8 +31,8 @@ const RSA_MIN_EXPONENT = 3n
 // RFC 7518 sections 6.2.2, 6.3.2 and 6.4.1, RFC 8037 section 2.
 const PRIVATE_MEMBERS = ['d', 'p', 'q', 'dp', 'dq', 'qi', 'oth', 'k']
 
-// What a key for each algorithm is (RFC 7518 section 3.1, RFC 8037 section 3.1). Where a key does not say its algorithm it
-// is the first here that fits: RS256 for RSA, as everywhere.
+// What a key for each algorithm is (RFC 7518 section 3.1, RFC 8037 section 3.1). Where a key does not say its algorithm
+// it is the first here that fits: RS256 for RSA, as everywhere.
 const KINDS: [algorithm: KeyAlgorithm, kty: string, crv?: string][] = [
   ['EdDSA', 'OKP', 'Ed25519'],
   ['ES256', 'EC', 'P-256'],
@@ -57,13 +57,16 @@ function parse(text: string): unknown[] {
 
 const ED25519_PRIME = 2n ** 255n - 19n
 
-/** Whether an Ed25519 key is one of the few points whose order divides 8 (RFC 8032 section 5.1): OpenSSL 3.0 takes them. */
+/**
+ * Whether an Ed25519 key is one of the few points whose order divides 8 (RFC 8032 section 5.1): OpenSSL 3.0 takes them.
+ */
 function hasSmallOrder(key: KeyObject): boolean {
   const bytes = Buffer.from(String(key.export({ format: 'jwk' }).x), 'base64url').reverse()
   // The highest bit is the sign of the other coordinate.
   const y = BigInt.asUintN(255, BigInt(`0x${bytes.toString('hex')}`))
   const t = (y * y) % ED25519_PRIME
-  // y is 0, 1 or -1, or that of the doubled point is 0, which by the curve's equation is 2t = 1 - dt², d = -121665/121666.
+  // y is 0, 1 or -1, or that of the doubled point is 0, which by the curve's equation is 2t = 1 - dt², d =
+  // -121665/121666.
   return (t * (t - 1n) * (121665n * t * t - 2n * 121666n * t + 121666n)) % ED25519_PRIME === 0n
 }
 
@@ -102,8 +105,8 @@ function read(jwk: Record<string, unknown>, algorithms: readonly string[]): Publ
 }
 
 /**
- * Reads a JSON Web Key Set (RFC 7517 section 5). A key that we cannot or must not use is left out and does not spoil the
- * others.
+ * Reads a JSON Web Key Set (RFC 7517 section 5). A key that we cannot or must not use is left out and does not spoil
+ * the others.
  *
  * @param algorithms the accepted ones; a key is for exactly one of them (RFC 8725 section 3.1)
  * @throws {KeySetError} for anything but a JSON object with an array `keys`

@@ -20,8 +20,8 @@ const FETCH_TIMEOUT_MS = 2000
 /** From the start of one fetch to the start of the next, whatever the tokens say. */
 const COOLDOWN_MS = 1000
 /**
- * From one fetch that a wrong signature caused to the next, unless the set changed: issuers rarely replace a key under its
- * kid, and whoever sends forged tokens all day must not keep the issuer busy and others waiting.
+ * From one fetch that a wrong signature caused to the next, unless the set changed: issuers rarely replace a key under
+ * its kid, and whoever sends forged tokens all day must not keep the issuer busy and others waiting.
  */
 const RECHECK_MS = 30_000
 /** A withdrawn key stops working after this and one fetch; the promise is 10 minutes. */
@@ -52,8 +52,8 @@ class HeldKey extends Key {
 }
 
 /**
- * The keys that an issuer publishes at a URL (RFC 7517), fetched from when the store is made. A set that was fetched counts as a
- * whole: what it lacks is withdrawn, and only an unreachable issuer leaves the old keys in use.
+ * The keys that an issuer publishes at a URL (RFC 7517), fetched from when the store is made. A set that was fetched
+ * counts as a whole: what it lacks is withdrawn, and only an unreachable issuer leaves the old keys in use.
  */
 export class KeyStore implements KeySource {
   readonly #url: string

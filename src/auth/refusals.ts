@@ -14,8 +14,8 @@ export interface Refusal {
 }
 
 /**
- * Remembers refused tokens by a hash, so that one that comes again costs neither a signature check nor a fetch of the keys.
- * What its claims say is judged each time: a token may be early now and good in a minute.
+ * Remembers refused tokens by a hash, so that one that comes again costs neither a signature check nor a fetch of the
+ * keys. What its claims say is judged each time: a token may be early now and good in a minute.
  */
 export class Refusals {
   readonly #refusals = new LruMap<Refusal>(MAX_REFUSALS)

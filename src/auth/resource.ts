@@ -13,10 +13,10 @@ const HOST = /^(?:[a-z0-9.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?$/i
 const isOrigin = (text: string) => /^https?:/.test(text) && URL.canParse(text) && new URL(text).origin === text
 
 /**
- * The resource identifier of this service (RFC 9728 section 1.2), an origin: what the client called us, as trusted proxies
- * report it. Where OAuth access tokens are accepted they must name an audience, so there it is one of those, if any is an
- * origin. A client that forges a host is answered it alone, and the issuers beside it are never taken from a request.
- * Undefined when the client called us something that is no host.
+ * The resource identifier of this service (RFC 9728 section 1.2), an origin: what the client called us, as trusted
+ * proxies report it. Where OAuth access tokens are accepted they must name an audience, so there it is one of those, if
+ * any is an origin. A client that forges a host is answered it alone, and the issuers beside it are never taken from a
+ * request. Undefined when the client called us something that is no host.
  */
 function resourceOf(auth: Config['auth'], request: FastifyRequest): string | undefined {
   const called = HOST.test(request.host) ? `${request.protocol}://${request.host}` : undefined

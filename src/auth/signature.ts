@@ -20,7 +20,8 @@ export async function signatureCheck(pem: string, algorithm: KeyAlgorithm): Prom
     verify: { algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true, cache: false }
   })
   return (token) => {
-    // OpenSSL takes one that lacks its leading zeros for the same number; it is as long as the modulus (RFC 8017 sections 8.1.2 and 8.2.2).
+    // OpenSSL takes one that lacks its leading zeros for the same number; it is as long as the modulus (RFC 8017
+    // sections 8.1.2 and 8.2.2).
     const characters = token.length - token.lastIndexOf('.') - 1
     if (modulusLength !== undefined && characters !== Math.ceil((Math.ceil(modulusLength / 8) * 4) / 3)) return false
     try {

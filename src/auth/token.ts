@@ -11,7 +11,9 @@ const MAX_KID_LENGTH = 255
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-/** The JSON object in a segment, or undefined: only canonical base64url, well-formed UTF-8, and nothing but an object. */
+/**
+ * The JSON object in a segment, or undefined: only canonical base64url, well-formed UTF-8, and nothing but an object.
+ */
 function decode(segment: string): Record<string, unknown> | undefined {
   const bytes = Buffer.from(segment, 'base64url')
   // Node skips what is not base64url and ignores spare bits; encoding it again shows both (RFC 8725 section 2.4).
@@ -26,7 +28,9 @@ function decode(segment: string): Record<string, unknown> | undefined {
   }
 }
 
-/** Takes a token apart, or tells why it is none. No cryptography: this refuses most of what is not a token for little. */
+/**
+ * Takes a token apart, or tells why it is none. No cryptography: this refuses most of what is not a token for little.
+ */
 export function parseToken(text: string): Token | ProblemCode {
   // A header value is Latin-1, one byte a character.
   if (text.length > MAX_BYTES) return 'token_too_long'

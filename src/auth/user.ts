@@ -1,8 +1,8 @@
 declare const verified: unique symbol
 
 /**
- * The `sub` of a verified token. Only the verifier makes one (`src/auth/claims.ts`), so no text from a URL or a body can
- * stand where an owner is asked for.
+ * The `sub` of a verified token. Only the verifier makes one (`src/auth/claims.ts`), so no text from a URL or a body
+ * can stand where an owner is asked for.
  */
 export type Owner = string & { readonly [verified]: true }
 

@@ -23,8 +23,8 @@ export interface Candidate {
 }
 
 /**
- * Makes the verifier, in steps of growing cost. A token that was verified before costs a look-up: it is remembered whole, so
- * no two can be taken for each other, and on each use its expiry and its key are checked again.
+ * Makes the verifier, in steps of growing cost. A token that was verified before costs a look-up: it is remembered
+ * whole, so no two can be taken for each other, and on each use its expiry and its key are checked again.
  */
 export function createVerifier(auth: Config['auth']) {
   const profiles = profilesOf(auth)

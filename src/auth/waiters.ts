@@ -1,4 +1,6 @@
-/** Of the requests in flight, those that may wait for a fetch of the keys: users with known keys have the other half. */
+/**
+ * Of the requests in flight, those that may wait for a fetch of the keys: users with known keys have the other half.
+ */
 const SHARE_OF_REQUESTS = 1 / 2
 /** Of those, the requests of one address. */
 const SHARE_OF_ADDRESS = 4 / 5
@@ -6,8 +8,8 @@ const SHARE_OF_ADDRESS = 4 / 5
 const shareOf = (max: number, share: number) => Math.max(1, Math.floor(max * share))
 
 /**
- * Bounds the requests that wait for a fetch of the keys. One that finds no place locks nobody out: the fetch that the others
- * wait for brings its key too.
+ * Bounds the requests that wait for a fetch of the keys. One that finds no place locks nobody out: the fetch that the
+ * others wait for brings its key too.
  */
 export class Waiters {
   readonly #max: number

@@ -14,7 +14,9 @@ import { EMBEDDED_ROLE, wall } from './wall.ts'
 
 export type Db = PostgresJsDatabase
 
-/** Prepares a statement that `build` makes, and returns what runs it for an owner with the values of its placeholders. */
+/**
+ * Prepares a statement that `build` makes, and returns what runs it for an owner with the values of its placeholders.
+ */
 export type Prepare = <R>(build: (db: Db) => Built<R>) => Run<R>
 
 /** An open database. `db` reaches every row: it is for commands, and for nobody who answers requests. */
@@ -24,23 +26,27 @@ export interface Connection {
   transaction: Transact
   load(): Load
   /**
-   * Makes the connections that are not made yet, all at once, and resolves when each is there or failed. A crowd that comes to an
-   * instance without them would wait for them behind its own requests: measured, of 1,000 at once some were refused after a second.
+   * Makes the connections that are not made yet, all at once, and resolves when each is there or failed. A crowd that
+   * comes to an instance without them would wait for them behind its own requests: measured, of 1,000 at once some were
+   * refused after a second.
    */
   warm(): Promise<PromiseSettledResult<unknown>[]>
   /**
-   * Hears of what `record_change` recorded (migration 0003), on whatever instance: `heard` gets the key of a feed, `missed` is called
-   * when it begins to, and whenever some may not have been heard because the connection that listens was lost. Rejects when the first
-   * attempt fails; others follow until it is closed.
+   * Hears of what `record_change` recorded (migration 0003), on whatever instance: `heard` gets the key of a feed,
+   * `missed` is called when it begins to, and whenever some may not have been heard because the connection that listens
+   * was lost. Rejects when the first attempt fails; others follow until it is closed.
    */
   listen(heard: (key: string) => void, missed: () => void): Promise<unknown>
   /**
-   * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies bind
-   * it if and only if they should (`DATABASE_RLS`), and the schema has the version of this service. A newer one is none to
-   * start with, but whoever runs already goes on: each migration fits the version before.
+   * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
+   * bind it if and only if they should (`DATABASE_RLS`), and the schema has the version of this service. A newer one is
+   * none to start with, but whoever runs already goes on: each migration fits the version before.
    */
   fault(tables: Iterable<string>): Promise<string | undefined>
-  /** Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection and the embedded engine. */
+  /**
+   * Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection
+   * and the embedded engine.
+   */
   close(): Promise<void>
 }
 
@@ -107,7 +113,8 @@ export async function connect(
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
   const engine = await startEmbedded(folder, log)
-  // One connection, which listens too: the engine has one session, and its socket corrupts or hangs with several connections.
+  // One connection, which listens too: the engine has one session, and its socket corrupts or hangs with several
+  // connections.
   const socket = { path: engine.socket, user: 'postgres', database: 'postgres' }
   const client = open({ ...options(config), ...socket, ...hears })
   const embedded = connection(config, log, migrations, { ordinary: [client], scans: [], listener: client }, ear)

@@ -16,12 +16,15 @@ type Types = Record<string, postgres.PostgresType>
 
 export type Client = postgres.Sql & {
   /**
-   * Sends a prepared statement, at once if there is a connection, and resolves with its rows: the values of each, in order.
+   * Sends a prepared statement, at once if there is a connection, and resolves with its rows: the values of each, in
+   * order.
    *
    * @param bytes whether values are wanted as the bytes of their text
    */
   send: Send
-  /** A `send` for statements that belong together: on one connection, and when the first was sent, so are the others. */
+  /**
+   * A `send` for statements that belong together: on one connection, and when the first was sent, so are the others.
+   */
   together(): Send
   /**
    * Does `work` in a transaction of its own: all that it sends, or nothing when that, or it, fails.
@@ -30,8 +33,8 @@ export type Client = postgres.Sql & {
    */
   transaction<R>(work: (send: Send) => Promise<R>): Promise<R>
   /**
-   * What stops whatever is in flight on the connection that is there now: it is cancelled, or not sent, and the connection is given up,
-   * so that nothing else is hit.
+   * What stops whatever is in flight on the connection that is there now: it is cancelled, or not sent, and the
+   * connection is given up, so that nothing else is hit.
    */
   canceller(): () => void
 }
@@ -52,10 +55,11 @@ interface Query {
 }
 
 /**
- * A prepared statement, with the members that postgres.js looks for in one of its own. Its own is a promise that closures over
- * itself resolve: V8's quick collections leave each that was sent behind, with its rows, and the slow ones that must come then cost a
- * page of 50 up to half as much again (docs/performance.md). And its own gives each value a type, for which a key is put together and
- * hashed, text and all; here PostgreSQL says what types they have. The version is pinned for all that.
+ * A prepared statement, with the members that postgres.js looks for in one of its own. Its own is a promise that
+ * closures over itself resolve: V8's quick collections leave each that was sent behind, with its rows, and the slow
+ * ones that must come then cost a page of 50 up to half as much again (docs/performance.md). And its own gives each
+ * value a type, for which a key is put together and hashed, text and all; here PostgreSQL says what types they have.
+ * The version is pinned for all that.
  */
 class Prepared implements Query {
   strings: string[]
@@ -116,9 +120,10 @@ class Prepared implements Query {
     this.fail(failed && text === 'commit' ? failure(COMMIT_FAILED, text) : error)
   }
 
-  // postgres.js sends a statement whose plan went stale (a migration changed a type of it) once more, behind those that were sent
-  // meanwhile; from then on it takes their answers for each other's, and a user is answered the row of another. Before it does it
-  // sets this member: here the statement fails instead, and whoever sent it sends it again (`Pool` in src/db/pool.ts).
+  // postgres.js sends a statement whose plan went stale (a migration changed a type of it) once more, behind those that
+  // were sent meanwhile; from then on it takes their answers for each other's, and a user is answered the row of
+  // another. Before it does it sets this member: here the statement fails instead, and whoever sent it sends it again
+  // (`Pool` in src/db/pool.ts).
   set retried(error: unknown) {
     this.cancelled = true
     this.reject(error)
@@ -126,8 +131,8 @@ class Prepared implements Query {
 }
 
 /**
- * The rows of a result. The driver counts on when a statement fails after its first rows, so the rows of the next one come after as
- * many holes.
+ * The rows of a result. The driver counts on when a statement fails after its first rows, so the rows of the next one
+ * come after as many holes.
  */
 const withoutHoles = (rows: unknown[][]) => (rows.length === 0 || 0 in rows ? rows : rows.filter(() => true))
 
@@ -146,7 +151,10 @@ function fail(query: Query, reason: Reason): undefined {
   if (query.state === null) query.reject(failure(reason, query.strings[0]))
 }
 
-/** How the driver takes a statement in, and gives up one: it drops what was not sent, and asks PostgreSQL to cancel what was. */
+/**
+ * How the driver takes a statement in, and gives up one: it drops what was not sent, and asks PostgreSQL to cancel what
+ * was.
+ */
 interface Taking {
   handler(query: Query): void
   canceller(query: { state: object | null; active?: boolean }): Promise<void>
@@ -155,7 +163,10 @@ interface Taking {
 /** A connection, made when it takes its first statement, and never made anew. */
 interface Connection {
   sql: postgres.Sql
-  /** Whether it took a statement: one that it did not take waits until it can. Undefined when it fails, with the connection. */
+  /**
+   * Whether it took a statement: one that it did not take waits until it can. Undefined when it fails, with the
+   * connection.
+   */
   take(query: Query): boolean | undefined
   cancel(query: Query): void
   /** Gives it up, with all that it was given. */
@@ -175,17 +186,20 @@ interface Waiting {
 }
 
 /**
- * postgres.js with one connection at a time, and without its own retry of stale statements, its reconnecting and its endless queue.
+ * postgres.js with one connection at a time, and without its own retry of stale statements, its reconnecting and its
+ * endless queue.
  *
- * A connection takes all with it that it was given: that fails. postgres.js would go on with another one, and take for its own what
- * is left of the one before: a statement that came between the error of the socket and its end is never sent, nothing after it is
- * answered, and of statements that belong together some are sent and others not. So each connection has a client of its own.
+ * A connection takes all with it that it was given: that fails. postgres.js would go on with another one, and take for
+ * its own what is left of the one before: a statement that came between the error of the socket and its end is never
+ * sent, nothing after it is answered, and of statements that belong together some are sent and others not. So each
+ * connection has a client of its own.
  *
- * A statement that waited for a connection for a second is not sent any more, since nobody may be there to be told of it, and
- * fails with `QUEUE_TIMEOUT`. (A request has 4.7 s.) Looks are counted, not milliseconds: a process that was held up finds its connections first.
+ * A statement that waited for a connection for a second is not sent any more, since nobody may be there to be told of
+ * it, and fails with `QUEUE_TIMEOUT`. (A request has 4.7 s.) Looks are counted, not milliseconds: a process that was
+ * held up finds its connections first.
  *
- * @param options with `max_lifetime` in seconds a connection that is as old is replaced, once it has done what it was given;
- *   `onclose` is called when one was lost
+ * @param options with `max_lifetime` in seconds a connection that is as old is replaced, once it has done what it was
+ * given; `onclose` is called when one was lost
  */
 export function open(options: postgres.Options<Types>, url?: string): Client {
   // Has the options as they were read, and no connection: what it is given goes to the current client.
@@ -256,7 +270,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       await sleep(Math.max(0, from - performance.now()))
       if (closed) throw Object.assign(new Error(), LOST)
       const wire = connect(to)
-      // The driver's own patience ends when PostgreSQL lets it in, which a pooler does before it has a connection itself.
+      // The driver's own patience ends when PostgreSQL lets it in, which a pooler does before it has a connection
+      // itself.
       timer = setTimeout(
         () => {
           lost(SLOW)
@@ -268,7 +283,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       return Object.assign(wire, to)
     }
     const onclose = () => lost()
-    // Of options that were read already, as the driver itself makes the one that listens. Of several hosts it would not tell a failure.
+    // Of options that were read already, as the driver itself makes the one that listens. Of several hosts it would not
+    // tell a failure.
     const one = 'host' in to ? { host: [to.host], port: [to.port] } : {}
     const sql = postgres({ ...client.options, ...one, max_lifetime: null, socket, onclose } as object)
     const hello = sql.unsafe('')
@@ -285,8 +301,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       lost,
       stop,
       cancel: canceller,
-      // The driver keeps what comes to a new connection, and then sends some of it after what comes later. And what it does for
-      // transactions fails when a hundred statements are under way.
+      // The driver keeps what comes to a new connection, and then sends some of it after what comes later. And what it
+      // does for transactions fails when a hundred statements are under way.
       take(query) {
         if (gone || stopping) return fail(query, stopping ? DEADLINE_OVER : LOST)
         if (!asked) hello.then(begin, lost)

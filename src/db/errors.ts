@@ -32,13 +32,14 @@ const CONNECTION = new Set([
   'ETIMEDOUT'
 ])
 
-// PostgreSQL, appendix A: connection exceptions, a transaction that was rolled back (a deadlock), insufficient resources, operator intervention (shutdown, a cancelled
-// statement), a server that is read-only, as one is while it fails over; and one that is not ours to use yet: no such
-// role, database, schema or table (not migrated), or no right to it.
+// PostgreSQL, appendix A: connection exceptions, a transaction that was rolled back (a deadlock), insufficient
+// resources, operator intervention (shutdown, a cancelled statement), a server that is read-only, as one is while it
+// fails over; and one that is not ours to use yet: no such role, database, schema or table (not migrated), or no right
+// to it.
 const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|42P01|42501)$/
 
-// The connection is not in the state that we think it is in: PostgreSQL does not know a statement that we prepared on it, or knows one
-// that we did not, or it is still in a transaction that failed.
+// The connection is not in the state that we think it is in: PostgreSQL does not know a statement that we prepared on
+// it, or knows one that we did not, or it is still in a transaction that failed.
 const UNKNOWN_STATEMENT = new Set(['26000', '42P05'])
 const IN_FAILED_TRANSACTION = '25P02'
 
@@ -48,7 +49,10 @@ const STALE = new Set(['0A000', '42804', IN_FAILED_TRANSACTION, ...UNKNOWN_STATE
 /** Whether a query failed before it did anything, because of what its connection was used for before. */
 export const isStale = (error: unknown) => STALE.has(codeOf(error) ?? '')
 
-/** Whether PostgreSQL and we do not agree on what is prepared on a connection, as behind a pooler that gives each transaction another. */
+/**
+ * Whether PostgreSQL and we do not agree on what is prepared on a connection, as behind a pooler that gives each
+ * transaction another.
+ */
 export const isUnknownStatement = (error: unknown) => UNKNOWN_STATEMENT.has(codeOf(error) ?? '')
 
 /** Whether the connection was left in a transaction that failed. */

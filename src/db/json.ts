@@ -36,8 +36,8 @@ function piecesOf({ columnType, notNull }: PgColumn, value: SQL): Piece[] {
 }
 
 /**
- * A row as the JSON object that the API answers, of these columns under these names. PostgreSQL writes it and Node passes it
- * on: parsing rows into objects and serialising them again costs Node more than that costs PostgreSQL.
+ * A row as the JSON object that the API answers, of these columns under these names. PostgreSQL writes it and Node
+ * passes it on: parsing rows into objects and serialising them again costs Node more than that costs PostgreSQL.
  *
  * @param rows the alias of a subselect that has the columns under these names; without it they are those of the table
  */
@@ -50,9 +50,9 @@ export function jsonOf(shown: Record<string, PgColumn>, rows?: string): SQL<stri
 }
 
 /**
- * The new value of a column in a partial update: that of the placeholder with the column's name, or what it is. So one statement
- * is prepared once, whatever members an update has. Null stands for a member that is absent; where the column may be null itself, it
- * is one unless the placeholder `<name>_set` is true.
+ * The new value of a column in a partial update: that of the placeholder with the column's name, or what it is. So one
+ * statement is prepared once, whatever members an update has. Null stands for a member that is absent; where the column
+ * may be null itself, it is one unless the placeholder `<name>_set` is true.
  *
  * @param type of the value, in SQL
  */

@@ -50,27 +50,37 @@ class Waiting {
 }
 
 interface Limits {
-  /** How many reads share a connection. Those that leave together share a packet and wake PostgreSQL once (docs/performance.md). */
+  /**
+   * How many reads share a connection. Those that leave together share a packet and wake PostgreSQL once
+   * (docs/performance.md).
+   */
   pipeline: number
   /** How many statements of one owner are in flight while others ask too. */
   perOwner: number
   /** The same while nobody else does. */
   alone: number
-  /** How many checks of the queue a statement waits. They are counted, not milliseconds: a process that was held up serves its queue first. */
+  /**
+   * How many checks of the queue a statement waits. They are counted, not milliseconds: a process that was held up
+   * serves its queue first.
+   */
   checks: number
 }
 
 const QUEUE_CHECK_MS = 100
 
-/** Nothing is sent behind a statement that PostgreSQL has worked on for so long: what waits takes a connection that is free. */
+/**
+ * Nothing is sent behind a statement that PostgreSQL has worked on for so long: what waits takes a connection that is
+ * free.
+ */
 const SLOW_MS = 20
 
 /** After so long without another an owner is alone. */
 const ALONE_MS = 1000
 
 /**
- * Connections, and the queue of what waits for one. Owners have their turns in it, so nobody waits for another's burst. PostgreSQL is
- * sent no more than it works on at once: what waits here can still be dropped when nobody waits for it any more.
+ * Connections, and the queue of what waits for one. Owners have their turns in it, so nobody waits for another's burst.
+ * PostgreSQL is sent no more than it works on at once: what waits here can still be dropped when nobody waits for it
+ * any more.
  */
 export class Lane {
   readonly #connections: readonly PooledConnection[]
@@ -149,7 +159,10 @@ export class Lane {
     return best
   }
 
-  /** Serves the queue as far as there are connections. Whoever's turn it is gets the next: reads do not overtake a write for ever. */
+  /**
+   * Serves the queue as far as there are connections. Whoever's turn it is gets the next: reads do not overtake a write
+   * for ever.
+   */
   #dispatch(): void {
     const now = performance.now()
     for (;;) {

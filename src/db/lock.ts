@@ -6,8 +6,9 @@ import { tryLock } from 'fs-native-extensions'
 const WAIT_MS = 3000
 
 /**
- * Locks the embedded database in `folder`, which is made when it is missing, for this process. Two engines on one folder lose acknowledged rows without a
- * word, so the lock is the kernel's: it ends with its process, however that ends, and no stale file can keep it.
+ * Locks the embedded database in `folder`, which is made when it is missing, for this process. Two engines on one
+ * folder lose acknowledged rows without a word, so the lock is the kernel's: it ends with its process, however that
+ * ends, and no stale file can keep it.
  *
  * @returns gives the lock back
  * @throws when another process has it; the message names that

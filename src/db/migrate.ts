@@ -17,7 +17,10 @@ export const versionOf = (folder: string) =>
 /** The version of the schema that the database has, as part of a query. */
 export const appliedVersion = sql<string | null>`(select max(created_at) from drizzle.__drizzle_migrations)`
 
-/** What to do about a schema of version `applied` where `expected` is needed, in a sentence; undefined when they are the same. */
+/**
+ * What to do about a schema of version `applied` where `expected` is needed, in a sentence; undefined when they are the
+ * same.
+ */
 export function mismatch(applied: string | null | undefined, expected: number): string | undefined {
   if (Number(applied) === expected) return undefined
   return Number(applied) > expected

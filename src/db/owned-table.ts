@@ -38,8 +38,8 @@ export const policyOf = (name: string, userId: PgColumn) => {
 }
 
 /**
- * The policies by which the rows of a table `name` that are over are deleted, whosever they are (`src/db/retention.ts`, which reads
- * from them what is over). PostgreSQL locks a row for whoever may update it; no update passes this one.
+ * The policies by which the rows of a table `name` that are over are deleted, whosever they are (`src/db/retention.ts`,
+ * which reads from them what is over). PostgreSQL locks a row for whoever may update it; no update passes this one.
  */
 export const sweptBy = (name: string, over: SQL) => [
   pgPolicy(`${name}_over`, { for: 'select', using: over }),
@@ -56,9 +56,9 @@ type Table<Name extends string, Own extends Columns> = PgTableWithColumns<{
 }>
 
 /**
- * A table whose rows belong to users: `columns`, and what every such table has. Ids are UUIDv7, which sort by creation, so
- * the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is the second
- * wall (`src/db/wall.ts`); it binds every role but the table's owner and superusers.
+ * A table whose rows belong to users: `columns`, and what every such table has. Ids are UUIDv7, which sort by creation,
+ * so the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is the
+ * second wall (`src/db/wall.ts`); it binds every role but the table's owner and superusers.
  */
 export const ownedTable = <const Name extends string, Own extends Columns>(
   name: Name,

@@ -21,8 +21,8 @@ type Change<T extends OwnedTable> = { [Column in keyof Inserted<T>]?: Value<Inse
 type Versioned = OwnedTable & { id: PgColumn; version: PgColumn }
 
 /**
- * The way to the rows of `table`, for the store of its resource: `app.owned` (`plugins/database.ts`). With `recorded` what is written
- * to it, an `ownedTable`, is recorded for those who listen (`src/feeds`).
+ * The way to the rows of `table`, for the store of its resource: `app.owned` (`plugins/database.ts`). With `recorded`
+ * what is written to it, an `ownedTable`, is recorded for those who listen (`src/feeds`).
  */
 export type OwnedBy = <T extends OwnedTable>(
   table: T,
@@ -36,8 +36,8 @@ type RowOf<F extends Fields> = SelectResultFields<F>
 /** The rows of a select, to select from. */
 type Rows = Subquery & { readonly [ownerBound]: true }
 
-// Of what Drizzle's builders can do, what leaves the filter as it is: another `where` would take its place, a join or a union
-// would bring other rows, and what is run from here would name its own owner.
+// Of what Drizzle's builders can do, what leaves the filter as it is: another `where` would take its place, a join or a
+// union would bring other rows, and what is run from here would name its own owner.
 interface Select<F extends Fields> extends Built<RowOf<F>[]> {
   orderBy(...columns: (PgColumn | SQL)[]): Select<F>
   limit(limit: number | Placeholder): Select<F>
@@ -79,8 +79,8 @@ function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
   const bound = table as PgTable
   const listens = and(eq(feeds.userId, owner), sql`(${feeds.expiresAt} > now())`)
 
-  // In the statement itself, so that there is no change without its record. For an owner to whom nobody listens it is one look into
-  // an index; a trigger cost ten times that.
+  // In the statement itself, so that there is no change without its record. For an owner to whom nobody listens it is
+  // one look into an index; a trigger cost ten times that.
   const write = (statement: Writing, kind: (typeof changes.kind.enumValues)[number]): Write => ({
     returning(fields) {
       if (!recorded) return { statement: statement.returning(fields), fields }
@@ -123,8 +123,8 @@ function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
 }
 
 /**
- * The one way to an owned table: statements that begin their `where` with its owner, and run for one. The owner is a type
- * that only a verified token has (`src/auth/user.ts`), so there is nothing to forget and nothing else to pass.
+ * The one way to an owned table: statements that begin their `where` with its owner, and run for one. The owner is a
+ * type that only a verified token has (`src/auth/user.ts`), so there is nothing to forget and nothing else to pass.
  */
 export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T, recorded = false) {
   return {
@@ -132,8 +132,8 @@ export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T, record
      * Prepares a statement, once.
      *
      * @param build makes it, with `sql.placeholder(name)` for each value that differs from run to run
-     * @returns runs it for an owner, with the values of its placeholders, in a transaction if one is given; it throws what the
-     * database answers
+     * @returns runs it for an owner, with the values of its placeholders, in a transaction if one is given; it throws
+     * what the database answers
      */
     prepare<R>(build: (own: ReturnType<typeof statements<T>>) => Built<R>) {
       return prepare((db) => build(statements(db, table, recorded)))

@@ -5,11 +5,16 @@ import { type Demand, Lane, type PooledConnection } from './lane.ts'
 import { compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
 
-/** How many checks of the queue, ten a second, a statement waits. An honest search may wait for those of several others. */
+/**
+ * How many checks of the queue, ten a second, a statement waits. An honest search may wait for those of several others.
+ */
 const CHECKS = 10
 const SCAN_CHECKS = 20
 
-/** What a pool has to do: statements and transactions that are not done, those of them that wait, and connections with and without any. */
+/**
+ * What a pool has to do: statements and transactions that are not done, those of them that wait, and connections with
+ * and without any.
+ */
 export interface Load {
   pending: number
   queued: number
@@ -17,18 +22,21 @@ export interface Load {
   idle: number
 }
 
-/** The connections of a pool: those of scans are for nothing else. Without any, scans run among the other statements. */
+/**
+ * The connections of a pool: those of scans are for nothing else. Without any, scans run among the other statements.
+ */
 export interface Connections {
   ordinary: readonly PooledConnection[]
   scans: readonly PooledConnection[]
 }
 
 /**
- * The pool is ours, of clients that have one connection each: in one of several postgres.js searches lists that grow with every
- * statement for as long as some connection is never idle.
+ * The pool is ours, of clients that have one connection each: in one of several postgres.js searches lists that grow
+ * with every statement for as long as some connection is never idle.
  *
- * Writes and transactions have a connection to themselves, so that one whose time is up can be stopped without stopping others. Scans,
- * whose cost grows with the rows that their owner has, have few connections, apart from the others, and each owner one at a time.
+ * Writes and transactions have a connection to themselves, so that one whose time is up can be stopped without stopping
+ * others. Scans, whose cost grows with the rows that their owner has, have few connections, apart from the others, and
+ * each owner one at a time.
  */
 export class Pool {
   readonly #db: Db
@@ -78,10 +86,10 @@ export class Pool {
   }
 
   /**
-   * Does `work` on a connection of a lane. What failed because of what the connection was used for before is done once more, as many times
-   * as there are connections: it failed before it did anything. A read whose connection broke is done once more too; of a write nobody
-   * knows whether it was done. What has a connection to itself is stopped when the time of its
-   * request is up.
+   * Does `work` on a connection of a lane. What failed because of what the connection was used for before is done once
+   * more, as many times as there are connections: it failed before it did anything. A read whose connection broke is
+   * done once more too; of a write nobody knows whether it was done. What has a connection to itself is stopped when
+   * the time of its request is up.
    */
   async #run<R>(
     lane: Lane,

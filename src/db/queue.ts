@@ -1,6 +1,9 @@
 import type { Owner } from '../auth/user.ts'
 
-/** What waits for several owners, served in turn: one owner's first, then the next owner's first, so that a burst delays others by one. */
+/**
+ * What waits for several owners, served in turn: one owner's first, then the next owner's first, so that a burst delays
+ * others by one.
+ */
 export class FairQueue<T extends { owner: Owner }> {
   /** What each owner waits for, in the order of their turns. */
   #turns: T[][] = []

@@ -6,14 +6,20 @@ import { codeOf } from './errors.ts'
 import * as schema from './schema.ts'
 import { storedBytes } from './stored-bytes.ts'
 
-/** The most that one statement deletes: it is done in a fraction of its timeout, also when the rows are large and so their chunks many. */
+/**
+ * The most that one statement deletes: it is done in a fraction of its timeout, also when the rows are large and so
+ * their chunks many.
+ */
 const PORTION = sql.raw('1000')
 const PORTION_BYTES = sql.raw(String(16 * 2 ** 20))
 
 /** The most statements of one run for a table: it ends when others add expired rows as fast as they are deleted. */
 const MAX_PORTIONS = 1000
 
-/** Of a table whose rows expire, the statement that deletes some of them. Those that somebody else has locked are left to them. */
+/**
+ * Of a table whose rows expire, the statement that deletes some of them. Those that somebody else has locked are left
+ * to them.
+ */
 function portionOf(table: PgTable, over: SQL): SQL {
   const locked = sql`select ctid, ${storedBytes(table)} as bytes from ${table} where ${over} limit ${PORTION} for update skip locked`
   const summed = sql`select ctid, sum(bytes) over (rows unbounded preceding) - bytes as before from (${locked}) locked`
@@ -30,8 +36,8 @@ const PORTIONS = Object.values<unknown>(schema)
   })
 
 /**
- * Deletes the rows whose time is over, whosever they are, in portions until none is left. Each table is on its own: what fails is
- * logged, and tried again the next time. Several instances may do it at once.
+ * Deletes the rows whose time is over, whosever they are, in portions until none is left. Each table is on its own:
+ * what fails is logged, and tried again the next time. Several instances may do it at once.
  */
 export async function deleteExpired(db: Db, log: FastifyBaseLogger): Promise<void> {
   for (const { name, portion } of PORTIONS) {

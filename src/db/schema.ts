@@ -37,8 +37,8 @@ export const idempotencyKeys = pgTable(
 const transactionId = customType<{ data: string }>({ dataType: () => 'xid8' })
 
 /**
- * Of each user who listened to their changes lately: where the numbers of the changes are. Whoever has no row here, or an expired
- * one, has nothing recorded (`src/feeds`).
+ * Of each user who listened to their changes lately: where the numbers of the changes are. Whoever has no row here, or
+ * an expired one, has nothing recorded (`src/feeds`).
  */
 export const feeds = pgTable(
   'feeds',
@@ -57,7 +57,9 @@ export const feeds = pgTable(
   }
 )
 
-/** What changed, for a day: no content, which is read when it is told (`record_change` writes it, in migration 0003). */
+/**
+ * What changed, for a day: no content, which is read when it is told (`record_change` writes it, in migration 0003).
+ */
 export const changes = pgTable(
   'changes',
   {

@@ -14,7 +14,10 @@ export interface Built<R> {
   fields: Fields
   /** Values come as the bytes of their text, for what is passed on and not read: each field is `sql<Buffer>`. */
   bytes?: R extends Record<string, Buffer | null>[] ? boolean : false
-  /** Whether its cost grows with the rows that its owner has. Such statements have connections of their own (`src/db/pool.ts`). */
+  /**
+   * Whether its cost grows with the rows that its owner has. Such statements have connections of their own
+   * (`src/db/pool.ts`).
+   */
   scan?: boolean
   /** Never there: it brings the type along. */
   rows?: R

@@ -12,7 +12,10 @@ const MAX_ACCOUNTS = 10_000
 /** What a user may write, as part of their quota, before it is measured what they have stored. */
 const UNMEASURED = 1 / 64
 
-/** How long a user who may store no more waits at most for what other instances deleted, and for kept answers that expired. */
+/**
+ * How long a user who may store no more waits at most for what other instances deleted, and for kept answers that
+ * expired.
+ */
 const MEASURED_FOR_MS = 60_000
 
 /** Measures the bytes that an owner has stored in `tables`. */
@@ -40,9 +43,9 @@ class Account {
 }
 
 /**
- * Bounds what each user has stored. Whoever writes little is not measured: that is a scan of all that they have, and comes once in
- * each 64th of the quota that they write to this instance. So with several instances, or after a restart, a user may have a 64th more
- * for each of them.
+ * Bounds what each user has stored. Whoever writes little is not measured: that is a scan of all that they have, and
+ * comes once in each 64th of the quota that they write to this instance. So with several instances, or after a restart,
+ * a user may have a 64th more for each of them.
  */
 export class StorageQuota {
   readonly #max: number
@@ -56,8 +59,8 @@ export class StorageQuota {
   }
 
   /**
-   * Whether a user may store so many bytes more, which then count as written. It may send a statement: in a transaction that would
-   * wait for another connection, so ask before it begins.
+   * Whether a user may store so many bytes more, which then count as written. It may send a statement: in a transaction
+   * that would wait for another connection, so ask before it begins.
    */
   async hasRoom(owner: Owner, bytes: number): Promise<boolean> {
     const account = this.#accountOf(owner)

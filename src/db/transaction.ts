@@ -13,8 +13,8 @@ export interface Transaction {
 export type Within = Transaction | Deadline
 
 /**
- * Runs a prepared statement for an owner, with the values of its placeholders. When the time of the request is up it is not sent any
- * more, and a write that was sent is cancelled.
+ * Runs a prepared statement for an owner, with the values of its placeholders. When the time of the request is up it is
+ * not sent any more, and a write that was sent is cancelled.
  */
 export type Run<R> = (owner: Owner, values?: Record<string, unknown>, within?: Within) => Promise<R>
 
@@ -55,7 +55,8 @@ export const transact = <R>(
       if (within?.over) throw failure(DEADLINE_OVER, text)
       return send(text, ...rest)
     }
-    // An owner has no line break, so no two pairs are one text. Two texts with one hash wait for each other, which is rare and safe.
+    // An owner has no line break, so no two pairs are one text. Two texts with one hash wait for each other, which is
+    // rare and safe.
     const name = lockKey === undefined ? null : `${owner}\n${lockKey}`
     const [row] = await sendInTime(BEGIN, [owner, name])
     if (row?.[1] === false) throw new Busy()

@@ -7,8 +7,9 @@ import * as schema from './schema.ts'
 const RECORDS: unknown[] = [schema.feeds, schema.changes]
 
 /**
- * Every table whose rows belong to users: what `src/db/schema.ts` exports, so that a new resource is here by being there. In the order
- * that a write takes its locks in: the row, the feed, the change; a purge in another one would end in a deadlock with it.
+ * Every table whose rows belong to users: what `src/db/schema.ts` exports, so that a new resource is here by being
+ * there. In the order that a write takes its locks in: the row, the feed, the change; a purge in another one would end
+ * in a deadlock with it.
  */
 export const ownedTables = [
   ...Object.values<unknown>(schema).filter((one) => !RECORDS.includes(one)),
@@ -37,8 +38,8 @@ async function eachTable(
 type TransactionClient = Parameters<Parameters<Connection['db']['$client']['begin']>[1]>[0]
 
 /**
- * Writes all that `owner` owns, as of one moment, a JSON object a line: `{"table":"tasks","row":{…}}`, with the columns as they
- * are stored. Rows are fetched as they are written, so any number fits.
+ * Writes all that `owner` owns, as of one moment, a JSON object a line: `{"table":"tasks","row":{…}}`, with the columns
+ * as they are stored. Rows are fetched as they are written, so any number fits.
  */
 export const exportUser = (connection: Connection, owner: Owner, write: (lines: string) => Promise<void>) =>
   eachTable(connection, owner, 'isolation level repeatable read read only', async (client, table, userId) => {

@@ -16,9 +16,9 @@ export const EMBEDDED_ROLE = `
 const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
 
 /**
- * Row-level security, the second wall: each statement is sent in a transaction that first names its owner to the policies, so a
- * statement whose filter was forgotten still reaches nobody else's rows. The four go out at once and are answered at once:
- * one round trip.
+ * Row-level security, the second wall: each statement is sent in a transaction that first names its owner to the
+ * policies, so a statement whose filter was forgotten still reaches nobody else's rows. The four go out at once and are
+ * answered at once: one round trip.
  *
  * @param client keeps the four in order, and together: they are sent on one connection, or fail
  */

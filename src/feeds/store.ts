@@ -3,7 +3,9 @@ import type { Owner } from '../auth/user.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { changes, feeds } from '../db/schema.ts'
 
-/** A change of one row, as it was recorded: those of an owner are numbered without gaps, in the order of their commits. */
+/**
+ * A change of one row, as it was recorded: those of an owner are numbered without gaps, in the order of their commits.
+ */
 export type Change = Pick<typeof changes.$inferSelect, 'seq' | 'resource' | 'id' | 'version' | 'kind'>
 
 /** The feed of an owner: the key that its instances are notified with, and the number of its last change. */
@@ -56,8 +58,8 @@ export function feedStore(owned: OwnedBy) {
 
   return {
     /**
-     * Begins to record the owner's changes, or goes on, for a day after the longest stream. Whatever is committed from now on and not
-     * seen by a read that starts now is recorded, with a greater number.
+     * Begins to record the owner's changes, or goes on, for a day after the longest stream. Whatever is committed from
+     * now on and not seen by a read that starts now is recorded, with a greater number.
      *
      * @param stream who waits for it: once that is stopped nothing more is asked
      */

@@ -3,7 +3,9 @@ import type { Owner } from '../auth/user.ts'
 import { type Change, type Feed, type feedStore, PAGE } from './store.ts'
 import type { Reason, WakeUp } from './wake-up.ts'
 
-/** A resource whose changes are streamed: the name of its table, that of an item in an event, and how items are loaded. */
+/**
+ * A resource whose changes are streamed: the name of its table, that of an item in an event, and how items are loaded.
+ */
 export interface Source {
   resource: string
   member: string
@@ -16,7 +18,10 @@ const RETRY_MS = 2000
 /** Whoever missed more has less to load with the list. */
 const MOST_MISSED = 1000
 
-/** Items that are loaded at a time. One may be 60 kB of JSON, and a client that does not read holds what was loaded for it. */
+/**
+ * Items that are loaded at a time. One may be 60 kB of JSON, and a client that does not read holds what was loaded for
+ * it.
+ */
 const ITEMS_AT_ONCE = 4
 
 /** The number in `Last-Event-ID`, if it is of this feed and not too long ago; what is in between may still be gone. */
@@ -28,7 +33,10 @@ function resumable(id: string | undefined, { seq }: Feed): number | undefined {
 const isWhole = (rows: Change[], last: number, head: number) =>
   rows.length === 0 ? last >= head : rows.every(({ seq }, i) => seq === last + 1 + i)
 
-/** The events of changes, one at a time. Of those that were read, a few items are loaded when the client took the ones before. */
+/**
+ * The events of changes, one at a time. Of those that were read, a few items are loaded when the client took the ones
+ * before.
+ */
 async function* eventsOf(
   rows: Change[],
   owner: Owner,
@@ -49,9 +57,9 @@ async function* eventsOf(
 }
 
 /**
- * The changes of an owner as server-sent events (WHATWG HTML section 9.2), from the one with the id `lastId` on, as long as they are
- * all there; else what is there must be loaded anew, which an event says. It reads the next when the client has taken the last, so a
- * slow one costs the memory of a few items.
+ * The changes of an owner as server-sent events (WHATWG HTML section 9.2), from the one with the id `lastId` on, as
+ * long as they are all there; else what is there must be loaded anew, which an event says. It reads the next when the
+ * client has taken the last, so a slow one costs the memory of a few items.
  */
 export async function* streamOf(
   store: ReturnType<typeof feedStore>,

@@ -84,8 +84,8 @@ export class Connection {
   }
 
   /**
-   * Answers what Node could not read as a request, or will not serve, and closes the connection. Answers leave in the order of the
-   * requests (RFC 9112 section 9.3.2), so this one waits for those before it.
+   * Answers what Node could not read as a request, or will not serve, and closes the connection. Answers leave in the
+   * order of the requests (RFC 9112 section 9.3.2), so this one waits for those before it.
    */
   refuse(code: ProblemCode): void {
     if (this.#last !== undefined) return
@@ -109,7 +109,8 @@ export class Connection {
 
   #finish(last: string): void {
     this.#socket.end(last)
-    // Closing before all is read would reset the connection, and take the answer from the client (RFC 9112 section 9.6).
+    // Closing before all is read would reset the connection, and take the answer from the client (RFC 9112 section
+    // 9.6).
     this.#socket.resume()
     this.#destroyAfter(LINGER_MS)
   }
@@ -120,8 +121,8 @@ export class Connection {
   }
 
   /**
-   * Ends the exchanges of a client that left. Fastify ends a request on `finish` or `error` of its response. Node emits neither once
-   * the socket is gone, and not even `close` for a response that is queued behind another.
+   * Ends the exchanges of a client that left. Fastify ends a request on `finish` or `error` of its response. Node emits
+   * neither once the socket is gone, and not even `close` for a response that is queued behind another.
    */
   #close(): void {
     if (this.#closed) return

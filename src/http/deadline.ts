@@ -1,6 +1,6 @@
 /**
- * The time in which one request must be answered. Work for the request asks it before it begins, so that nothing is begun that nobody
- * waits for.
+ * The time in which one request must be answered. Work for the request asks it before it begins, so that nothing is
+ * begun that nobody waits for.
  */
 export class Deadline {
   /** On the clock of `performance.now()`, milliseconds. */
@@ -18,7 +18,9 @@ export class Deadline {
     return this.#over
   }
 
-  /** Registers what stops the work in flight when the time is up. The last one counts; undefined when the work is done. */
+  /**
+   * Registers what stops the work in flight when the time is up. The last one counts; undefined when the work is done.
+   */
   set cancel(cancel: (() => void) | undefined) {
     this.#cancel = cancel
   }

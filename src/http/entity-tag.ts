@@ -32,8 +32,8 @@ export function parseTags(field: string): Tags | '*' | undefined {
 }
 
 /**
- * Whether a GET or HEAD is a 304, because the client has what `etag` names: `If-None-Match`, by weak comparison (RFC 9110 section
- * 13.1.2). A malformed field names nothing.
+ * Whether a GET or HEAD is a 304, because the client has what `etag` names: `If-None-Match`, by weak comparison (RFC
+ * 9110 section 13.1.2). A malformed field names nothing.
  */
 export function isUnchanged({ 'if-none-match': field }: IncomingHttpHeaders, etag: string): boolean {
   if (field === undefined) return false
@@ -46,8 +46,9 @@ export function isUnchanged({ 'if-none-match': field }: IncomingHttpHeaders, eta
 const { h64Raw } = await xxhash()
 
 /**
- * A strong entity tag of a body: equal bodies have equal ones, and two others by a chance of 1 in 2^64. (Measured: 1.1 µs for 15 kB,
- * where SHA-256 takes 7. Whoever looked for two pages of their own with one tag would deceive nobody else.)
+ * A strong entity tag of a body: equal bodies have equal ones, and two others by a chance of 1 in 2^64. (Measured: 1.1
+ * µs for 15 kB, where SHA-256 takes 7. Whoever looked for two pages of their own with one tag would deceive nobody
+ * else.)
  */
 export const tagOf = (body: Uint8Array) => `"${h64Raw(body).toString(36)}"`
 
@@ -68,9 +69,10 @@ const versions = (tags: string[]) =>
 export const UNCONDITIONAL: VersionCondition = { only: null, except: null }
 
 /**
- * The precondition of a PUT, PATCH or DELETE whose entity tags are versions: `If-Match` by strong comparison, `If-None-Match` by
- * weak comparison (RFC 9110 sections 13.1.1, 13.1.2 and 13.2.2). `*` is any version. It throws `bad_request` for a malformed field: what
- * the client meant to prevent must not happen, and that the row has changed would be untrue.
+ * The precondition of a PUT, PATCH or DELETE whose entity tags are versions: `If-Match` by strong comparison,
+ * `If-None-Match` by weak comparison (RFC 9110 sections 13.1.1, 13.1.2 and 13.2.2). `*` is any version. It throws
+ * `bad_request` for a malformed field: what the client meant to prevent must not happen, and that the row has changed
+ * would be untrue.
  */
 export function versionCondition(headers: IncomingHttpHeaders): VersionCondition {
   const { 'if-match': match, 'if-none-match': noneMatch } = headers

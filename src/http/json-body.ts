@@ -2,8 +2,8 @@ import { isUtf8 } from 'node:buffer'
 import { Problem } from '../errors.ts'
 
 /**
- * The most values that a body may have: several times what the largest valid one has. `JSON.parse` takes up to half a second for
- * 1 MiB of brackets, or of objects without members, and a millisecond for this many values.
+ * The most values that a body may have: several times what the largest valid one has. `JSON.parse` takes up to half a
+ * second for 1 MiB of brackets, or of objects without members, and a millisecond for this many values.
  */
 export const MAX_VALUES = 10_000
 
@@ -28,7 +28,9 @@ function hasTooManyValues(json: Buffer): boolean {
   return false
 }
 
-/** The value of a JSON body. It throws `invalid_json`, or `validation_failed` for more values than anybody has use for. */
+/**
+ * The value of a JSON body. It throws `invalid_json`, or `validation_failed` for more values than anybody has use for.
+ */
 export function parseBody(body: Buffer): unknown {
   // Decoding would put U+FFFD for what is not UTF-8, and so store other text than was sent.
   if (!isUtf8(body)) throw new Problem('invalid_json')

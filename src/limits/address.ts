@@ -10,9 +10,9 @@ const IPV6_PREFIX_BITS = 64
 const known = new LruMap<string>(10_000)
 
 /**
- * Whom an anonymous request counts against: its IPv4 address, or the /64 network of its IPv6 one; an IPv4-mapped address
- * counts as IPv4. Where a trusted proxy names something else than an address, that would be a fresh budget for each
- * spelling, so the proxy itself counts.
+ * Whom an anonymous request counts against: its IPv4 address, or the /64 network of its IPv6 one; an IPv4-mapped
+ * address counts as IPv4. Where a trusted proxy names something else than an address, that would be a fresh budget for
+ * each spelling, so the proxy itself counts.
  */
 export function addressOf({ ip, socket }: FastifyRequest): string {
   const address = isIP(ip) === 0 ? socket.remoteAddress : ip

@@ -18,8 +18,9 @@ export const limitOf = (name: string, max: number, windowMs: number): Limit => (
 })
 
 /**
- * Tells the client of a limit: `RateLimit-Policy` and `RateLimit`, structured fields (draft-ietf-httpapi-ratelimit-headers-11
- * sections 3 and 4, RFC 9651) that list every limit of the request, and the `x-ratelimit-*` that clients know from
+ * Tells the client of a limit: `RateLimit-Policy` and `RateLimit`, structured fields
+ * (draft-ietf-httpapi-ratelimit-headers-11 sections 3 and 4, RFC 9651) that list every limit of the request, and the
+ * `x-ratelimit-*` that clients know from
  * @fastify/rate-limit, which have room for one: the limit with the least left.
  *
  * @param remaining requests left

@@ -13,7 +13,9 @@ export type Callback = Parameters<FastifyRateLimitStore['incr']>[1]
 /** Keys that a limiter remembers: of some 200 bytes each; past it the least recently used is forgotten. */
 export const MAX_KEYS = 50_000
 
-/** Makes the function that counts one in the window of a key, a new one when the last is over, and returns that window. */
+/**
+ * Makes the function that counts one in the window of a key, a new one when the last is over, and returns that window.
+ */
 export function fixedWindows() {
   const windows = new LruMap<Window>(MAX_KEYS)
   return (key: string, windowMs: number, now: number): Window => {
@@ -35,7 +37,8 @@ export function fixedWindows() {
 
 /**
  * A store for @fastify/rate-limit that counts in this process. The library's own hands every caller of a key the same
- * object, whose count has moved on by the time it is read, and so refuses a whole burst; this one answers with fresh values.
+ * object, whose count has moved on by the time it is read, and so refuses a whole burst; this one answers with fresh
+ * values.
  */
 export class MemoryStore implements FastifyRateLimitStore {
   readonly #count = fixedWindows()

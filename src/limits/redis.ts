@@ -119,8 +119,8 @@ export async function openRedis(url: string, log: FastifyBaseLogger): Promise<Re
   }, RETRY_MS)
 
   /**
-   * A store for @fastify/rate-limit that counts in Redis and, beside it, in this process. The stricter count holds: after
-   * an outage that of Redis may be the lower. A budget that is known to be used up is not asked for again.
+   * A store for @fastify/rate-limit that counts in Redis and, beside it, in this process. The stricter count holds:
+   * after an outage that of Redis may be the lower. A budget that is known to be used up is not asked for again.
    */
   class RedisStore implements FastifyRateLimitStore {
     readonly #count = fixedWindows()

@@ -10,8 +10,8 @@ interface Usage {
 }
 
 /**
- * Counts the answers that clients have not taken yet, and their bytes. A client that reads slowly keeps its answers in this
- * process, whoever sent the requests.
+ * Counts the answers that clients have not taken yet, and their bytes. A client that reads slowly keeps its answers in
+ * this process, whoever sent the requests.
  */
 export class UnsentAnswers {
   readonly #connections: Connections
@@ -33,7 +33,10 @@ export class UnsentAnswers {
     return this.#bytes
   }
 
-  /** Counts an exchange against its user. Returns false, and counts nothing, when the user has too much that is not finished. */
+  /**
+   * Counts an exchange against its user. Returns false, and counts nothing, when the user has too much that is not
+   * finished.
+   */
   admit(exchange: Exchange, owner: string): boolean {
     const usage = this.#users.get(owner) ?? { answers: 0, bytes: 0 }
     if (usage.answers >= this.#perUserMax || usage.bytes >= this.#perUserBytesMax) return false
@@ -44,8 +47,8 @@ export class UnsentAnswers {
   }
 
   /**
-   * Counts the bytes of an answer that is about to be sent. Returns why it must not be sent, when it does not fit. Whoever keeps the
-   * most bytes loses the connection before anybody else is refused.
+   * Counts the bytes of an answer that is about to be sent. Returns why it must not be sent, when it does not fit.
+   * Whoever keeps the most bytes loses the connection before anybody else is refused.
    */
   give(exchange: Exchange, bytes: number): ProblemCode | undefined {
     const usage = exchange.owner === undefined ? undefined : this.#users.get(exchange.owner)

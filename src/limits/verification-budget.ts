@@ -3,7 +3,9 @@ import { MAX_KEYS } from './memory.ts'
 
 const SECOND_MS = 1000
 
-/** Processor time a second for failing checks of one address past its budget: enough for 150 of ES512, 2,500 of EdDSA. */
+/**
+ * Processor time a second for failing checks of one address past its budget: enough for 150 of ES512, 2,500 of EdDSA.
+ */
 const ADDRESS_MS = 200
 /** The same for all addresses together. */
 const TOTAL_MS = 400
@@ -45,9 +47,9 @@ interface Entry {
 }
 
 /**
- * Decides for each address whether one more signature may be checked: as many as its budget for requests without a valid token,
- * and past that as many as fit a bounded share of the processor. A check counts as failed until it is released, so requests that
- * come at once buy no more checks than one after the other.
+ * Decides for each address whether one more signature may be checked: as many as its budget for requests without a
+ * valid token, and past that as many as fit a bounded share of the processor. A check counts as failed until it is
+ * released, so requests that come at once buy no more checks than one after the other.
  */
 export class VerificationBudget {
   readonly #entries = new LruMap<Entry>(MAX_KEYS)
@@ -55,7 +57,9 @@ export class VerificationBudget {
   readonly #max: number
   readonly #windowMs: number
 
-  /** @param max requests of one address without a valid token in a window of `windowMs` milliseconds; null for no limit */
+  /**
+   * @param max requests of one address without a valid token in a window of `windowMs` milliseconds; null for no limit
+   */
   constructor(max: number | null, windowMs: number) {
     this.#max = max ?? Number.POSITIVE_INFINITY
     this.#windowMs = windowMs

@@ -8,7 +8,10 @@ import type { StoredTask, taskStore } from './store.ts'
 const conditionOf = (version: number | undefined): VersionCondition =>
   version === undefined ? UNCONDITIONAL : { only: [version], except: null }
 
-/** Throws `validation_failed` for more operations than a batch may have: of each kind the schema says it, of all it cannot. */
+/**
+ * Throws `validation_failed` for more operations than a batch may have: of each kind the schema says it, of all it
+ * cannot.
+ */
 export function checkSize({ create = [], update = [], delete: remove = [] }: TaskBatch): void {
   if (create.length + update.length + remove.length <= MAX_OPERATIONS) return
   const detail = `must NOT have more than ${MAX_OPERATIONS} operations`
@@ -33,8 +36,8 @@ export async function runBatch(
   transaction: Transaction
 ): Promise<BatchResult> {
   const ids = [...update, ...remove].map(({ id }) => id)
-  // All are sent before the first is answered, and done in this order. A batch whose tasks were locked as it came to them would wait
-  // for another that has them the other way round, or for one write that waits for the feed.
+  // All are sent before the first is answered, and done in this order. A batch whose tasks were locked as it came to
+  // them would wait for another that has them the other way round, or for one write that waits for the feed.
   const [, created, updated, removed] = await Promise.all([
     ids.length > 0 && store.lock(owner, ids, transaction),
     store.createAll(owner, create, transaction),
@@ -68,7 +71,9 @@ export function batchOutline({ created, updated, deleted }: BatchResult): string
   return JSON.stringify({ created: ids(created), updated: ids(updated), deleted })
 }
 
-/** The JSON of an answer of which the outline was kept, of the tasks as they are now. Those that are gone are left out. */
+/**
+ * The JSON of an answer of which the outline was kept, of the tasks as they are now. Those that are gone are left out.
+ */
 export async function batchFromOutline(
   store: ReturnType<typeof taskStore>,
   owner: Owner,

@@ -13,8 +13,8 @@ const DIGEST_BYTES = 8
 const KEY_START = DIGEST_BYTES + 16
 
 /**
- * The cursor of a position in a list: base64url of a digest, the id and the key. The digest binds it to the filter and the
- * order of the list. It needs no secret: a cursor that somebody makes up only ever pages through what is their own.
+ * The cursor of a position in a list: base64url of a digest, the id and the key. The digest binds it to the filter and
+ * the order of the list. It needs no secret: a cursor that somebody makes up only ever pages through what is their own.
  */
 export function writeCursor(query: TaskQuery, { id, key }: Position): string {
   const { sort = DEFAULT_SORT, completed, q, dueBefore, dueAfter } = query
@@ -47,7 +47,8 @@ function fits({ sort = DEFAULT_SORT }: TaskQuery, key: string): boolean {
 }
 
 /**
- * The `Link` of a page (RFC 8288): the next one while there is more, and the first. Both keep everything that was asked for.
+ * The `Link` of a page (RFC 8288): the next one while there is more, and the first. Both keep everything that was asked
+ * for.
  *
  * @param path of the list
  * @param next the cursor of the next page

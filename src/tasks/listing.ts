@@ -58,8 +58,8 @@ const filterValues = ({ completed = null, q = null, dueBefore = null, dueAfter =
 })
 type Nullable<T> = { [Name in keyof T]: T[Name] | null }
 
-// What a list is sorted by before the id, of a column and of a cursor alike. The "C" collation is the same on every server;
-// `none` puts a task without a date last.
+// What a list is sorted by before the id, of a column and of a cursor alike. The "C" collation is the same on every
+// server; `none` puts a task without a date last.
 const keys: Partial<Record<string, (value: SQL, none: SQL) => SQL>> = {
   updatedAt: (value) => sql`${value}::timestamptz`,
   dueAt: (value, none) => sql`coalesce(${value}::timestamptz, ${none}::timestamptz)`,

@@ -18,8 +18,8 @@ const textBytes = ({ title, description }: TaskChange) =>
 const sum = <T>(values: T[], bytes: (value: T) => number) => values.reduce((sum, value) => sum + bytes(value), 0)
 
 /**
- * Whether a user may store what the creates and updates of a batch bring. Updates that make the tasks no larger are for everybody. Ask
- * before a transaction begins.
+ * Whether a user may store what the creates and updates of a batch bring. Updates that make the tasks no larger are for
+ * everybody. Ask before a transaction begins.
  */
 export async function hasRoom(
   quota: Quota,

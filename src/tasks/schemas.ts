@@ -50,7 +50,9 @@ export const NewTask = Type.Object(
 )
 export type NewTask = Static<typeof NewTask>
 
-/** The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, the same for PUT). */
+/**
+ * The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, the same for PUT).
+ */
 export const TaskChange = Type.Partial(NewTask, { title: 'TaskChange', additionalProperties: false, minProperties: 1 })
 export type TaskChange = Static<typeof TaskChange>
 

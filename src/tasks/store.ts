@@ -38,7 +38,8 @@ const versionValues = ({ only, except }: VersionCondition) => ({
 
 /**
  * The tasks of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`). What is done
- * `within` a transaction (`app.transaction`) is part of it; within the deadline of a request it is done in time or not at all.
+ * `within` a transaction (`app.transaction`) is part of it; within the deadline of a request it is done in time or not
+ * at all.
  *
  * @param owned `app.owned`
  */
@@ -98,7 +99,10 @@ export function taskStore(owned: OwnedBy) {
     getAll: (owner: Owner, ids: string[], transaction?: Transaction): Promise<StoredTask[]> =>
       getAll(owner, { ids: arrayOf(ids) }, transaction),
 
-    /** Keeps others from changing them until the transaction ends. Two that lock first, all at once, do not wait for each other. */
+    /**
+     * Keeps others from changing them until the transaction ends. Two that lock first, all at once, do not wait for
+     * each other.
+     */
     lock: (owner: Owner, ids: string[], transaction: Transaction) => lock(owner, { ids: arrayOf(ids) }, transaction),
 
     create: (owner: Owner, task: NewTask, within?: Within): Promise<StoredTask> =>

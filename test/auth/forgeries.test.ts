@@ -283,7 +283,8 @@ t.test('a corpus of 12,800 mutated tokens over every algorithm is refused, and t
     return { own, tokens: fc.sample(mutant(own, forger), { numRuns: MUTANTS, seed: SEED }) }
   })
   const { url } = await keyServer(t, publish(ours.map(({ jwk }) => jwk)))
-  // They come at once from one address, and each is to be judged: there is a place to wait for the keys for all of them.
+  // They come at once from one address, and each is to be judged: there is a place to wait for the keys for all of
+  // them.
   const keys = await guard(t, { BETTER_AUTH_URL: APP, JWKS_URL: url, REQUESTS_MAX: '10000' })
   const secret = { BETTER_AUTH_SECRET: SECRET, JWT_ISSUER: APP, JWT_AUDIENCE: APP }
   for (const { own, tokens } of corpora) {

@@ -1,5 +1,5 @@
-// What the public attack collections try on signatures and keys (Project Wycheproof's for JSON Web Signature and Key, and
-// the lists of the JWT attack tools), made anew from keys of our own: no package has them.
+// What the public attack collections try on signatures and keys (Project Wycheproof's for JSON Web Signature and Key,
+// and the lists of the JWT attack tools), made anew from keys of our own: no package has them.
 import {
   constants,
   createHash,
@@ -228,8 +228,8 @@ t.test('of the encodings above, the right one is right', async (t) => {
 })
 
 t.test('the other signature that each ECDSA signature stands for is accepted', async (t) => {
-  // RFC 7518 section 3.4 prefers neither of s and n - s, signers choose at random, and nothing here relies on a token being
-  // written in one way only: the verified ones are remembered whole.
+  // RFC 7518 section 3.4 prefers neither of s and n - s, signers choose at random, and nothing here relies on a token
+  // being written in one way only: the verified ones are remembered whole.
   const pairs = [keyPair('ES256'), keyPair('ES512')]
   const { url } = await keyServer(t, publish(pairs.map(({ jwk }) => jwk)))
   const { call } = await guard(t, { BETTER_AUTH_URL: APP, JWKS_URL: url })
@@ -299,8 +299,8 @@ for (const [alg, hash] of Object.entries(HASHES)) {
   })
 }
 
-// The points of Ed25519 whose order divides 8, in every way to write them (RFC 8032 section 5.1.3, RFC 7748 section 7): with
-// such a key, S = 0 and an R that is one too are a signature, of every text or of many, that takes no private key.
+// The points of Ed25519 whose order divides 8, in every way to write them (RFC 8032 section 5.1.3, RFC 7748 section 7):
+// with such a key, S = 0 and an R that is one too are a signature, of every text or of many, that takes no private key.
 const SMALL_ORDER = [
   '0100000000000000000000000000000000000000000000000000000000000000',
   'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
@@ -314,7 +314,9 @@ const SMALL_ORDER = [
   return [point, Buffer.from(point.with(31, Number(point[31]) | 0x80))]
 })
 
-/** A token that such a key verifies, found with nothing but the key; where OpenSSL is new enough to know better, any. */
+/**
+ * A token that such a key verifies, found with nothing but the key; where OpenSSL is new enough to know better, any.
+ */
 function forgedWith(jwk: JsonWebKey, kid: string): string {
   const key = createPublicKey({ key: jwk, format: 'jwk' })
   const inputs = Array.from({ length: 16 }, (_, n) => `${part({ alg: 'EdDSA', kid })}.${part(claims({ n }))}`)

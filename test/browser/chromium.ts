@@ -1,6 +1,9 @@
 import { chromium } from 'playwright-core'
 
-/** Debian's Chromium, or that of `CHROMIUM`: without a sandbox, since CI is root, and without what it asks the network for itself. */
+/**
+ * Debian's Chromium, or that of `CHROMIUM`: without a sandbox, since CI is root, and without what it asks the network
+ * for itself.
+ */
 export const launch = () =>
   chromium.launch({
     executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',

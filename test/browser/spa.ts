@@ -1,5 +1,5 @@
-// Uses examples/spa as people would, in Chromium: everything of it runs as by `npm start` there, at three origins, with a
-// real Better Auth server. Pictures go to `.data/spa`. `CHROMIUM` is the browser's path.
+// Uses examples/spa as people would, in Chromium: everything of it runs as by `npm start` there, at three origins, with
+// a real Better Auth server. Pictures go to `.data/spa`. `CHROMIUM` is the browser's path.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
@@ -207,7 +207,8 @@ try {
 
   // More than the limit allows (429): it says so, waits as long as it is told, and goes on
   const giveUp = Date.now() + 20_000
-  // A window that is about to end would be over before it is seen; of too many at once the service sheds some, uncounted.
+  // A window that is about to end would be over before it is seen; of too many at once the service sheds some,
+  // uncounted.
   for (let wait = 0; wait < 4; ) {
     assert.ok(Date.now() < giveUp, 'the budget can be used up')
     const headers = { authorization: `Bearer ${await token()}` }

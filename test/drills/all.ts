@@ -1,4 +1,5 @@
-// `npm run drills`: every drill but the soak, the hour of attack and the mutations, one after another. With `--quick` the short forms, as CI runs them.
+// `npm run drills`: every drill but the soak, the hour of attack and the mutations, one after another. With `--quick`
+// the short forms, as CI runs them.
 import { spawnSync } from 'node:child_process'
 import { fileURLToPath } from 'node:url'
 

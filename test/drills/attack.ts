@@ -1,5 +1,6 @@
-// Attacks of every kind in random order, several at once, for `--minutes N` (60), and twenty honest users beside them who notice nothing.
-// With `--quick` half a minute of it. `--seed N` repeats an order. A line of JSON a minute says how it goes.
+// Attacks of every kind in random order, several at once, for `--minutes N` (60), and twenty honest users beside them
+// who notice nothing. With `--quick` half a minute of it. `--seed N` repeats an order. A line of JSON a minute says how
+// it goes.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Honest, percentile } from './honest.ts'

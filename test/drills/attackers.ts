@@ -7,8 +7,8 @@ import { afterwards } from './kit.ts'
 /** What attacker.py does, in a process of its own. */
 export interface Job {
   /**
-   * `hold` sends each request `times` times on a connection of its own, reads nothing and never closes. `drip` reads one answer slowly.
-   * `abort` sends and resets the connection. `ask` sends whole requests and reads the answers.
+   * `hold` sends each request `times` times on a connection of its own, reads nothing and never closes. `drip` reads
+   * one answer slowly. `abort` sends and resets the connection. `ask` sends whole requests and reads the answers.
    */
   how: 'hold' | 'drip' | 'abort' | 'ask'
   /** The bytes to send, one after another. */
@@ -40,7 +40,10 @@ export interface Report {
 
 const FILE = fileURLToPath(new URL('../../../test/drills/attacker.py', import.meta.url))
 
-/** The address that attackers have unless they have many: other than that of the honest users, so that their connections can be told apart. */
+/**
+ * The address that attackers have unless they have many: other than that of the honest users, so that their connections
+ * can be told apart.
+ */
 export const ATTACKER = '127.0.0.2'
 
 /** Starts an attack. Resolves when it has begun. */

@@ -1,4 +1,5 @@
-// Clients that send slowly, never end, never read, leave, or say what is no HTTP: they are cut, and nobody else notices.
+// Clients that send slowly, never end, never read, leave, or say what is no HTTP: they are cut, and nobody else
+// notices.
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -50,7 +51,9 @@ async function slowSenders(port: number) {
 
 let times = 0
 
-/** Does an attack beside honest users; the service must live through it, and have as many requests in flight as before. */
+/**
+ * Does an attack beside honest users; the service must live through it, and have as many requests in flight as before.
+ */
 async function beside(app: Service, what: string, run: () => Promise<void>) {
   const honest = new Honest(app.port, { users: 10, perSecond: 20, name: `beside-${++times}` })
   await sleep(500)

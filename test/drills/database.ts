@@ -1,4 +1,5 @@
-// The database is paused, full, read-only, restarted, and loses connections: each request is answered within 5 s, and the service goes on by itself.
+// The database is paused, full, read-only, restarted, and loses connections: each request is answered within 5 s, and
+// the service goes on by itself.
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import { type Answer, ask, cluster, drill, expect, service, until, writers } from './kit.ts'

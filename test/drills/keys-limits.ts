@@ -1,4 +1,5 @@
-// Neighbours who forge tokens, keys that change, and tokens of keys that nobody knows: users of the same address get in all the same.
+// Neighbours who forge tokens, keys that change, and tokens of keys that nobody knows: users of the same address get in
+// all the same.
 import { randomUUID } from 'node:crypto'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attack, withToken } from './attackers.ts'
@@ -18,7 +19,9 @@ const LIMITS = { RATE_LIMIT_MAX: '600', RATE_LIMIT_ANONYMOUS_MAX: '120' }
 
 const list = (token: string) => withToken(token, 'GET', '/api/tasks')
 
-/** What the first request of a user is answered, and whether they get in by then, or after the time that they are told. */
+/**
+ * What the first request of a user is answered, and whether they get in by then, or after the time that they are told.
+ */
 async function visit(port: number, token: string): Promise<{ first: number; in: boolean }> {
   const { status: first, retryAfter } = await ask(port, 'GET', '/api/tasks', { token })
   if (first === 200 || retryAfter === undefined) return { first, in: first === 200 }

@@ -1,4 +1,5 @@
-// The service and PostgreSQL are killed (SIGKILL) in turn while it is written: every write that was acknowledged is there.
+// The service and PostgreSQL are killed (SIGKILL) in turn while it is written: every write that was acknowledged is
+// there.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cluster, drill, expect, quick, service, writers } from './kit.ts'
 

@@ -265,7 +265,10 @@ export function tokenOf(user: string): string {
   return token
 }
 
-/** Writers that go on until they are told to stop, whatever they are answered; what was acknowledged is kept. Half of them use keys. */
+/**
+ * Writers that go on until they are told to stop, whatever they are answered; what was acknowledged is kept. Half of
+ * them use keys.
+ */
 export function writers(port: number, count: number) {
   const acknowledged = new Set<string>()
   const statuses = new Map<number, number>()

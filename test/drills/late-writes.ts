@@ -1,4 +1,5 @@
-// A write that was answered 503 and one after it that was answered 200: the 200 is the last word, whatever kept the first one waiting.
+// A write that was answered 503 and one after it that was answered 200: the 200 is the last word, whatever kept the
+// first one waiting.
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -14,7 +15,10 @@ const ROUNDS = quick ? 8 : 24
 /** How long a first write is repeated until it is refused, and a second one until it is done. */
 const REFUSED_MS = 7000
 const DONE_MS = 180_000
-/** Nothing is late any more once PostgreSQL had nothing to do for the service for so long, which takes a minute when searches wait. */
+/**
+ * Nothing is late any more once PostgreSQL had nothing to do for the service for so long, which takes a minute when
+ * searches wait.
+ */
 const QUIET_MS = 3000
 const QUIET_WITHIN_MS = 180_000
 const SEARCHER = 'searcher'

@@ -5,8 +5,8 @@ import { readMigrationFiles } from 'drizzle-orm/migrator'
 import postgres from 'postgres'
 import { MIGRATIONS } from '../../src/db/migrate.ts'
 
-// Several instances that start at once on a new database, each migrating it first: every one succeeds, and every migration
-// is applied once. TEST_DATABASE_URL is an administrator's.
+// Several instances that start at once on a new database, each migrating it first: every one succeeds, and every
+// migration is applied once. TEST_DATABASE_URL is an administrator's.
 const ROUNDS = 5
 const INSTANCES = 3
 

@@ -1,6 +1,7 @@
-// `node dist/test/drills/mutations.js`: breaks the isolation of users in every way that we could think of, one at a time in a copy
-// of the build, and fails unless the test that is named beside it notices. Prints what was broken and what caught it. With words, only
-// those mutations whose description has one of them: `… mutations.js wall events`. Some need `TEST_DATABASE_URL`.
+// `node dist/test/drills/mutations.js`: breaks the isolation of users in every way that we could think of, one at a
+// time in a copy of the build, and fails unless the test that is named beside it notices. Prints what was broken and
+// what caught it. With words, only those mutations whose description has one of them: `… mutations.js wall events`.
+// Some need `TEST_DATABASE_URL`.
 import { execFile, execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'

@@ -1,5 +1,6 @@
-// Ten times as many requests at once as an instance takes in hand: what is too much is refused at once, what is accepted is as
-// fast as before. Then single users, within their limits, who ask for what costs most: nobody else notices.
+// Ten times as many requests at once as an instance takes in hand: what is too much is refused at once, what is
+// accepted is as fast as before. Then single users, within their limits, who ask for what costs most: nobody else
+// notices.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attack } from './attackers.ts'
 import { type Attack, insertTasks, refusedBodies, search } from './attacks.ts'
@@ -34,7 +35,10 @@ const SEARCHERS = ['searcher-1', 'searcher-2', 'searcher-3']
 const FAST_MS = 50
 const MOST_MEGABYTES = 400
 
-/** Users who ask for much at once, within the default limits, for as long as they are answered but at most ten seconds, in short five. */
+/**
+ * Users who ask for much at once, within the default limits, for as long as they are answered but at most ten seconds,
+ * in short five.
+ */
 async function burst(
   database: Awaited<ReturnType<typeof cluster>>,
   what: string,

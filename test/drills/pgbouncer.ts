@@ -9,8 +9,8 @@ import { developmentToken } from '../../src/auth/development-token.ts'
 import { loadConfig } from '../../src/config.ts'
 import { until } from './kit.ts'
 
-// The service behind PgBouncer in transaction mode, set up as docs/running.md says, with more requests at once than there are
-// connections: every answer is expected, and its caller's own. TEST_DATABASE_URL is an administrator's.
+// The service behind PgBouncer in transaction mode, set up as docs/running.md says, with more requests at once than
+// there are connections: every answer is expected, and its caller's own. TEST_DATABASE_URL is an administrator's.
 const USERS = 20
 const ROUNDS = 20
 const BOUNCER = 54332
@@ -35,7 +35,9 @@ async function end(child: ChildProcess): Promise<void> {
 
 const config = loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET })
 
-/** What went wrong for a user who creates, changes, reads, lists and deletes, up to the first answer of another status. */
+/**
+ * What went wrong for a user who creates, changes, reads, lists and deletes, up to the first answer of another status.
+ */
 async function visit(user: string): Promise<string[]> {
   const headers = {
     authorization: `Bearer ${await developmentToken(config, user)}`,

@@ -8,8 +8,9 @@ import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { migrate } from '../../src/db/migrate.ts'
 
-// 1,000 streams of 1,000 users on one process: what each takes of its memory, and how long a change that was made through another process
-// takes to arrive, before and after the connection that listens was killed. TEST_DATABASE_URL is an administrator's.
+// 1,000 streams of 1,000 users on one process: what each takes of its memory, and how long a change that was made
+// through another process takes to arrive, before and after the connection that listens was killed. TEST_DATABASE_URL
+// is an administrator's.
 const STREAMS = 1000
 const CHANGES = 200
 

@@ -116,7 +116,10 @@ export class User {
     else await this.#settle({ id }, begun)
   }
 
-  /** A write that was not answered well is done by now or never will be: looks which, and takes that for true from now on. */
+  /**
+   * A write that was not answered well is done by now or never will be: looks which, and takes that for true from now
+   * on.
+   */
   async #settle(asked: { id?: string; title?: string }, begun: number) {
     await sleep(DONE_MS)
     const end = performance.now() + PATIENCE_MS

@@ -22,7 +22,10 @@ async function flood(apps: FastifyInstance[], count: number, request: object): P
   return counts
 }
 
-/** Until `holds`; the test's time limit ends what never does. It waits for seconds, so it leaves the processor to others. */
+/**
+ * Until `holds`; the test's time limit ends what never does. It waits for seconds, so it leaves the processor to
+ * others.
+ */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1))
 }

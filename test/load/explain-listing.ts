@@ -1,5 +1,5 @@
-// `TEST_DATABASE_URL=postgres://… node dist/test/load/explain-listing.js` (an administrator's): what PostgreSQL does for each
-// list, with 1,000,000 tasks of 10,000 users, for one of them and for a user with 10,000 tasks of their own.
+// `TEST_DATABASE_URL=postgres://… node dist/test/load/explain-listing.js` (an administrator's): what PostgreSQL does
+// for each list, with 1,000,000 tasks of 10,000 users, for one of them and for a user with 10,000 tasks of their own.
 import postgres from 'postgres'
 import t from 'tap'
 import { SORTS } from '../../src/tasks/schemas.ts'

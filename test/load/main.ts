@@ -180,7 +180,8 @@ async function test(
   const people: Person[] = await populate(target.url, { users, tasks }, target.tokenOf, filling)
   await target.server?.tidy()
   const newcomer = await target.tokenOf(`load-newcomer-${randomUUID()}`)
-  // After the bad signatures a service whose limits are not ours would take a token that it does not know for another of them.
+  // After the bad signatures a service whose limits are not ours would take a token that it does not know for another
+  // of them.
   await ask(target.url, newcomer)
   const scenarios: Result[] = []
   const notes: string[] = []

@@ -1,5 +1,6 @@
-// `TEST_DATABASE_URL=postgres://… node dist/test/load/wall-cost.js` (an administrator's, on this machine): CPU milliseconds for
-// 1,000 requests, of the service and of PostgreSQL, without the second wall and behind it, side by side.
+// `TEST_DATABASE_URL=postgres://… node dist/test/load/wall-cost.js` (an administrator's, on this machine): CPU
+// milliseconds for 1,000 requests, of the service and of PostgreSQL, without the second wall and behind it, side by
+// side.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import autocannon from 'autocannon'

@@ -240,7 +240,8 @@ t.test('streams', async (t) => {
     const first = await Promise.race([opening.then(() => 'begins'), fire(() => true).then(() => 'waits')])
     t.equal(first, 'waits')
     await writer`commit`
-    // Once at least, and as long as a transaction of another test is older still: all databases of a server have one horizon.
+    // Once at least, and as long as a transaction of another test is older still: all databases of a server have one
+    // horizon.
     for (let begins = false; !begins; ) {
       begins = await Promise.race([opening.then(() => true), fire(() => true).then(() => false)])
     }

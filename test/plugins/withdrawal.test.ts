@@ -15,7 +15,10 @@ const headersOf = (key: KeyPair, sub: string) => ({
   authorization: `Bearer ${key.token(claimsOf(sub, { iss: APP, aud: APP }))}`
 })
 
-/** The application with the key `old`, which `rotate` replaces, and a stream of one change whose item is loaded by `load`. */
+/**
+ * The application with the key `old`, which `rotate` replaces, and a stream of one change whose item is loaded by
+ * `load`.
+ */
 async function setUp(t: Test, load: () => Promise<{ id: string; json: string }[]> = async () => []) {
   const server = await keyServer(t, publish([old.jwk]))
   const app = await build(t, { BETTER_AUTH_URL: APP, JWKS_URL: server.url, RATE_LIMIT_MAX: 'off' }, (app) => {

@@ -7,7 +7,9 @@ const UUIDV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]
 const timeOf = (id: string) =>
   Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) + Number.parseInt(id.slice(15, 18), 16) / 4096
 
-/** Clocks of a test's own, later than those of the tests before; both go on by `pass`, and `set` sets that of the wall. */
+/**
+ * Clocks of a test's own, later than those of the tests before; both go on by `pass`, and `set` sets that of the wall.
+ */
 let started = Date.now() + 60_000
 function clocks(t: Test) {
   started += 86_400_000

@@ -58,7 +58,8 @@ const sendUnlessKnown = (request: FastifyRequest, reply: FastifyReply, etag: str
   reply.header('etag', etag)
   if (isUnchanged(request.headers, etag)) {
     reply.code(304)
-    // Of nothing to send Fastify says to a HEAD that its length is 0, which is that of the 200 or unsaid (RFC 9110 section 8.6).
+    // Of nothing to send Fastify says to a HEAD that its length is 0, which is that of the 200 or unsaid (RFC 9110
+    // section 8.6).
     if (request.method !== 'HEAD') return reply.send()
   }
   return reply.type(JSON_TYPE).send(json)
@@ -159,7 +160,10 @@ export default async function tasks(app: App): Promise<void> {
     }
   )
 
-  /** Answers a write that found nothing to change: the task is not there, or not as the client has it (RFC 9110 section 13.2.1). */
+  /**
+   * Answers a write that found nothing to change: the task is not there, or not as the client has it (RFC 9110 section
+   * 13.2.1).
+   */
   const refuse = async (owner: Owner, id: string, condition: VersionCondition, reply: FastifyReply) => {
     const task = condition === UNCONDITIONAL ? undefined : await store.get(owner, id, reply.request.deadline)
     if (task === undefined) return sendProblem(reply, NOT_FOUND)

@@ -30,7 +30,10 @@ async function open(t: Test, rls: string) {
   return { ...connection, admin, store: taskStore((table) => ownedBy(connection.prepare, table)) }
 }
 
-/** Resolves with the process of the service's statement that waits for a lock, or with undefined when none does any more. */
+/**
+ * Resolves with the process of the service's statement that waits for a lock, or with undefined when none does any
+ * more.
+ */
 async function blocked(admin: postgres.ISql, isBlocked = true): Promise<number | undefined> {
   for (;;) {
     const [row] = await admin<{ pid: number }[]>`select pid from pg_stat_activity

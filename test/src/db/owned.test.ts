@@ -99,8 +99,8 @@ t.test(
 )
 
 /**
- * None of this compiles, or the build of the suite fails: each directive is an error where nothing is wrong below it. It is
- * never called.
+ * None of this compiles, or the build of the suite fails: each directive is an error where nothing is wrong below it.
+ * It is never called.
  */
 export function doesNotCompile(
   app: FastifyInstance,

@@ -17,7 +17,10 @@ const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => name as Owne
 const fields = { id: tasks.id }
 const mine = eq(tasks.userId, sql.placeholder('owner'))
 
-/** A pool whose connections hold back what is sent, instead of sending it: who is asked, and when, is all that matters here. */
+/**
+ * A pool whose connections hold back what is sent, instead of sending it: who is asked, and when, is all that matters
+ * here.
+ */
 function holding(ordinary: number, scans: number) {
   const sent: string[] = []
   const answers: { owner: Owner; answer(): void }[] = []

@@ -10,7 +10,9 @@ import { newUser, testConfig } from '../../helper.ts'
 
 const [alice, bob] = ['alice', 'bob'] as unknown as [Owner, Owner]
 
-/** A quota of 6,400 bytes, so that 100 may be written unmeasured, and what is stored by each of those who were measured. */
+/**
+ * A quota of 6,400 bytes, so that 100 may be written unmeasured, and what is stored by each of those who were measured.
+ */
 function quotaOf(t: Test) {
   const stored = new Map<Owner, number>([
     [alice, 0],
