@@ -116,7 +116,6 @@ export default fp(
         if (!all.delete(wakeUp)) return
         clearTimeout(life)
         forgetKey()
-        socket.off('close', leave)
         wakeUp.disconnect()
         // The client was told that the connection would stay, and closing would wait for it.
         if (app.isDraining()) socket.end()
@@ -126,8 +125,7 @@ export default fp(
         byKey.delete(own.key)
       }
       finished(reply.raw, leave)
-      // An answer that waits behind another one on its connection does not hear that this closed.
-      socket.on('close', leave)
+      // Nothing tells of what happened before.
       if (socket.destroyed) leave()
 
       listen()
