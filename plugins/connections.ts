@@ -1,4 +1,6 @@
 import type { Socket } from 'node:net'
+import { Readable } from 'node:stream'
+import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { Problem, problemOfFramework } from '../src/errors.ts'
 import { figuresOf } from '../src/figures.ts'
@@ -24,6 +26,23 @@ const PIPELINE_MAX = 32
 /** A connection on which nothing moves for so long, though an answer waits to be taken, is closed. */
 const STALLED_MS = 5000
 
+/**
+ * An answer must be taken within so long, and a time by its size: 8 kB a second. Node's timeout does not see a client
+ * that reads nothing but sends empty lines.
+ */
+const TAKEN_MS = 30_000
+const TAKEN_BYTES_PER_MS = 8
+
+/** What a stream of a file has in memory at most. */
+const STREAM_BYTES = 128 * 1024
+
+/** The bytes of an answer; 0 when its end is open, as that of a stream of changes. */
+function lengthOf(payload: unknown, reply: FastifyReply): number {
+  if (typeof payload === 'string') return Buffer.byteLength(payload)
+  if (Buffer.isBuffer(payload)) return payload.length
+  return Number(reply.getHeader('content-length') ?? 0)
+}
+
 /** Keeps account of each connection: what is not finished on it, what its client has not taken, and how it ends. */
 export default fp(
   async (app) => {
@@ -44,11 +63,13 @@ export default fp(
 
     app.addHook('onSend', (request, reply, payload, done) => {
       const { exchange } = request
-      // A stream waits for its client by itself.
-      const bytes = typeof payload === 'string' || Buffer.isBuffer(payload) ? payload.length : 0
-      const refusal = exchange.left ? undefined : unsent.give(exchange, bytes)
+      const bytes = lengthOf(payload, reply)
+      // A stream waits for its client by itself, with a little in memory.
+      const kept = payload instanceof Readable ? Math.min(bytes, STREAM_BYTES) : bytes
+      const refusal = exchange.left ? undefined : unsent.reserve(exchange, kept)
       if (refusal === undefined) {
         exchange.answered = true
+        if (bytes > 0) exchange.due = performance.now() + TAKEN_MS + bytes / TAKEN_BYTES_PER_MS
         return done()
       }
       // What was asked is done, and to refuse the answer would say that it is not.
@@ -70,8 +91,11 @@ export default fp(
       if (connection.waits) socket.setTimeout(STALLED_MS)
       else connection.cut('stalled')
     })
+    const lookForLate = setInterval(() => connections.cutLate(), 1000).unref()
+    app.addHook('onClose', async () => clearInterval(lookForLate))
+
     app.server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
-      if (error.code === 'ECONNRESET' || !socket.writable) socket.destroy()
+      if (error.code === 'ECONNRESET') socket.destroy()
       else connections.of(socket).refuse(problemOfFramework(error, 'bad_request'))
     })
     app.server.on('connect', (_request, socket: Socket) => connections.of(socket).refuse('bad_request'))

@@ -43,7 +43,7 @@ export default fp(
       if (allow !== undefined) reply.code(204).header('allow', allow).send()
       // A page whose preflight fails learns nothing; this one may ask, and read that there is nothing.
       else if (request.headers['access-control-request-method'] !== undefined) reply.code(204).send()
-      else reply.callNotFound()
+      else app.answerNotFound(request, reply)
     })
   },
   { name: 'cors', dependencies: ['problems', 'request-id'] }

@@ -4,7 +4,6 @@ import { ConfigError } from '../src/config.ts'
 import { type Connection, connect } from '../src/db/connect.ts'
 import { classify } from '../src/db/errors.ts'
 import { type OwnedBy, type OwnedTable, ownedBy } from '../src/db/owned.ts'
-import { deleteExpired } from '../src/db/retention.ts'
 import { measureStored, StorageQuota } from '../src/db/storage-quota.ts'
 import type { Transact } from '../src/db/transaction.ts'
 import { figuresOf } from '../src/figures.ts'
@@ -82,7 +81,7 @@ export default fp(
       }
     )
 
-    const retention = setInterval(() => void deleteExpired(connection.db, app.log), RETENTION_MS).unref()
+    const retention = setInterval(() => void connection.deleteExpired(), RETENTION_MS).unref()
     app.addHook('onClose', async () => clearInterval(retention))
 
     let told: string | undefined

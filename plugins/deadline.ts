@@ -23,6 +23,9 @@ declare module 'fastify' {
 /** Within this every request is answered, queueing included; what takes longer is a 503, whatever it waits for. */
 const DEADLINE_MS = 4700
 
+/** Health is always answered, asks the database once for all who ask, and takes no place from others. */
+const isHealth = ({ routeOptions: { url } }: FastifyRequest) => url?.startsWith('/health/') === true
+
 /** Answers 503, unless the answer was given: the client may still be reading it. */
 function expire(request: FastifyRequest, reply: FastifyReply): void {
   request.deadline.expire()
@@ -49,17 +52,19 @@ export default fp(
       clearTimeout(this.timer)
       this.timer = undefined
       this.deadline.close()
-      inFlight.leave()
+      if (!isHealth(this)) inFlight.leave()
     })
 
     app.addHook('onRequest', (request, reply, done) => {
       // Before any work is done for it. An instance that is full is alive, and ready again in a moment.
-      if (!inFlight.hasRoom && !request.routeOptions.url?.startsWith('/health/')) {
-        inFlight.refuse()
-        sendProblem(reply, 'unavailable')
-        return
+      if (!isHealth(request)) {
+        if (!inFlight.hasRoom) {
+          inFlight.refuse()
+          sendProblem(reply, 'unavailable')
+          return
+        }
+        inFlight.enter()
       }
-      inFlight.enter()
       request.deadline = new Deadline(performance.now() + DEADLINE_MS)
       request.timer = setTimeout(expire, DEADLINE_MS, request, reply)
       done()
@@ -76,7 +81,7 @@ export default fp(
 
     figuresOf(app).push({
       name: 'requests_in_flight',
-      help: 'Requests that are not answered yet',
+      help: 'Requests that are not answered yet, but for those for the health of the instance',
       kind: 'gauge',
       read: () => inFlight.count
     })

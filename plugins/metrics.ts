@@ -39,7 +39,10 @@ export default fp(
     const server = createServer({ requestTimeout: TIMEOUT_MS }, async (request, response) => {
       if (request.url !== '/metrics') return void response.writeHead(404).end()
       scrape ??= registry.metrics().finally(() => (scrape = undefined))
-      response.setHeader('content-type', registry.contentType).end(await scrape)
+      await scrape.then(
+        (text) => response.setHeader('content-type', registry.contentType).end(text),
+        () => response.writeHead(500).end()
+      )
     })
     // Whoever reads nothing for so long is cut: Node closes a connection whose timeout nobody listens to.
     server.setTimeout(TIMEOUT_MS)

@@ -12,7 +12,12 @@ export default fp(
         else done()
       })
     }
+    // Before its body comes: nobody waits for what is thrown away. The handler of Fastify would come after it.
+    app.addHook('onRequest', (request, reply, done) => {
+      if (request.is404) app.answerNotFound(request, reply)
+      else done()
+    })
   },
   // Its answers carry the fields of those that come first.
-  { name: 'not-found', dependencies: ['auth', 'cors', 'rate-limit', 'request-id'] }
+  { name: 'not-found', dependencies: ['auth', 'cors', 'deadline', 'problems', 'rate-limit', 'request-id'] }
 )

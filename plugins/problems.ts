@@ -7,6 +7,8 @@ import { Problem, problemOfFramework, refusals, sendProblem } from '../src/error
 
 declare module 'fastify' {
   interface FastifyInstance {
+    /** Answers a request that leads nowhere: a 404, a 405 with `Allow`, or what the router refused it for. */
+    answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply
     /**
      * The methods that the path of a URL answers, as `Allow` lists them (RFC 9110 section 10.2.1), if it is one of
      * ours.
@@ -64,11 +66,11 @@ export default fp(
       reply.header('allow', allow)
       return request.method === 'OPTIONS' ? reply.code(204).send() : sendProblem(reply, 'method_not_allowed')
     }
+    app.decorate('answerNotFound', notFound)
+    // It makes the hooks apply to such requests.
     app.setNotFoundHandler(notFound)
 
     app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
-      // Whatever is wrong with the body of a request that leads nowhere, this is what the client must know.
-      if (request.is404) return notFound(request, reply)
       if (error instanceof Problem) return sendProblem(reply, error.problem, error.faults)
       const expected = ('query' in error ? classify(error) : undefined) ?? problemOfFramework(error, undefined)
       if (expected === 'unavailable') request.log.warn({ code: codeOf(error) }, 'answered 503')

@@ -1,4 +1,4 @@
-import type { ServerResponse } from 'node:http'
+import type { Socket } from 'node:net'
 import { finished, Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
@@ -27,13 +27,13 @@ const LONGEST_MS = 3_600_000
 /** For the client to take the last event; then the connection is cut. */
 const GRACE_MS = 3000
 
-/** What a stream tells, and in the end to come again, when it cannot be read. */
-async function* told(request: FastifyRequest, events: AsyncGenerator<string>): AsyncGenerator<string> {
+/** What a stream tells, and in the end to come again, when it cannot be read. A stream that was stopped reads no more. */
+async function* told(request: FastifyRequest, wakeUp: WakeUp, events: AsyncGenerator<string>): AsyncGenerator<string> {
   try {
     yield* events
   } catch (error) {
-    request.log.warn({ err: error }, 'a stream of changes ended')
-    yield endOf('reconnect')
+    if (!wakeUp.stopped) request.log.warn({ err: error }, 'a stream of changes ended')
+    yield endOf(wakeUp.reason ?? 'reconnect')
   }
 }
 
@@ -47,7 +47,7 @@ export default fp(
     const store = feedStore(app.owned)
     const byOwner = new Map<Owner, { key: string; streams: Set<WakeUp> }>()
     const byKey = new Map<string, Set<WakeUp>>()
-    const all = new Map<WakeUp, ServerResponse>()
+    const all = new Map<WakeUp, Socket>()
 
     let listening = false
     /** From the first stream on. Until it works, and while it does not, changes are looked for with each heartbeat. */
@@ -99,7 +99,8 @@ export default fp(
       if (all.size >= max) return sendProblem(reply, 'unavailable')
 
       const wakeUp = new WakeUp()
-      all.set(wakeUp, reply.raw)
+      const { socket } = request.raw
+      all.set(wakeUp, socket)
       streams.add(wakeUp)
       byOwner.set(sub, own)
       const left = expiresAt === null ? LONGEST_MS : expiresAt * 1000 - Date.now()
@@ -111,7 +112,6 @@ export default fp(
         wakeUp.revoke()
         cutLater(wakeUp)
       })
-      const { socket } = request.raw
       const leave = () => {
         if (!all.delete(wakeUp)) return
         clearTimeout(life)
@@ -129,17 +129,18 @@ export default fp(
       if (socket.destroyed) leave()
 
       listen()
-      const feed = await store.open(sub, wakeUp)
-      // Of a client that has gone meanwhile the streams may be others by now.
-      if (!wakeUp.stopped) {
-        byKey.delete(own.key)
-        own.key = feed.key
-        byKey.set(feed.key, streams)
-      }
+      const feed = await store.open(sub, wakeUp.deadline).catch((error) => {
+        if (!wakeUp.stopped) throw error
+      })
+      // The streams of a client that has gone meanwhile may be others by now.
+      if (feed === undefined || wakeUp.stopped) return reply.send(Readable.from([endOf(wakeUp.reason ?? 'reconnect')]))
+      byKey.delete(own.key)
+      own.key = feed.key
+      byKey.set(feed.key, streams)
       if (app.isDraining()) end(wakeUp, 'reconnect')
       request.release()
       const lastId = request.headers['last-event-id'] as string | undefined
-      return reply.send(Readable.from(told(request, streamOf(store, sub, source, feed, lastId, wakeUp))))
+      return reply.send(Readable.from(told(request, wakeUp, streamOf(store, sub, source, feed, lastId, wakeUp))))
     })
   },
   { name: 'streams', dependencies: ['auth', 'database', 'deadline', 'drain'] }

@@ -178,7 +178,8 @@ function settleAuth(env: Environment) {
 const settle = (env: Environment) =>
   Object.freeze({
     production: env.NODE_ENV === 'production',
-    host: env.HOST,
+    // For `localhost` Fastify opens a server for each of its addresses, and the second has none of our listeners.
+    host: env.HOST === 'localhost' ? '127.0.0.1' : env.HOST,
     port: env.PORT,
     logLevel: env.LOG_LEVEL,
     logSecret: env.LOG_SECRET,

@@ -80,7 +80,7 @@ export const Environment = Type.Object({
     1,
     100_000,
     128,
-    'Megabytes of answers that clients have not taken yet; past it the connection that keeps the most is closed'
+    'Megabytes of answers that clients have not taken yet; past it the user whose clients keep the most loses a connection'
   ),
   SHUTDOWN_DELAY_MS: whole(
     0,

@@ -157,7 +157,7 @@ export function sendProblem(reply: FastifyReply, code: ProblemCode, faults?: Fau
   // Without it some may be stored (RFC 9111 section 4.2.2), and shown again when what was wrong is over.
   reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
-  if (retryAfter !== undefined) reply.header('retry-after', retryAfter)
+  if (retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
   return reply.send(faults === undefined ? body : Buffer.from(JSON.stringify({ ...members, errors: faults })))
 }
 
@@ -200,6 +200,9 @@ export function problemOfFramework<T>(error: { code?: string | undefined; status
 export function loggable(error: Error & { query?: string; code?: unknown; cause?: unknown }) {
   const { name, query, stack = '' } = error
   const frames = stack.slice(stack.indexOf('\n    at '))
+  // Fastify's message holds the URL.
+  if (error.code === 'FST_ERR_REP_ALREADY_SENT')
+    return { type: name, message: 'The reply was sent already', stack: frames }
   if (query === undefined) return { type: name, message: error.message, code: error.code, stack: frames }
   return { type: name, message: query, code: (error.cause as { code?: unknown } | undefined)?.code, stack: frames }
 }

@@ -24,6 +24,12 @@ export interface KeySource {
 /** The outcome of a check, or why there was none: the address used its checks up, or too many wait for the keys. */
 export type Conclusion = Verdict | ProblemCode | 'no_checks_left' | 'no_place_left'
 
+/**
+ * From one fetch that a wrong signature caused to the next, unless the set changed: issuers rarely replace a key under
+ * its kid, and whoever sends forged tokens all day must not keep the issuer busy and others waiting.
+ */
+export const RECHECK_MS = 30_000
+
 /** Problems of a token that keys other than those held would not have. */
 const OF_THE_KEY: ReadonlySet<Conclusion> = new Set<Conclusion>(['token_signature', 'token_algorithm', 'token_key'])
 
@@ -69,12 +75,15 @@ export class TokenChecker {
   #checkAgain(refused: Conclusion, candidate: Candidate, address: string): Conclusion | Promise<Conclusion> {
     const { version } = this.#keys
     const refusal = this.#refusals.find(candidate.text, version)
-    const fetched = refusal?.asked ? undefined : this.#keys.recheck()
+    const askedAt = refusal?.askedAt ?? Number.NEGATIVE_INFINITY
+    // A cache may have answered the set of before, so the issuer is asked again after a while.
+    const fetched = performance.now() - askedAt < RECHECK_MS ? undefined : this.#keys.recheck()
     if (fetched === undefined) return refused
     return this.#wait(address, async () => {
       const asked = await fetched
       if (this.#keys.version === version) {
-        this.#refusals.remember(candidate.text, { keysVersion: version, signed: refusal?.signed, asked })
+        const askedAt = asked ? performance.now() : undefined
+        this.#refusals.remember(candidate.text, { keysVersion: version, signed: refusal?.signed, askedAt })
         return refused
       }
       const conclusion = this.#checkWith(this.#keys.held(candidate.token.header) ?? 'token_key', candidate, address)
@@ -97,7 +106,7 @@ export class TokenChecker {
     const conclusion = signed ? this.#verifier.judge(candidate, key) : 'token_signature'
     if (typeof conclusion === 'string') {
       this.#budget.charge(address, performance.now() - began)
-      this.#refusals.remember(candidate.text, { keysVersion, signed, asked: false })
+      this.#refusals.remember(candidate.text, { keysVersion, signed, askedAt: undefined })
     } else {
       this.#budget.release(address)
     }

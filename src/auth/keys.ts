@@ -1,6 +1,6 @@
 import type { FastifyBaseLogger } from 'fastify'
 import type { ProblemCode } from '../errors.ts'
-import type { KeySource } from './checker.ts'
+import { type KeySource, RECHECK_MS } from './checker.ts'
 import { download, reasonOf } from './download.ts'
 import { KeySetError, type PublishedKey, readKeySet } from './jwk.ts'
 import { Key } from './key.ts'
@@ -19,11 +19,6 @@ export interface Clock {
 const FETCH_TIMEOUT_MS = 2000
 /** From the start of one fetch to the start of the next, whatever the tokens say. */
 const COOLDOWN_MS = 1000
-/**
- * From one fetch that a wrong signature caused to the next, unless the set changed: issuers rarely replace a key under
- * its kid, and whoever sends forged tokens all day must not keep the issuer busy and others waiting.
- */
-const RECHECK_MS = 30_000
 /** A withdrawn key stops working after this and one fetch; the promise is 10 minutes. */
 const REFRESH_MS = 5 * 60_000
 /** After a fetch that failed, doubled each time up to the second. */

@@ -9,8 +9,11 @@ export interface Refusal {
   readonly keysVersion: number
   /** Whether its signature was right; undefined when it was not checked. */
   readonly signed: boolean | undefined
-  /** Whether the issuer was asked for its keys again because of this token. */
-  readonly asked: boolean
+  /**
+   * When the issuer was asked for its keys again because of this token, on the clock of `performance.now()`; undefined
+   * when it was not.
+   */
+  readonly askedAt: number | undefined
 }
 
 /**

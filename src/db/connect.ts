@@ -8,6 +8,7 @@ import { type Client, open } from './driver.ts'
 import { PooledConnection, type SendFor } from './lane.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
+import { deleteExpired } from './retention.ts'
 import type { Built } from './statement.ts'
 import type { Run, Transact } from './transaction.ts'
 import { EMBEDDED_ROLE, wall } from './wall.ts'
@@ -37,6 +38,8 @@ export interface Connection {
    * was lost. Rejects when the first attempt fails; others follow until it is closed.
    */
   listen(heard: (key: string) => void, missed: () => void): Promise<unknown>
+  /** Deletes the rows whose time is over, whosever they are (`src/db/retention.ts`). */
+  deleteExpired(): Promise<void>
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
    * bind it if and only if they should (`DATABASE_RLS`), and the schema has the version of this service. A newer one is
@@ -157,6 +160,8 @@ function connection(
 ): Connection {
   const clients = [...ordinary, ...scans]
   const db = drizzle({ client: ordinary[0] })
+  // For what the service does for itself. The pool would put requests behind it, or cancel it with them.
+  const service = drizzle({ client: listener })
   const expected = versionOf(migrations)
   const pooled = (client: Client) => new PooledConnection(client, rls ? wall(client) : sendFor(client))
   let told = false
@@ -189,10 +194,16 @@ function connection(
       first.catch(later)
       return first
     },
+    deleteExpired: () => deleteExpired(service, log),
     async fault(tables) {
       // Their names are a parameter, and their rows are not looked at.
       const names = [...tables].map((name) => `"${name}"`).join()
-      const [row] = await db.execute<{ role: string; bound: boolean; usable: boolean; version: string | null }>(sql`
+      const [row] = await service.execute<{
+        role: string
+        bound: boolean
+        usable: boolean
+        version: string | null
+      }>(sql`
         select current_user as role, bool_and(row_security_active(name::oid) = ${rls}) as bound,
           bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
             and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable,

@@ -1,4 +1,4 @@
-import { connect } from 'node:net'
+import { connect, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import {
@@ -143,6 +143,9 @@ const LOOKS = 10
 /** How long after the end of a connection, or of an attempt to make one, the next is made. */
 const PAUSE_MS = 200
 
+/** How long after the one before PostgreSQL is asked to cancel what is in flight. */
+const CANCEL_PAUSES_MS = [0, 50, 200]
+
 const SLOW: Reason = { code: 'CONNECT_TIMEOUT', message: 'The connection was not ready in time' }
 const LOST: Reason = { code: 'CONNECTION_CLOSED', message: 'The connection was lost' }
 
@@ -223,6 +226,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     let stopping = false
     let alone: Query | undefined
     let timer: NodeJS.Timeout | undefined
+    let wire: Socket | undefined
 
     const replace = (pause: number, end: { timeout?: number }) => {
       clearTimeout(timer)
@@ -248,39 +252,59 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       client.options.onclose?.(0)
     }
     const go = () => {
-      for (const one of waiting) if (one.by === it && !one.taken) one.taken = it.take(one.query) === true
+      for (const one of waiting) {
+        if (one.by === it && !one.taken && !one.failed) one.taken = it.take(one.query) === true
+      }
     }
     const stop = () => {
       if (!ready) return drop(DEADLINE_OVER)
       if (gone || stopping) return
       stopping = true
       clearTimeout(timer)
-      // Others go on with a new one at once. This one ends when PostgreSQL has got to know, or cannot be told.
-      if (current === it) current = connection(0)
-      const end = () => lost(DEADLINE_OVER)
-      // Its state is that of the connection: the process, and the secret.
-      canceller({ state: greeting.state, active: true }).then(end, end)
+      // Others go on with a new one at once: the embedded engine, which has one session, when this one has ended.
+      if (current === it) current = connection('path' in to ? performance.now() + PAUSE_MS : 0)
+      const end = () => {
+        // Otherwise the kernel delivers what was sent whenever the network is back.
+        if ('host' in to) wire?.resetAndDestroy()
+        lost(DEADLINE_OVER)
+      }
+      // Behind TLS the driver never settles a cancel request whose socket fails before the handshake.
+      timer = setTimeout(end, 1000 * patience)
+      cancel().then(end)
+    }
+    /** PostgreSQL ignores a cancel request that comes before it reads the statement, so it is asked more than once. */
+    const cancel = async () => {
+      for (const ms of CANCEL_PAUSES_MS) {
+        await sleep(ms)
+        if (gone) return
+        // The state holds the process id and the secret that a cancel request needs.
+        await canceller({ state: greeting.state, active: true }).catch(() => {})
+      }
     }
     const socket = async () => {
-      // That of a cancel request.
-      if (stopping) return Object.assign(connect(to), to)
+      // That of a cancel request. The driver listens for its errors only in the next microtask, and they may come at once.
+      if (stopping) {
+        await undefined
+        return Object.assign(connect(to), to)
+      }
       // It was closed before it was ready, after which the driver would try again for ever.
       if (dialled) throw Object.assign(new Error(), LOST)
       dialled = true
       await sleep(Math.max(0, from - performance.now()))
       if (closed) throw Object.assign(new Error(), LOST)
-      const wire = connect(to)
+      const dialling = connect(to)
+      wire = dialling
       // The driver's own patience ends when PostgreSQL lets it in, which a pooler does before it has a connection
       // itself.
       timer = setTimeout(
         () => {
           lost(SLOW)
-          wire.destroy()
+          dialling.destroy()
         },
         1000 * (patience + 1)
       )
       // The driver reads them there, for TLS and for its errors.
-      return Object.assign(wire, to)
+      return Object.assign(dialling, to)
     }
     const onclose = () => lost()
     // Of options that were read already, as the driver itself makes the one that listens. Of several hosts it would not

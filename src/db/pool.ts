@@ -98,7 +98,8 @@ export class Pool {
     work: (connection: PooledConnection) => Promise<R>
   ): Promise<R> {
     const { owner, text, within } = demand
-    let stale = this.#connections.length
+    // A transaction may have several statements that went stale.
+    let stale = Math.max(4, this.#connections.length)
     let broken = read ? 1 : 0
     for (;;) {
       if (within?.over) throw failure(DEADLINE_OVER, text)

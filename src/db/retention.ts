@@ -1,7 +1,7 @@
 import { getTableName, is, type SQL, sql } from 'drizzle-orm'
 import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
+import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Db } from './connect.ts'
 import { codeOf } from './errors.ts'
 import * as schema from './schema.ts'
 import { storedBytes } from './stored-bytes.ts'
@@ -39,7 +39,7 @@ const PORTIONS = Object.values<unknown>(schema)
  * Deletes the rows whose time is over, whosever they are, in portions until none is left. Each table is on its own:
  * what fails is logged, and tried again the next time. Several instances may do it at once.
  */
-export async function deleteExpired(db: Db, log: FastifyBaseLogger): Promise<void> {
+export async function deleteExpired(db: PostgresJsDatabase, log: FastifyBaseLogger): Promise<void> {
   for (const { name, portion } of PORTIONS) {
     try {
       for (let n = 0; n < MAX_PORTIONS; n++) if ((await db.execute(portion)).count === 0) break

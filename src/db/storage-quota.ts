@@ -18,6 +18,9 @@ const UNMEASURED = 1 / 64
  */
 const MEASURED_FOR_MS = 60_000
 
+/** How long a measurement that failed is not tried again: one that takes too long would keep a connection busy. */
+const FAILED_FOR_MS = 10_000
+
 /** Measures the bytes that an owner has stored in `tables`. */
 export function measureStored(prepare: Prepare, tables: Iterable<OwnedTable>): (owner: Owner) => Promise<number> {
   const owner = sql.placeholder(OWNER)
@@ -40,6 +43,9 @@ class Account {
   /** On the clock of `performance.now()`, milliseconds; 0 when something was deleted since. */
   measuredAt = 0
   measuring: Promise<void> | undefined
+  /** Why the user could not be measured, and until when they are not measured again. */
+  failure: unknown
+  failedUntil = 0
 }
 
 /**
@@ -65,6 +71,7 @@ export class StorageQuota {
   async hasRoom(owner: Owner, bytes: number): Promise<boolean> {
     const account = this.#accountOf(owner)
     if (account.written + bytes > this.#max * UNMEASURED || (!this.#fits(account, bytes) && isOld(account))) {
+      if (performance.now() < account.failedUntil) throw account.failure
       account.measuring ??= this.#measureAnew(owner, account)
       await account.measuring
     }
@@ -102,6 +109,9 @@ export class StorageQuota {
       account.stored = await this.#measure(owner)
     } catch (error) {
       account.written += written
+      account.measuredAt = 0
+      account.failure = error
+      account.failedUntil = performance.now() + FAILED_FOR_MS
       throw error
     } finally {
       account.measuring = undefined

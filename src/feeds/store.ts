@@ -2,6 +2,7 @@ import { gt, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { changes, feeds } from '../db/schema.ts'
+import type { Deadline } from '../http/deadline.ts'
 
 /**
  * A change of one row, as it was recorded: those of an owner are numbered without gaps, in the order of their commits.
@@ -61,23 +62,25 @@ export function feedStore(owned: OwnedBy) {
      * Begins to record the owner's changes, or goes on, for a day after the longest stream. Whatever is committed from
      * now on and not seen by a read that starts now is recorded, with a greater number.
      *
-     * @param stream who waits for it: once that is stopped nothing more is asked
+     * @param within of the stream that waits for it: once that is over nothing more is asked
      */
-    async open(owner: Owner, stream: { readonly stopped: boolean } = { stopped: false }): Promise<Feed> {
+    async open(owner: Owner, within?: Deadline): Promise<Feed> {
+      const ask = (run: typeof renew) => run(owner, {}, within)
       // Another stream of theirs may start it in between.
-      const feed = (await renew(owner))[0] ?? (await start(owner))[0] ?? (await renew(owner))[0]
+      const feed = (await ask(renew))[0] ?? (await ask(start))[0] ?? (await ask(renew))[0]
       // A write that looked for the feed before it was there may commit still, unrecorded.
-      for (let tries = 0; tries < SETTLE_TRIES && !stream.stopped; tries++) {
-        if ((await look(owner))[0]?.settled) break
+      for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+        if ((await look(owner, {}, within))[0]?.settled) break
         await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
       }
       return feed as Feed
     },
 
     /** Whether it is still the owner's feed: another begins when theirs was deleted. */
-    isCurrent: async (owner: Owner, { key }: Feed): Promise<boolean> => (await look(owner))[0]?.key === key,
+    isCurrent: async (owner: Owner, { key }: Feed, within?: Deadline): Promise<boolean> =>
+      (await look(owner, {}, within))[0]?.key === key,
 
     /** The first `PAGE` changes after that one. */
-    after: (owner: Owner, seq: number): Promise<Change[]> => after(owner, { seq })
+    after: (owner: Owner, seq: number, within?: Deadline): Promise<Change[]> => after(owner, { seq }, within)
   }
 }

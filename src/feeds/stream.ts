@@ -1,5 +1,6 @@
 import { encode } from 'eventsource-encoder'
 import type { Owner } from '../auth/user.ts'
+import type { Deadline } from '../http/deadline.ts'
 import { type Change, type Feed, type feedStore, PAGE } from './store.ts'
 import type { Reason, WakeUp } from './wake-up.ts'
 
@@ -9,7 +10,7 @@ import type { Reason, WakeUp } from './wake-up.ts'
 export interface Source {
   resource: string
   member: string
-  load(owner: Owner, ids: string[]): Promise<{ id: string; json: string }[]>
+  load(owner: Owner, ids: string[], within: Deadline): Promise<{ id: string; json: string }[]>
 }
 
 /** To wait before connecting again; after an end, spread over some seconds, or everybody would come at once. */
@@ -47,7 +48,9 @@ async function* eventsOf(
     const some = rows.slice(from, from + ITEMS_AT_ONCE)
     const ids = new Set(some.filter(({ kind }) => kind !== 'deleted').map(({ id }) => id))
     // As they are now: a content that was changed or deleted since is told nobody.
-    const items = new Map(ids.size > 0 ? (await load(owner, [...ids])).map(({ id, json }) => [id, json]) : [])
+    const items = new Map(
+      ids.size > 0 ? (await load(owner, [...ids], wakeUp.deadline)).map(({ id, json }) => [id, json]) : []
+    )
     for (const { seq, kind, id, version } of some) {
       if (wakeUp.stopped) return
       const item = kind === 'deleted' ? '' : `,"${member}":${items.get(id) ?? null}`
@@ -77,9 +80,9 @@ export async function* streamOf(
       yield encode({ event: 'reload', id: head, data: '{}' })
       last = head
     }
-    const rows = await store.after(owner, last)
+    const rows = await store.after(owner, last, wakeUp.deadline)
     if (!isWhole(rows, last, head)) {
-      head = (await store.open(owner, wakeUp)).seq
+      head = (await store.open(owner, wakeUp.deadline)).seq
       last = undefined
       continue
     }
@@ -91,7 +94,7 @@ export async function* streamOf(
     if (await wakeUp.wait()) continue
     yield encode({ comment: '' })
     // After a purge or a restore nothing is recorded, or others are notified.
-    if (!(await store.isCurrent(owner, feed))) return yield endOf('reconnect')
+    if (!(await store.isCurrent(owner, feed, wakeUp.deadline))) return yield endOf('reconnect')
   }
   // A client that has gone is told nothing any more.
   if (wakeUp.reason !== undefined) yield endOf(wakeUp.reason)

@@ -1,3 +1,5 @@
+import { Deadline } from '../http/deadline.ts'
+
 /** Why a stream ends. */
 export type Reason = 'token_expired' | 'reconnect'
 
@@ -10,6 +12,8 @@ export class WakeUp {
   #wake: (() => void) | undefined
   #stopped = false
   #reason: Reason | undefined
+  /** For the statements of the stream: those that wait when it is stopped are not sent. */
+  readonly deadline = new Deadline(Number.POSITIVE_INFINITY)
 
   /** Why the stream ends when all changes that are there were sent; undefined while it goes on. */
   get reason(): Reason | undefined {
@@ -45,6 +49,7 @@ export class WakeUp {
 
   #stop(): void {
     this.#stopped = true
+    this.deadline.close()
     this.notify()
   }
 

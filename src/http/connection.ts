@@ -15,6 +15,8 @@ export interface Exchange {
   answered: boolean
   /** The bytes of the answer that are kept for the client. */
   bytes: number
+  /** When the client must have taken the answer, on the clock of `performance.now()`; infinite while that is open. */
+  due: number
   /** Whether the connection was closed before the client had the answer. */
   left: boolean
 }
@@ -59,6 +61,7 @@ export class Connection {
       owner: undefined,
       answered: false,
       bytes: 0,
+      due: Number.POSITIVE_INFINITY,
       left: this.#closed
     }
     this.#latest = request.raw
@@ -71,11 +74,17 @@ export class Connection {
     if (this.exchanges.size === 0 && this.#last !== undefined && !this.#closed) this.#finish(this.#last)
   }
 
-  /** The bytes of the answers that the client has not taken. */
-  get bytes(): number {
+  /** The bytes of the answers to a user that the client has not taken. */
+  bytesOf(owner: string | undefined): number {
     let bytes = 0
-    for (const exchange of this.exchanges) bytes += exchange.bytes
+    for (const exchange of this.exchanges) if (exchange.owner === owner) bytes += exchange.bytes
     return bytes
+  }
+
+  /** Whether the client should have taken an answer by `now`. */
+  isLate(now: number): boolean {
+    for (const { due } of this.exchanges) if (now > due) return true
+    return false
   }
 
   /** Whether the service is to act, and not the client: an answer is not finished, and nothing waits to be taken. */
@@ -88,6 +97,7 @@ export class Connection {
    * order of the requests (RFC 9112 section 9.3.2), so this one waits for those before it.
    */
   refuse(code: ProblemCode): void {
+    // Node tells of every packet that comes after the first fault.
     if (this.#last !== undefined) return
     const partial = this.#latest?.complete === false
     // A fault in a body is the answer to its request. Where that was answered already, nothing is left to say.
@@ -108,7 +118,7 @@ export class Connection {
   }
 
   #finish(last: string): void {
-    this.#socket.end(last)
+    if (this.#socket.writable) this.#socket.end(last)
     // Closing before all is read would reset the connection, and take the answer from the client (RFC 9112 section
     // 9.6).
     this.#socket.resume()
@@ -150,14 +160,20 @@ export class Connections {
     return connection
   }
 
-  /** The connection that keeps the most bytes for its client. */
-  get largest(): Connection | undefined {
+  /** The connection that keeps the most bytes of answers for a user, or for nobody who is verified. */
+  largestOf(owner: string | undefined): Connection | undefined {
     let largest: Connection | undefined
     let most = 0
     for (const connection of this.#open.values()) {
-      const { bytes } = connection
+      const bytes = connection.bytesOf(owner)
       if (bytes > most) [largest, most] = [connection, bytes]
     }
     return largest
+  }
+
+  /** Closes the connections whose clients take an answer too slowly, whatever they send meanwhile. */
+  cutLate(): void {
+    const now = performance.now()
+    for (const connection of this.#open.values()) if (connection.isLate(now)) connection.cut('stalled')
   }
 }

@@ -15,7 +15,7 @@ export class Deadline {
 
   /** Whether nobody waits for the request any more: it was answered, its client left, or its time is up. */
   get over(): boolean {
-    return this.#over
+    return this.#over || performance.now() >= this.at
   }
 
   /**

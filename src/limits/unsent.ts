@@ -18,7 +18,7 @@ export class UnsentAnswers {
   readonly #perUserMax: number
   readonly #perUserBytesMax: number
   readonly #bytesMax: number
-  readonly #users = new Map<string, Usage>()
+  readonly #users = new Map<string | undefined, Usage>()
   #bytes = 0
 
   /** @param limits requests of one user that are not finished, bytes of their answers, and bytes of all answers */
@@ -38,45 +38,55 @@ export class UnsentAnswers {
    * finished.
    */
   admit(exchange: Exchange, owner: string): boolean {
-    const usage = this.#users.get(owner) ?? { answers: 0, bytes: 0 }
+    // Its client left while the token was checked, so it has ended already.
+    if (exchange.left) return true
+    const usage = this.#usageOf(owner)
     if (usage.answers >= this.#perUserMax || usage.bytes >= this.#perUserBytesMax) return false
     usage.answers++
     exchange.owner = owner
-    this.#users.set(owner, usage)
     return true
   }
 
   /**
-   * Counts the bytes of an answer that is about to be sent. Returns why it must not be sent, when it does not fit.
-   * Whoever keeps the most bytes loses the connection before anybody else is refused.
+   * Counts the bytes of an answer that is about to be sent. Returns why it must not be sent, when it does not fit. The
+   * user whose clients keep the most loses a connection before anybody else is refused.
    */
-  give(exchange: Exchange, bytes: number): ProblemCode | undefined {
-    const usage = exchange.owner === undefined ? undefined : this.#users.get(exchange.owner)
+  reserve(exchange: Exchange, bytes: number): ProblemCode | undefined {
+    const usage = this.#usageOf(exchange.owner)
     if (bytes > SMALL_BYTES) {
-      if (usage !== undefined && usage.bytes > 0 && usage.bytes + bytes > this.#perUserBytesMax)
-        return 'too_many_in_flight'
+      if (usage.bytes > 0 && usage.bytes + bytes > this.#perUserBytesMax) return 'too_many_in_flight'
       if (this.#bytes + bytes > this.#bytesMax) this.#relieve()
+      // Its own connection may be the one that was closed.
+      if (exchange.left) return undefined
       if (this.#bytes + bytes > this.#bytesMax) return 'unavailable'
     }
     exchange.bytes += bytes
     this.#bytes += bytes
-    if (usage !== undefined) usage.bytes += bytes
+    usage.bytes += bytes
     return undefined
   }
 
   /** The client has the answer, or is gone. */
   end({ owner, bytes }: Exchange): void {
+    const usage = this.#usageOf(owner)
     this.#bytes -= bytes
-    const usage = owner === undefined ? undefined : this.#users.get(owner)
-    if (owner === undefined || usage === undefined) return
     usage.bytes -= bytes
-    if (--usage.answers === 0) this.#users.delete(owner)
+    if (owner !== undefined) usage.answers--
+    if (usage.answers === 0 && usage.bytes === 0) this.#users.delete(owner)
   }
 
-  // A quarter at a time, so that the search for the largest is rare.
+  /** Those without a verified user share one account. */
+  #usageOf(owner: string | undefined): Usage {
+    const usage = this.#users.get(owner) ?? { answers: 0, bytes: 0 }
+    this.#users.set(owner, usage)
+    return usage
+  }
+
+  // A quarter at a time, so that the search for the greediest is rare.
   #relieve(): void {
     while (this.#bytes > this.#bytesMax * 0.75) {
-      const { largest } = this.#connections
+      const [[owner] = []] = [...this.#users].sort(([, one], [, other]) => other.bytes - one.bytes)
+      const largest = this.#connections.largestOf(owner)
       if (largest === undefined) return
       largest.cut('memory')
     }

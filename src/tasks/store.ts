@@ -96,8 +96,8 @@ export function taskStore(owned: OwnedBy) {
     },
 
     /** Those of the owner's tasks that are there. */
-    getAll: (owner: Owner, ids: string[], transaction?: Transaction): Promise<StoredTask[]> =>
-      getAll(owner, { ids: arrayOf(ids) }, transaction),
+    getAll: (owner: Owner, ids: string[], within?: Within): Promise<StoredTask[]> =>
+      getAll(owner, { ids: arrayOf(ids) }, within),
 
     /**
      * Keeps others from changing them until the transaction ends. Two that lock first, all at once, do not wait for

@@ -1,11 +1,14 @@
 import { once } from 'node:events'
-import { type AddressInfo, connect, type Socket } from 'node:net'
+import { type AddressInfo, connect, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
-import type { FastifyInstance, FastifyReply } from 'fastify'
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
+import { Connection, Connections } from '../../src/http/connection.ts'
+import { UnsentAnswers } from '../../src/limits/unsent.ts'
 import { holdTimers } from '../events.ts'
 import { asUser, buildAlone, figure as metric, newUser } from '../helper.ts'
+import { stopClock } from '../limits/clock.ts'
 
 const GOOD = 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'
 
@@ -274,6 +277,78 @@ t.test(
     await idle()
   }
 )
+
+t.test('what a connection keeps is given back when its own answer is one too many (issue 15)', async (t) => {
+  const { app, dial, idle } = await listening(t, { UNSENT_MAX_MB: '9' }, page(5_000_000))
+  const user = newUser()
+  const socket = dial()
+  await sent(app, socket, requestOf('/page', user))
+  socket.write(requestOf('/page', user))
+  while (aborted(app).memory === 0) await new Promise((resolve) => setImmediate(resolve))
+  await idle()
+  t.equal((await app.inject({ url: '/page', headers: asUser(user) })).statusCode, 200)
+})
+
+t.test('whoever keeps the most loses a connection, on however many they keep it (issue 15)', async (t) => {
+  const { app, dial, idle } = await listening(t, { UNSENT_MAX_MB: '9' }, (app) => {
+    page(2_900_000)(app)
+    app.get('/honest', { onRequest: [app.authenticate, admit(app)] }, () => 'y'.repeat(4_000_000))
+  })
+  const greedy = newUser('greedy')
+  for (let connections = 1; connections <= 3; connections++) {
+    const socket = dial()
+    socket.pause()
+    socket.write(requestOf('/page', greedy))
+    while (Number(metric(app, 'unsent_bytes')) < connections * 2_900_000) {
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+  const honest = dial()
+  honest.write(requestOf('/honest', newUser('honest')).replace('Host: x', 'Host: x\r\nConnection: close'))
+  t.equal((await text(honest)).endsWith('y'.repeat(4_000_000)), true)
+  t.ok(Number(aborted(app).memory) > 0)
+  app.server.closeAllConnections()
+  await idle()
+})
+
+t.test('a client that reads nothing is closed in time, whatever it sends (issue 15)', async (t) => {
+  const advance = stopClock(t)
+  const { app, dial, idle } = await listening(t, {}, page(8_000_000))
+  const socket = dial()
+  await sent(app, socket, requestOf('/page', newUser()))
+  // Node takes each empty line for a sign of life.
+  socket.write('\r\n')
+  // 30 s, and 1 s for each 8 kB.
+  advance(31_000 + 1_000_000)
+  while (aborted(app).stalled === 0) await new Promise((resolve) => setImmediate(resolve))
+  await idle()
+})
+
+t.test('a request that leads nowhere is answered before its body (issue 15)', async (t) => {
+  const { app, dial } = await listening(t)
+  for (const [method, path, status] of [
+    ['OPTIONS', '/api/tasks', 204],
+    ['OPTIONS', '/nowhere', 404],
+    ['POST', '/nowhere', 404],
+    ['POST', '/api/session', 405]
+  ] as const) {
+    const socket = dial()
+    socket.write(`${method} ${path} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 9\r\n\r\n`)
+    const [answer] = await once(socket, 'data')
+    t.match(String(answer), new RegExp(`^HTTP/1.1 ${status} `), `${method} ${path}`)
+    t.equal(metric(app, 'requests_in_flight'), 0)
+    socket.destroy()
+  }
+})
+
+t.test('a user whose clients left before they were known may still ask (issue 15)', async (t) => {
+  const unsent = new UnsentAnswers(new Connections(), { perUserMax: 1, perUserBytesMax: 100, bytesMax: 100 })
+  const connection = new Connection(new Socket())
+  const exchange = () => connection.begin({ raw: {} } as FastifyRequest, {} as FastifyReply)
+  for (let times = 0; times < 3; times++) t.ok(unsent.admit({ ...exchange(), left: true }, 'alice'))
+  t.ok(unsent.admit(exchange(), 'alice'))
+  t.notOk(unsent.admit(exchange(), 'alice'))
+})
 
 t.test('an answer that is larger than the total is a 503', async (t) => {
   const { app } = await listening(t, { UNSENT_MAX_MB: '1' }, page(8_000_000))

@@ -107,6 +107,20 @@ t.test('a full instance answers 503 at once, but for its health and what streams
   t.equal((await app.inject('/openapi.json')).statusCode, 200, 'and goes on')
 })
 
+t.test('a request for the health of the instance takes no place from others (issue 15)', async (t) => {
+  const finish: (() => void)[] = []
+  const app = await buildAlone(t, { REQUESTS_MAX: '1' }, (app) => {
+    app.get('/health/slow', () => new Promise((resolve) => finish.push(() => resolve('done'))))
+  })
+  const slow = app.inject('/health/slow').then(({ statusCode }) => statusCode)
+  while (finish.length === 0) await new Promise((resolve) => setImmediate(resolve))
+  t.equal(metric(app, 'requests_in_flight'), 0)
+  t.equal((await app.inject('/')).statusCode, 302)
+  for (const one of finish) one()
+  t.equal(await slow, 200)
+  t.equal(metric(app, 'requests_in_flight'), 0)
+})
+
 t.test('an instance that has refused requests for seconds is not ready (issue 15)', async (t) => {
   const advance = stopClock(t)
   const finish: (() => void)[] = []

@@ -80,6 +80,20 @@ t.test('however many scrape at once, the metrics are put together once (issue 15
   t.equal(reads, 1)
 })
 
+t.test('metrics that cannot be put together are a 500, and the process lives (issue 15)', async (t) => {
+  const { ask } = await buildMeasured(t, {}, (app) => {
+    figuresOf(app).push({
+      name: 'broken',
+      help: 'Throws',
+      kind: 'gauge',
+      read: () => {
+        throw new Error('broken')
+      }
+    })
+  })
+  t.equal((await ask()).status, 500)
+})
+
 t.test('what the database has to do is seen', async (t) => {
   const env = { DATABASE_URL: await databaseUrl(), DATABASE_POOL_MAX: '1' }
   const { app, ask } = await buildMeasured(t, env, (app) => {

@@ -139,13 +139,16 @@ t.test('forged tokens with a known kid cause one fetch in half a minute', async 
   }
   t.equal(server.fetches(), 2)
   pass(SECOND)
-  await ask(app, forged(1000))
+  const token = forged(1000)
+  await ask(app, token)
   t.equal(server.fetches(), 3)
-  pass(60 * SECOND)
-  await ask(app, forged(1000))
+  pass(29 * SECOND)
+  await ask(app, token)
   t.equal(server.fetches(), 3, 'and none for a token that had its own')
+  // A cache may have answered the set of before.
   server.answer(publish([replaced.jwk]))
-  t.strictSame(statusesOf([await ask(app, tokenOf(replaced, 'bob'))]), { 200: 1 }, 'a key that was replaced is found')
+  pass(SECOND)
+  t.match((await ask(app, token)).json(), { user: { sub: 'alice' } }, 'a key that was replaced is found')
   t.equal(server.fetches(), 4)
 })
 

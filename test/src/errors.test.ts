@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 import t from 'tap'
-import { problemList, sendProblem } from '../../src/errors.ts'
+import { loggable, problemList, sendProblem } from '../../src/errors.ts'
 
 t.test("the README's table lists every error", async (t) => {
   const readme = readFileSync('README.md', 'utf8')
@@ -20,9 +20,22 @@ t.test('every detail can stand in a quoted-string of WWW-Authenticate (RFC 9110 
 t.test('Retry-After is of the code: it is there where the same request may succeed later', async (t) => {
   const app = Fastify()
   for (const [code] of problemList) app.get(`/${code}`, (_request, reply) => sendProblem(reply, code))
-  const later = ['idempotency_key_in_flight', 'unavailable', 'keys_unavailable']
+  const later = ['idempotency_key_in_flight', 'too_many_in_flight', 'unavailable', 'keys_unavailable']
   for (const [code] of problemList) {
     const answer = await app.inject(`/${code}`)
     t.equal(answer.headers['retry-after'], later.includes(code) ? '1' : undefined, code)
   }
+})
+
+t.test('no URL is logged of a request that was answered twice', async (t) => {
+  const app = Fastify()
+  const errors: unknown[] = []
+  app.get('/', (_request, reply) => {
+    reply.log.warn = ((line: { err: Error }) => errors.push(loggable(line.err))) as typeof reply.log.warn
+    reply.send('first')
+    return reply.send('second')
+  })
+  await app.inject('/?q=private')
+  t.match(errors, [{ type: 'FastifyError', message: 'The reply was sent already', stack: String }])
+  t.notMatch(JSON.stringify(errors), 'private')
 })

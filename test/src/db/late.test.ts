@@ -68,7 +68,7 @@ t.test(
             )
         ]
       ] as const) {
-        const deadline = new Deadline(4700)
+        const deadline = new Deadline(performance.now() + 4700)
         const statuses: unknown[] = []
         await admin.begin(async (admin) => {
           await admin`select from tasks where id = ${id} for update`
@@ -97,7 +97,7 @@ t.test('a transaction whose time is up sends nothing more, and is undone', async
   const store = taskStore((table) => ownedBy(prepare, table))
   const alice = newUser('alice') as Owner
   for (const more of [true, false]) {
-    const deadline = new Deadline(4700)
+    const deadline = new Deadline(performance.now() + 4700)
     const sent: string[] = []
     const late = transaction(
       alice,
@@ -125,7 +125,7 @@ t.test('what waits for a connection when its time is up is not sent on it', asyn
   const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
   const { prepare, close } = await connect((await testConfig(env)).database, silent)
   const store = taskStore((table) => ownedBy(prepare, table))
-  const deadline = new Deadline(4700)
+  const deadline = new Deadline(performance.now() + 4700)
   const arrived = once(server, 'connection')
   const write = store.create(newUser() as Owner, { title: 'x' }, deadline).catch(codeOf)
   const [socket] = await arrived
@@ -133,6 +133,45 @@ t.test('what waits for a connection when its time is up is not sent on it', asyn
   t.equal(await write, 'DEADLINE_OVER')
   socket.destroy()
   await close()
+})
+
+t.test('what was given up while its connection was being made is not sent when it is ready (issue 15)', async (t) => {
+  // What PostgreSQL says: that the client is in and may ask, and that the empty statement is done.
+  const ready = Buffer.from('Z\0\0\0\x05I', 'latin1')
+  const welcome = Buffer.concat([Buffer.from('R\0\0\0\x08\0\0\0\0', 'latin1'), ready])
+  const empty = Buffer.concat([Buffer.from('I\0\0\0\x04', 'latin1'), ready])
+  for (const kind of ['a write', 'a transaction']) {
+    const server = createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    t.teardown(() => server.close())
+    const { port } = server.address() as AddressInfo
+    const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
+    const { prepare, transaction, close } = await connect((await testConfig(env)).database, silent)
+    const store = taskStore((table) => ownedBy(prepare, table))
+    const owner = newUser() as Owner
+    const deadline = new Deadline(performance.now() + 4700)
+    const arrived = once(server, 'connection')
+    const late = (
+      kind === 'a write'
+        ? store.create(owner, { title: 'late' }, deadline)
+        : transaction(owner, async (one) => store.create(owner, { title: 'late' }, one), { within: deadline })
+    ).catch(codeOf)
+    const [socket] = await arrived
+    await once(socket, 'data')
+    socket.write(welcome)
+    t.equal(String((await once(socket, 'data'))[0])[0], 'Q')
+    deadline.expire()
+    t.equal(await late, 'DEADLINE_OVER')
+    socket.write(empty)
+    const next = store.create(owner, { title: 'next' }).catch(codeOf)
+    const [sent] = await once(socket, 'data')
+    t.match(String(sent), 'insert into', kind)
+    t.match(String(sent), 'next')
+    t.notMatch(String(sent), /late|begin/)
+    socket.destroy()
+    t.equal(await next, 'CONNECTION_CLOSED')
+    await close()
+  }
 })
 
 t.test(

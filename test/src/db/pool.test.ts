@@ -150,7 +150,7 @@ t.test('what waits is dropped when its time or that of its request is up', async
   const time = holdTime(t)
   const { pool, read, write, scan, sent, answer } = holding(1, 1)
   const failing = (one: Promise<unknown>) => one.then(String, ({ code, query }) => [code, typeof query])
-  const deadlines = Array.from({ length: 4 }, () => new Deadline(4700))
+  const deadlines = Array.from({ length: 4 }, () => new Deadline(performance.now() + 4700))
   write(alice, {}, deadlines[0])
   scan(alice)
   const over = [write(bob, {}, deadlines[1]), read(carol, {}, deadlines[2]), scan(bob, {}, deadlines[3])].map(failing)

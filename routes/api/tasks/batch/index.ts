@@ -46,11 +46,13 @@ export default async function batch(app: App): Promise<void> {
       const room = await hasRoom(app.storage, store, user.sub, body)
       const run = async (transaction: Transaction) => {
         if (!room) throw new Problem('quota_exceeded')
-        const result = await runBatch(store, user.sub, body, transaction)
-        if (result.deleted.length > 0) app.storage.freed(user.sub)
-        return result
+        return runBatch(store, user.sub, body, transaction)
       }
-      if (key === undefined) return reply.send(batchJson(await app.transaction(user.sub, run, { within: deadline })))
+      if (key === undefined) {
+        const result = await app.transaction(user.sub, run, { within: deadline })
+        if (body.delete !== undefined) app.storage.freed(user.sub)
+        return reply.send(batchJson(result))
+      }
       const asked = ['POST /api/tasks/batch', body]
       const earn = async (transaction: Transaction) => {
         const result = await run(transaction)
@@ -61,6 +63,7 @@ export default async function batch(app: App): Promise<void> {
         rebuild: (outline, transaction) => batchFromOutline(store, user.sub, outline, transaction)
       })
       if (typeof answer === 'string') return sendProblem(reply, answer)
+      if (body.delete !== undefined) app.storage.freed(user.sub)
       if (answer.replayed) reply.header('idempotency-replayed', 'true')
       return reply.send(answer.json)
     }
