@@ -111,6 +111,7 @@ function publishedKeys(app: FastifyInstance, url: string): KeySource {
       'BETTER_AUTH_SECRET is ignored: tokens are verified with the published keys (ALGORITHM=HS256 would use it)'
     )
   }
+  app.log.info(`tokens are verified with the keys that are published at ${url}`)
   const store = new KeyStore(url, auth.algorithms, app.log)
   app.addHook('onClose', async () => store.close())
   // @fastify/jwt would decorate this; here it has an instance for each key (src/auth/signature.ts).

@@ -152,11 +152,17 @@ function* databaseConflicts(env: Environment, given: NodeJS.ProcessEnv): Generat
   }
 }
 
+/** Where a Better Auth server is, by its own rule (its `withPath`): a path in its URL is its whole base path. */
+function betterAuthBase(text: string): string {
+  const { origin, pathname } = new URL(text)
+  return origin + (pathname.replace(/\/+$/, '') || '/api/auth')
+}
+
 /** The rules of the verifier (`src/auth`), from variables that `conflicts` found consistent. */
 function settleAuth(env: Environment) {
   const keys = usesKeys(env)
-  const base = env.BETTER_AUTH_URL?.replace(/\/+$/, '').replace(/\/api\/auth$/, '')
-  const origin = base === undefined || !keys ? [] : [new URL(base).origin]
+  const base = env.BETTER_AUTH_URL === undefined || !keys ? undefined : betterAuthBase(env.BETTER_AUTH_URL)
+  const origin = base === undefined ? [] : [new URL(base).origin]
   const or = (given: readonly string[], otherwise: readonly string[]) => (given.length > 0 ? given : otherwise)
   return Object.freeze({
     /** The algorithms that a token may name; the key decides which of them it must. */
@@ -164,11 +170,11 @@ function settleAuth(env: Environment) {
     secret: keys ? undefined : env.BETTER_AUTH_SECRET,
     secretIgnored: keys && env.BETTER_AUTH_SECRET !== undefined,
     /** Where the keys are published; undefined in the shared-secret mode. */
-    jwksUrl: keys ? (env.JWKS_URL ?? `${base}/api/auth/jwks`) : undefined,
+    jwksUrl: keys ? (env.JWKS_URL ?? `${base}/jwks`) : undefined,
     issuers: or(env.JWT_ISSUER, origin),
     audiences: or(env.JWT_AUDIENCE, origin),
     /** Issuers of OAuth access tokens (RFC 9068); empty while those are off. */
-    oauthIssuers: keys && env.JWT_AUDIENCE.length > 0 ? or(env.JWT_ISSUER, [`${base}/api/auth`]) : [],
+    oauthIssuers: keys && env.JWT_AUDIENCE.length > 0 ? or(env.JWT_ISSUER, [`${base}`]) : [],
     requiredClaims: env.JWT_REQUIRED_CLAIMS,
     clockToleranceSeconds: env.JWT_CLOCK_TOLERANCE_SECONDS,
     maxLifetimeSeconds: env.ACCESS_TOKEN_EXPIRE_MINUTES * 60

@@ -146,7 +146,7 @@ export const Environment = Type.Object({
   ),
   BETTER_AUTH_URL: optional(
     'the URL of the Better Auth server, such as https://app.example.com',
-    'Better Auth server whose published keys verify the tokens; its origin is the issuer and the audience'
+    'Better Auth server whose published keys verify the tokens, with its base path unless that is `/api/auth`; its origin is the issuer and the audience'
   ),
   JWKS_URL: optional(
     'the URL of a JSON Web Key Set',

@@ -32,8 +32,9 @@ export type Issuer = Awaited<ReturnType<typeof startIssuer>>
  * plugin, in memory. It stops at the end of `t`.
  *
  * @param cookies whether session-cache cookies are signed with the published `keys` or with the `secret`
+ * @param path of its URL, which Better Auth then takes as its whole base path
  */
-export async function startIssuer(t: Test, alg: Algorithm = 'EdDSA', cookies: 'keys' | 'secret' = 'keys') {
+export async function startIssuer(t: Test, alg: Algorithm = 'EdDSA', cookies: 'keys' | 'secret' = 'keys', path = '') {
   const db: Record<string, Record<string, unknown>[]> = {
     user: [],
     session: [],
@@ -47,7 +48,7 @@ export async function startIssuer(t: Test, alg: Algorithm = 'EdDSA', cookies: 'k
   let handle: ReturnType<typeof toNodeHandler> | undefined
   let keyFetches = 0
   const server = createServer((request, response) => {
-    if (request.url === '/api/auth/jwks') keyFetches++
+    if (request.url?.endsWith('/jwks')) keyFetches++
     void handle?.(request, response)
   })
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
@@ -56,7 +57,8 @@ export async function startIssuer(t: Test, alg: Algorithm = 'EdDSA', cookies: 'k
     await new Promise((resolve) => server.close(resolve))
   }
   t.teardown(stop)
-  const url = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
+  const url = origin + path
 
   const auth = betterAuth({
     baseURL: url,
@@ -89,12 +91,12 @@ export async function startIssuer(t: Test, alg: Algorithm = 'EdDSA', cookies: 'k
   })
   handle = toNodeHandler(auth)
 
-  async function call<T>(path: string, body?: object, headers: Record<string, string> = {}) {
-    const response = await fetch(`${url}/api/auth${path}`, {
-      headers: { origin: url, 'content-type': 'application/json', ...headers },
+  async function call<T>(endpoint: string, body?: object, headers: Record<string, string> = {}) {
+    const response = await fetch(`${url}${path === '' ? '/api/auth' : ''}${endpoint}`, {
+      headers: { origin, 'content-type': 'application/json', ...headers },
       ...(body && { method: 'POST', body: JSON.stringify(body) })
     })
-    if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`)
+    if (!response.ok) throw new Error(`${endpoint}: ${response.status} ${await response.text()}`)
     return { answer: (await response.json()) as T, cookies: response.headers.getSetCookie() }
   }
 

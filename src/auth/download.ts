@@ -26,7 +26,7 @@ export async function download(url: string, signal: AbortSignal): Promise<string
   return utf8.decode(Buffer.concat(chunks))
 }
 
-/** Why a fetch failed, for the log: no stack, no URL. The reason of a network error is in its cause. */
+/** Why a fetch failed, for the log, without a stack. The reason of a network error is in its cause. */
 export function reasonOf(error: unknown): string {
   const { cause = error } = error as { cause?: unknown }
   const { code, message } = cause as NodeJS.ErrnoException

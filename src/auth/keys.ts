@@ -65,7 +65,8 @@ export class KeyStore implements KeySource {
   #recheckAt = 0
   #fetches = 0
   #failures = 0
-  #failing = false
+  /** Why the last fetch failed; undefined after one that did not. */
+  #failure: string | undefined
   #current: Promise<boolean> | undefined
   #upcoming: Promise<boolean> | undefined
 
@@ -169,20 +170,22 @@ export class KeyStore implements KeySource {
     for (const key of set.ignored) this.#log.warn(key, 'published key ignored')
     const kids = set.keys.map(({ kid }) => kid)
     if (kids.length > 0) this.#log.info({ keys: kids.length, kids }, 'published keys obtained')
-    else this.#log.warn('no usable key is published: no token can be verified')
+    else this.#log.warn({ url: this.#url }, 'no usable key is published: no token can be verified')
   }
 
   #succeeded(): boolean {
     this.#fetchedAt = this.#clock.now()
-    if (this.#failing) this.#log.info('published keys can be fetched again')
-    this.#failing = false
+    if (this.#failure !== undefined) this.#log.info('published keys can be fetched again')
+    this.#failure = undefined
     return this.hasKeys()
   }
 
   #failed(error: unknown): boolean {
-    if (!this.#failing && !this.#closing.signal.aborted)
-      this.#log.warn({ reason: reasonOf(error) }, 'published keys cannot be fetched')
-    this.#failing = true
+    const reason = reasonOf(error)
+    // Told once, and again when it is another: a proxy that starts before the issuer answers 502 first, and then 404.
+    if (reason !== this.#failure && !this.#closing.signal.aborted)
+      this.#log.warn({ url: this.#url, reason }, 'published keys cannot be fetched')
+    this.#failure = reason
     this.#failures++
     if (this.hasKeys() && this.#clock.now() - this.#fetchedAt >= MAX_AGE_MS) {
       const hours = MAX_AGE_MS / 3_600_000

@@ -229,12 +229,28 @@ t.test('down at the start: unavailable, tried again ever less often, and well as
     [1, 2, 4, 8, 16, 30].map((seconds) => seconds * SECOND)
   )
   t.equal(store.hasKeys(), false)
-  t.strictSame(has('warn', /./), [{ level: 'warn', message: 'published keys cannot be fetched', reason: 'status 503' }])
+  t.strictSame(has('warn', /./), [
+    { level: 'warn', message: 'published keys cannot be fetched', url: server.url, reason: 'status 503' }
+  ])
   server.answer(publish([first.jwk]))
   await refreshed(30 * SECOND)
   t.ok(isKey(store.find(header)))
   t.equal(has('info', /again/).length, 1)
   t.strictSame(time.timers(), [5 * MINUTE])
+})
+
+t.test('the log names the URL and the status that a fetch failed with, each reason once (issue 16)', async (t) => {
+  const { settled, server, has, refreshed } = await setUp(t, send('', 502))
+  await settled()
+  await refreshed(SECOND)
+  server.answer(send('', 404))
+  await refreshed(2 * SECOND)
+  await refreshed(4 * SECOND)
+  t.match(has('warn', /cannot be fetched/), [
+    { url: server.url, reason: 'status 502' },
+    { url: server.url, reason: 'status 404' }
+  ])
+  t.equal(has('warn', /cannot be fetched/).length, 2)
 })
 
 t.test('a token brings the keys of an issuer that was down before the background does', async (t) => {
@@ -360,7 +376,7 @@ t.test('fault drill: wrong keys', async (t) => {
   await settled()
   t.strictSame(has('warn', /./), [
     { level: 'warn', message: 'published key ignored', kid: 'first', reason: 'it is not public' },
-    { level: 'warn', message: 'no usable key is published: no token can be verified' }
+    { level: 'warn', message: 'no usable key is published: no token can be verified', url: server.url }
   ])
   server.answer(publish([first.jwk]))
   await refreshed(SECOND)

@@ -22,6 +22,17 @@ for (const algorithm of ALGORITHMS) {
   })
 }
 
+t.test('a user of a Better Auth server whose URL has a path is let in (issue 16)', async (t) => {
+  for (const path of ['/auth', '/api/auth', '/auth/api/auth', '/auth/v1']) {
+    const issuer = await startIssuer(t, 'EdDSA', 'keys', path)
+    const user = await issuer.signUp()
+    for (const slashes of ['', '/']) {
+      const { call } = await guard(t, { BETTER_AUTH_URL: issuer.url + slashes })
+      t.match(await call(await issuer.token(user)), { status: 200, sub: user.id }, path + slashes)
+    }
+  }
+})
+
 t.test('users who signed in with Better Auth have their own tasks', async (t) => {
   const issuer = await startIssuer(t)
   const user = await issuer.signUp()

@@ -43,6 +43,12 @@ t.test('a secret beside published keys is ignored with one line, unless ALGORITH
   t.strictSame(await logOf({ ...env, ALGORITHM: 'HS256' }), [])
 })
 
+t.test('the log says at start where the keys are fetched (issue 16)', async (t) => {
+  const { url } = await keyServer(t, publish([key.jwk]))
+  const lines = await logOf({ BETTER_AUTH_URL: APP, JWKS_URL: url })
+  t.equal(lines[0], `tokens are verified with the keys that are published at ${url}`)
+})
+
 t.test('without any key: 503 with Retry-After, and not ready; start-up does not wait', async (t) => {
   const server = await keyServer(t, send('', 500))
   const app = await build(t, { BETTER_AUTH_URL: APP, JWKS_URL: server.url })

@@ -172,14 +172,6 @@ t.test('published keys', async (t) => {
     secretIgnored: false
   })
   t.match(loadConfig({ ...URL_ONLY, BETTER_AUTH_SECRET: SECRET }).auth, { secret: undefined, secretIgnored: true })
-  t.equal(
-    loadConfig({ ...URL_ONLY, BETTER_AUTH_URL: 'https://app.example.com/api/auth' }).auth.jwksUrl,
-    'https://app.example.com/api/auth/jwks'
-  )
-  t.match(loadConfig({ ...URL_ONLY, BETTER_AUTH_URL: 'https://app.example.com/base/' }).auth, {
-    jwksUrl: 'https://app.example.com/base/api/auth/jwks',
-    issuers: ['https://app.example.com']
-  })
   t.match(loadConfig({ ...URL_ONLY, JWT_AUDIENCE: 'tasks', ALGORITHM: 'ES256' }).auth, {
     audiences: ['tasks'],
     oauthIssuers: ['https://app.example.com/api/auth'],
@@ -214,6 +206,31 @@ t.test('published keys', async (t) => {
     t.match(faults({ ...URL_ONLY, BETTER_AUTH_URL: bad }), [/^BETTER_AUTH_URL is not right/], bad)
   }
   t.match(faults({ ...URL_ONLY, BETTER_AUTH_SECRET: SECRET, ALGORITHM: 'HS256,EdDSA' }), [/^ALGORITHM mixes/])
+})
+
+t.test('a path in BETTER_AUTH_URL is the whole base path, as Better Auth itself has it (issue 16)', async (t) => {
+  for (const [given, base] of [
+    ['https://app.example.com', '/api/auth'],
+    ['https://APP.example.com:443/', '/api/auth'],
+    ['https://app.example.com//', '/api/auth'],
+    ['https://app.example.com?', '/api/auth'],
+    ['https://app.example.com/api/auth', '/api/auth'],
+    ['https://app.example.com/api/auth/', '/api/auth'],
+    ['https://app.example.com/auth', '/auth'],
+    ['https://app.example.com/base//', '/base'],
+    ['https://app.example.com/base/api/auth', '/base/api/auth']
+  ] as const) {
+    const env = { NODE_ENV: 'test', BETTER_AUTH_URL: given, JWT_AUDIENCE: 'tasks' }
+    t.match(
+      loadConfig(env).auth,
+      {
+        jwksUrl: `https://app.example.com${base}/jwks`,
+        issuers: ['https://app.example.com'],
+        oauthIssuers: [`https://app.example.com${base}`]
+      },
+      given
+    )
+  }
 })
 
 t.test('.env is read in development only, and what the process was given wins', async (t) => {
