@@ -13,7 +13,6 @@ import { createVerifier, type Verdict } from '../src/auth/verifier.ts'
 import { Waiters } from '../src/auth/waiters.ts'
 import { type ProblemCode, sendProblem } from '../src/errors.ts'
 import { figuresOf } from '../src/figures.ts'
-import { addressOf } from '../src/limits/address.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
@@ -214,7 +213,7 @@ export default fp(
             sendProblem(reply.header('retry-after', KEYS_RETRY_SECONDS), 'keys_unavailable')
           else settle(conclusion, request, reply, done)
         }
-        const conclusion = checker.check(candidate, addressOf(request))
+        const conclusion = checker.check(candidate, app.limits.addressOf(request))
         if (conclusion instanceof Promise) conclusion.then(conclude, done)
         else conclude(conclusion)
       }

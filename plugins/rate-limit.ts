@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 import type { User } from '../src/auth/user.ts'
 import { sendProblem } from '../src/errors.ts'
 import { figuresOf } from '../src/figures.ts'
-import { addressOf } from '../src/limits/address.ts'
+import { ClientAddresses } from '../src/limits/address.ts'
 import { type Limit, limitOf, tell } from '../src/limits/fields.ts'
 import { MemoryStore } from '../src/limits/memory.ts'
 import { CHECKS_PER_SECOND, VerificationBudget } from '../src/limits/verification-budget.ts'
@@ -22,6 +22,8 @@ declare module 'fastify' {
     limits: {
       /** Counts a request without a valid token against its address: calls `next`, or answers 429 past the budget. */
       anonymous(request: FastifyRequest, reply: FastifyReply, next: Next): void
+      /** Whom a request without a valid token counts against. */
+      addressOf(request: FastifyRequest): string
       /** How many signatures may be checked for an address. */
       verification: VerificationBudget
       /** Answers 429 to a request whose signature may not be checked now. */
@@ -61,11 +63,6 @@ const pass = (_request: FastifyRequest, _reply: FastifyReply, next: Next): void 
 
 const userOf = ({ user }: FastifyRequest) => `user:${user.sub}`
 
-const callerOf = (request: FastifyRequest) => {
-  const user: User | null = request.user
-  return user === null ? addressOf(request) : userOf(request)
-}
-
 /**
  * Limits requests in two tiers: those without a valid token by their address, and with them the signatures that are
  * checked for it, and those of a user by the verified `sub`, on any address and token. A route's own limit (`config: {
@@ -78,6 +75,12 @@ export default fp(
     const { max, anonymousMax, windowMs, redisUrl } = app.config.rateLimit
     const redis = redisUrl === undefined ? undefined : await connect(app, redisUrl)
     const degraded = redis?.degraded ?? (() => false)
+    const addresses = new ClientAddresses(app.log)
+    const addressOf = (request: FastifyRequest) => addresses.of(request)
+    const callerOf = (request: FastifyRequest) => {
+      const user: User | null = request.user
+      return user === null ? addressOf(request) : userOf(request)
+    }
 
     const refused: Record<string, number> = { anonymous: 0, signatures: 0, user: 0, route: 0 }
     figuresOf(app).push(
@@ -138,6 +141,7 @@ export default fp(
       app.decorate('limits', {
         anonymous:
           anonymousMax === null ? pass : limiter(limitOf('anonymous', anonymousMax, windowMs), addressOf, sync),
+        addressOf,
         verification,
         refuseCheck: (reply) => tooMany(reply, SIGNATURES, 1),
         degraded

@@ -6,6 +6,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import { type Config, loadConfig } from './config.ts'
 import { loggable, problemOfFramework, refusals } from './errors.ts'
+import { trustedProxies } from './limits/address.ts'
 import { RequestLog } from './request-log.ts'
 import { trace } from './tracing.ts'
 import { schemaErrorFormatter, validatorCompiler } from './validation.ts'
@@ -44,7 +45,7 @@ export const serverOptions = (config: Config) =>
   ({
     logger: { level: config.logLevel, serializers: { err: loggable } },
     logController: new RequestLog(config.logLevel, config.logSecret),
-    trustProxy: config.trustProxy.length > 0 ? [...config.trustProxy] : false,
+    trustProxy: config.trustProxy.length > 0 && trustedProxies(config.trustProxy),
     bodyLimit: BODY_LIMIT_BYTES,
     pluginTimeout: START_TIMEOUT_MS,
     // While draining, requests on open connections are still answered, not refused.

@@ -212,6 +212,25 @@ t.test('a forwarded address counts only as far as proxies are trusted', async (t
   t.strictSame(await flood(proxied, 30, spoof(names, '10.1.2.4')), limited, 'what is no address is no budget')
 })
 
+t.test('clients whose proxy adds their port have a budget each, and one whatever the port (issue 16)', async (t) => {
+  stopClock(t)
+  const app = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '5', TRUST_PROXY: '10.0.0.0/8, fd00::/8' })
+  const forwarded = (element: (i: number) => string) => (i: number) => ({
+    url: '/api/tasks',
+    remoteAddress: '10.0.0.1',
+    headers: { 'x-forwarded-for': element(i) }
+  })
+  const of = (element: (i: number) => string) => flood(app, 30, forwarded(element))
+  const limited = { 401: 5, 429: 25 }
+  t.strictSame(await of((i) => `192.0.2.${i}:51312`), { 401: 30 }, 'a client each')
+  t.strictSame(await of((i) => `203.0.113.7:${51_000 + i}`), limited, 'one client')
+  t.strictSame(await of((i) => `[2001:db8:0:${i}::1]:51312`), { 401: 30 }, 'a client each, of IPv6')
+  t.strictSame(await of((i) => `[2001:db8:1::1]:${51_000 + i}`), limited, 'one client, of IPv6')
+  t.strictSame(await of((i) => `198.51.100.${i}:51312, 10.0.0.2:443, [fd00::1]:443`), { 401: 30 }, 'behind several')
+  const forged = (i: number) => `198.51.100.${i}:51312, 203.0.113.8:443, 10.0.0.2:443`
+  t.strictSame(await of(forged), limited, 'the rightmost that is not trusted')
+})
+
 t.test('pipelined requests are counted one by one', async (t) => {
   stopClock(t)
   const app = await buildAlone(t, { RATE_LIMIT_MAX: '8', RATE_LIMIT_ANONYMOUS_MAX: '6' })

@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
-import { addressOf } from '../../src/limits/address.ts'
+import { ClientAddresses } from '../../src/limits/address.ts'
 import { fixedWindows, MAX_KEYS } from '../../src/limits/memory.ts'
 import { CHECKS_PER_SECOND, VerificationBudget } from '../../src/limits/verification-budget.ts'
 import { stopClock } from './clock.ts'
@@ -64,15 +64,34 @@ t.test('without a budget every signature is checked', async (t) => {
 })
 
 t.test('whom a request counts against', async (t) => {
-  const request = (ip: string | undefined, remoteAddress?: string) =>
-    addressOf({ ip, socket: { remoteAddress } } as unknown as FastifyRequest)
+  const warnings: unknown[] = []
+  const addresses = new ClientAddresses({ warn: (...line: unknown[]) => void warnings.push(line) })
+  const request = (ip: string | undefined, remoteAddress = ip) =>
+    addresses.of({ ip, socket: { remoteAddress } } as unknown as FastifyRequest)
   t.equal(request('192.0.2.1'), '192.0.2.1')
   t.equal(request('::ffff:192.0.2.1'), '192.0.2.1')
   t.equal(request('2001:DB8::1:2:3:4'), '2001:db8::')
   t.equal(request('fe80::1%eth0'), 'fe80::')
-  t.equal(request('192.0.2.1:4711', '10.0.0.1'), '10.0.0.1', 'a proxy that adds the port')
-  t.equal(request('unknown', '::ffff:10.0.0.1'), '10.0.0.1')
   t.equal(request(undefined), 'local', 'a Unix socket')
+  for (const [element, address] of [
+    ['192.0.2.1:4711', '192.0.2.1'],
+    ['[2001:db8::1]', '2001:db8::'],
+    ['[2001:db8::1]:4711', '2001:db8::'],
+    ['2001:db8::1:51312', '2001:db8::'],
+    ['2001:db8:0:0:1:2:3:4:4711', '2001:db8::'],
+    ['[::ffff:192.0.2.1]:4711', '192.0.2.1'],
+    ['[fe80::1%eth0]:80', 'fe80::']
+  ] as const) {
+    t.equal(request(element, '10.0.0.1'), address, `a proxy that adds the port (issue 16): ${element}`)
+  }
+  t.strictSame(warnings, [])
+  const names = ['unknown', '_hidden:80', '192.0.2.1:', '192.0.2.1:123456', '192.0.2.256:80', '[192.0.2.1', '[]:80', '']
+  for (const name of names) t.equal(request(name, '::ffff:10.0.0.1'), '10.0.0.1', name)
+  t.strictSame(
+    warnings,
+    [[{ proxy: '::ffff:10.0.0.1' }, 'X-Forwarded-For names no address: the clients of this proxy share one budget']],
+    'clients that share one budget are told once (issue 16)'
+  )
 })
 
 t.test('memory is bounded: the least recently used key is forgotten', async (t) => {
