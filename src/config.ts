@@ -5,6 +5,7 @@ import { parse as parseDuration } from '@lukeed/ms'
 import type { TSchema } from '@sinclair/typebox'
 import { envSchema } from 'env-schema'
 import { Environment, KEY_ALGORITHMS, SECRET_ALGORITHMS, SECRET_MIN_BYTES } from './environment.ts'
+import { originFault } from './http/origin.ts'
 
 /** The secret in `.env.example`; public, therefore refused in production. */
 const EXAMPLE_SECRET = 'replace-me-with-openssl-rand-base64-32'
@@ -60,8 +61,6 @@ function isUrl(text: string): boolean {
   }
 }
 
-const isOrigin = (text: string) => text === '*' || (URL.canParse(text) && new URL(text).origin === text)
-
 /** Milliseconds of `60000` or `1 minute`; NaN for what is neither. */
 const durationMs = (text: string) => {
   const ms = /^\d+$/.test(text) ? Number(text) : Number(parseDuration(text))
@@ -80,7 +79,10 @@ const expectation = (name: string): string => (Environment.properties as Record<
 function* conflicts(env: Environment): Generator<string> {
   const bad = (name: keyof Environment, value: string) => `${name} has "${value}": set it to ${expectation(name)}.`
   for (const proxy of env.TRUST_PROXY) if (!isProxy(proxy)) yield bad('TRUST_PROXY', proxy)
-  for (const origin of env.CORS_ORIGIN) if (!isOrigin(origin)) yield bad('CORS_ORIGIN', origin)
+  for (const origin of env.CORS_ORIGIN) {
+    const fault = originFault(origin, expectation('CORS_ORIGIN'))
+    if (fault !== undefined) yield fault
+  }
   if (Number.isNaN(durationMs(env.RATE_LIMIT_WINDOW))) yield bad('RATE_LIMIT_WINDOW', env.RATE_LIMIT_WINDOW)
   if (!env.JWT_REQUIRED_CLAIMS.includes('sub')) {
     yield 'JWT_REQUIRED_CLAIMS has no sub: add it, since a token without a user identifies nobody.'

@@ -111,7 +111,7 @@ export const Environment = Type.Object({
     'Proxies whose `X-Forwarded-*` fields are believed; none unless set'
   ),
   CORS_ORIGIN: list(
-    'origins such as https://app.example.com separated by commas, or *',
+    'origins such as https://app.example.com or capacitor://localhost separated by commas, or *',
     'Origins whose pages may call the API; none unless set'
   ),
   DOCS: choice(['on', 'off'], { default: 'on', description: 'Whether the documentation page is served at `/docs`' }),

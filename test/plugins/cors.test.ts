@@ -59,6 +59,18 @@ t.test('the origins of CORS_ORIGIN may', async (t) => {
   }
 })
 
+t.test('the page of an app or an extension may call the API (issue 16)', async (t) => {
+  const origins = ['capacitor://localhost', 'tauri://localhost', 'app://.', 'chrome-extension://abcdefghijklmnop']
+  const app = await buildAlone(t, { CORS_ORIGIN: origins.join() })
+  const allowed = async (origin: string) => {
+    const answer = await app.inject({ method: 'OPTIONS', url: '/api/tasks', headers: preflight(origin) })
+    return answer.headers['access-control-allow-origin']
+  }
+  for (const origin of origins) t.equal(await allowed(origin), origin)
+  for (const origin of ['capacitor://evil', 'app://', 'null', 'http://localhost'])
+    t.notOk(await allowed(origin), origin)
+})
+
 t.test('OPTIONS that is no preflight is answered as ever', async (t) => {
   const app = await buildAlone(t, { CORS_ORIGIN: ORIGIN })
   const plain = await app.inject({ method: 'OPTIONS', url: '/api/tasks' })

@@ -93,7 +93,10 @@ t.test('each bad value is one sentence that names its variable', async (t) => {
       'TRUST_PROXY',
       ['true', '1', '10.0.0.0/33', '10.0.0.0/0', '0.0.0.0/1', '::/0', '::/6', 'fe80::1/129', 'proxy.local', '*']
     ],
-    ['CORS_ORIGIN', ['app.example.com', 'https://app.example.com/', 'https://app.example.com/path', 'null']],
+    [
+      'CORS_ORIGIN',
+      ['app.example.com', 'localhost:5173', 'https://app.example.com/', 'https://app.example.com/path', 'null']
+    ],
     ['DOCS', ['yes', 'true']],
     ['DATABASE_URL', ['mysql://x', 'postgres://', 'localhost:5432', 'postgres://x:y:z:/q']],
     ['DATABASE_POOL_MAX', ['0', '1001', 'ten']],
@@ -129,6 +132,63 @@ t.test('each bad value is one sentence that names its variable', async (t) => {
     { REDIS_URL: 'rediss://cache:6380/0' }
   ]) {
     t.same(faults({ NODE_ENV: 'test', ...good }), [], JSON.stringify(good))
+  }
+})
+
+t.test('CORS_ORIGIN takes what apps and extensions send as their origin (issue 16)', async (t) => {
+  for (const origin of [
+    'capacitor://localhost',
+    'ionic://localhost',
+    'tauri://localhost',
+    'http://tauri.localhost',
+    'app://.',
+    'app://',
+    'app://localhost:1234',
+    'file://',
+    'vscode-webview://1ab',
+    'chrome-extension://abcdefghijklmnopabcdefghijklmnop',
+    'moz-extension://5f0c2a3e-0b1d-4e8e-9a55-1c2d3e4f5a6b',
+    'safari-web-extension://5F0C2A3E-0B1D-4E8E-9A55-1C2D3E4F5A6B',
+    'http://[::1]:5173',
+    'https://app.example.com:8443'
+  ]) {
+    t.same(faults({ NODE_ENV: 'test', CORS_ORIGIN: origin }), [], origin)
+  }
+})
+
+t.test('an element of CORS_ORIGIN that never matches is refused with what browsers send (issue 16)', async (t) => {
+  for (const [origin, sent] of [
+    ['https://app.example.com/', 'https://app.example.com'],
+    ['https://app.example.com/path?x#y', 'https://app.example.com'],
+    ['https://App.Example.com', 'https://app.example.com'],
+    ['HTTPS://app.example.com', 'https://app.example.com'],
+    ['https://app.example.com:443', 'https://app.example.com'],
+    ['http://app.example.com:80', 'http://app.example.com'],
+    ['http:app.example.com', 'http://app.example.com'],
+    ['https://bücher.example', 'https://xn--bcher-kva.example'],
+    ['capacitor://localhost/', 'capacitor://localhost'],
+    ['Tauri://localhost', 'tauri://localhost'],
+    ['app://localhost/index.html', 'app://localhost'],
+    ['file:///index.html', 'file://']
+  ] as const) {
+    t.same(faults({ NODE_ENV: 'test', CORS_ORIGIN: origin }), [
+      `CORS_ORIGIN has "${origin}", which never matches: browsers send ${sent}.`
+    ])
+  }
+  for (const [origin, reason] of [
+    ['null', 'which any sandboxed frame or local file sends'],
+    ['https://*.example.com', 'but there are no wildcards'],
+    ['chrome-extension://*', 'but there are no wildcards'],
+    ['wss://app.example.com', 'set it to origins such as'],
+    ['ftp://app.example.com', 'set it to origins such as'],
+    ['data:text/html', 'set it to origins such as'],
+    ['about:blank', 'set it to origins such as'],
+    ['blob:https://app.example.com', 'set it to origins such as'],
+    ['"https://app.example.com"', 'set it to origins such as']
+  ] as const) {
+    const found = faults({ NODE_ENV: 'test', CORS_ORIGIN: origin })
+    t.equal(found.length, 1, origin)
+    t.match(found[0], reason, origin)
   }
 })
 
