@@ -18,14 +18,14 @@ const OAUTH_LIFETIME_SECONDS = 3600
 const MAX_SUBJECT_BYTES = 255
 const CONTROL_CHARACTER = /\p{Cc}/u
 
-/**
- * The profiles that a configuration accepts, by the token's `typ` in lower case (RFC 7515 section 4.1.9), '' without
- * one.
- */
-export function profilesOf(auth: Config['auth']): ReadonlyMap<string, Profile> {
+/** Profiles by the token's `typ` in lower case (RFC 7515 section 4.1.9), undefined for a token without one. */
+type Profiles = ReadonlyMap<string | undefined, Profile>
+
+/** The profiles that a configuration accepts. */
+export function profilesOf(auth: Config['auth']): Profiles {
   const api: Profile = auth
-  const profiles = new Map([
-    ['', api],
+  const profiles = new Map<string | undefined, Profile>([
+    [undefined, api],
     ['jwt', api]
   ])
   if (auth.oauthIssuers.length > 0) {
@@ -41,13 +41,14 @@ export function profilesOf(auth: Config['auth']): ReadonlyMap<string, Profile> {
 export function judgeHeader(
   header: Token['header'],
   algorithms: readonly string[],
-  profiles: ReadonlyMap<string, Profile>
+  profiles: Profiles
 ): Profile | ProblemCode {
   if (typeof header.alg !== 'string' || !algorithms.includes(header.alg)) return 'token_algorithm'
   // We understand no extension, so whatever is critical to the issuer is not understood (RFC 7515 section 4.1.11).
   if (header.crit !== undefined) return 'token_critical'
-  const { typ = '' } = header
-  return (typeof typ === 'string' && profiles.get(typ.toLowerCase())) || 'token_type'
+  const { typ } = header
+  if (typ !== undefined && typeof typ !== 'string') return 'token_type'
+  return profiles.get(typ?.toLowerCase()) ?? 'token_type'
 }
 
 // What a Date can hold, in seconds; NaN and the infinities are outside too.

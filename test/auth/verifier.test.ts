@@ -143,6 +143,13 @@ t.test('the header names an accepted algorithm, the one of the key, and a known 
   t.equal(other(sign({ alg: 'HS256' }, claimsOf('alice'))), 'token_algorithm')
 })
 
+t.test('a token whose type is empty is refused, not taken for one without a type (issue 16)', async (t) => {
+  const { verify } = setUp(t)
+  for (const typ of ['', ' ', 'JWT ', '\0', 'application/']) {
+    t.equal(verify(sign({ alg: 'HS256', typ }, claimsOf('alice'))), 'token_type', JSON.stringify(typ))
+  }
+})
+
 t.test('a key that the issuer must be asked for is waited for', async (t) => {
   const { key, token } = setUp(t)
   const { auth } = loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET: SECRET })
