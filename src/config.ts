@@ -1,9 +1,9 @@
-import { readFileSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { parseEnv } from 'node:util'
 import { parse as parseDuration } from '@lukeed/ms'
 import type { TSchema } from '@sinclair/typebox'
 import { envSchema } from 'env-schema'
+import { ConfigError } from './config-error.ts'
+import { readDotenv } from './dotenv.ts'
 import { Environment, KEY_ALGORITHMS, SECRET_ALGORITHMS, SECRET_MIN_BYTES } from './environment.ts'
 import { originFault } from './http/origin.ts'
 
@@ -21,18 +21,10 @@ const PLACEHOLDER = /^(?:change|replace|your|example|secret|placeholder|insert|x
 const DAY_MS = 86_400_000
 const MEGABYTE = 1_000_000
 
+export { ConfigError }
+
 /** What the service runs on. Made once, frozen, and passed to whoever needs it. */
 export type Config = ReturnType<typeof settle>
-
-/** Thrown when the environment is not one to start with: one sentence a fault. */
-export class ConfigError extends Error {
-  readonly faults: string[]
-
-  constructor(faults: string[]) {
-    super(faults.join('\n'))
-    this.faults = faults
-  }
-}
 
 const budgetOf = (text: string) => (text === 'off' ? null : Number(text))
 
@@ -226,12 +218,7 @@ const settle = (env: Environment) =>
 /** `.env` of the working directory, in development only; what the process was given wins over it. */
 function withDotenv(given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
   if (given.NODE_ENV !== undefined && given.NODE_ENV !== 'development') return given
-  try {
-    return { ...parseEnv(readFileSync('.env', 'utf8')), ...given }
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return given
-    throw error
-  }
+  return { ...readDotenv(), ...given }
 }
 
 const LISTS = (Object.keys(Environment.properties) as (keyof Environment)[]).filter(

@@ -306,6 +306,29 @@ t.test('.env is read in development only, and what the process was given wins', 
   t.equal(loadConfig(production).port, 3000)
 })
 
+t.test(
+  '.env with a byte order mark keeps its first variable, and other encodings are refused (issue 16)',
+  async (t) => {
+    const before = process.cwd()
+    t.teardown(() => process.chdir(before))
+    process.chdir(mkdtempSync(join(tmpdir(), 'rowkeeper-env-')))
+    const text = 'DATABASE_URL=postgres://db/rowkeeper\r\nJWT_ISSUER=bücher\r\n'
+    writeFileSync('.env', `\ufeff${text}`)
+    t.match(loadConfig({}), { database: { url: 'postgres://db/rowkeeper' }, auth: { issuers: ['bücher'] } })
+    for (const [encoding, bytes] of [
+      ['UTF-16, little-endian', Buffer.from(`\ufeff${text}`, 'utf16le')],
+      ['UTF-16, big-endian', Buffer.from(`\ufeff${text}`, 'utf16le').swap16()],
+      ['UTF-16 without a byte order mark', Buffer.from(text, 'utf16le')],
+      ['ISO 8859-1', Buffer.from(text, 'latin1')]
+    ] as const) {
+      writeFileSync('.env', bytes)
+      t.match(faults({}), [/^\.env is not UTF-8/], encoding)
+      t.match(faults({}, 'database'), [/^\.env is not UTF-8/], encoding)
+      t.same(faults(production), [], 'production does not read it')
+    }
+  }
+)
+
 t.test('an unreadable .env is not taken for none', async (t) => {
   const before = process.cwd()
   t.teardown(() => process.chdir(before))
