@@ -83,7 +83,9 @@ const folder = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta
  * @param opts.config the configuration, read from the environment unless given
  */
 export default async function app(fastify: FastifyInstance, opts: { config?: Config }): Promise<void> {
-  fastify.decorate('config', opts.config ?? loadConfig())
+  const config = opts.config ?? loadConfig()
+  fastify.decorate('config', config)
+  for (const warning of config.warnings) fastify.log.warn(warning)
   fastify.setValidatorCompiler(validatorCompiler)
   fastify.setSchemaErrorFormatter(schemaErrorFormatter('not_found'))
   // Bodies are JSON that PostgreSQL or src/errors.ts made, or small objects: no serialiser to compile for each status.

@@ -6,6 +6,7 @@ import { ConfigError } from './config-error.ts'
 import { readDotenv } from './dotenv.ts'
 import { Environment, KEY_ALGORITHMS, SECRET_ALGORITHMS, SECRET_MIN_BYTES } from './environment.ts'
 import { originFault } from './http/origin.ts'
+import { mistyped } from './mistyped.ts'
 
 /** The secret in `.env.example`; public, therefore refused in production. */
 const EXAMPLE_SECRET = 'replace-me-with-openssl-rand-base64-32'
@@ -175,8 +176,10 @@ function settleAuth(env: Environment) {
   })
 }
 
-const settle = (env: Environment) =>
+const settle = (env: Environment, warnings: readonly string[]) =>
   Object.freeze({
+    /** Sentences about what was given and has no effect. */
+    warnings: Object.freeze(warnings),
     production: env.NODE_ENV === 'production',
     // For `localhost` Fastify opens a server for each of its addresses, and the second has none of our listeners.
     host: env.HOST === 'localhost' ? '127.0.0.1' : env.HOST,
@@ -249,7 +252,7 @@ function parse(data: NodeJS.ProcessEnv): Environment | Set<string> {
  */
 export function loadConfig(given: NodeJS.ProcessEnv = process.env, part: 'all' | 'database' = 'all'): Config {
   const data = Object.fromEntries(Object.entries(withDotenv(given)).filter(([, value]) => value !== ''))
-  const faults: string[] = []
+  const { warnings, faults } = mistyped(data)
   let env = parse(data)
   if (env instanceof Set) {
     for (const name of env) {
@@ -263,5 +266,5 @@ export function loadConfig(given: NodeJS.ProcessEnv = process.env, part: 'all' |
   if (part === 'all') faults.push(...conflicts(env))
   faults.push(...databaseConflicts(env, data))
   if (faults.length > 0) throw new ConfigError(faults)
-  return settle(env)
+  return settle(env, warnings)
 }

@@ -1,5 +1,5 @@
 import pino from 'pino'
-import { ConfigError, loadConfig } from '../config.ts'
+import { type Config, ConfigError, loadConfig } from '../config.ts'
 import { type Connection, connect } from '../db/connect.ts'
 
 /**
@@ -16,9 +16,16 @@ export async function run(main: () => Promise<void>): Promise<void> {
   }
 }
 
+/** The configuration of a command, which has no log: it warns on standard error. */
+export function commandConfig(part: 'all' | 'database'): Config {
+  const config = loadConfig(process.env, part)
+  for (const warning of config.warnings) console.error(warning)
+  return config
+}
+
 /** Opens the database of `DATABASE_URL`, the one variable that it needs, for `work`, and closes it. */
 export async function withDatabase(work: (connection: Connection) => Promise<void>): Promise<void> {
-  const { database } = loadConfig(process.env, 'database')
+  const { database } = commandConfig('database')
   // What a command does may take longer than a request's statement may, and belongs to one connection.
   const connection = await connect({ ...database, poolMax: 1, statementTimeoutMs: 0 }, pino({ level: 'silent' }))
   try {

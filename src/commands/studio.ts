@@ -1,12 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { loadConfig } from '../config.ts'
 import { embeddedFolder } from '../db/connect.ts'
-import { run } from './run.ts'
+import { commandConfig, run } from './run.ts'
 
 /** `npm run db:studio`: drizzle-kit's browser for the tables, of the database that drizzle.config.ts names. */
 await run(async () => {
-  const folder = embeddedFolder(loadConfig(process.env, 'database').database)
+  const folder = embeddedFolder(commandConfig('database').database)
   // The studio opens the embedded database with an engine of its own, so it must not be open already.
   if (folder !== undefined) await (await import('../db/lock.ts')).lock(folder)
   const studio = spawn('drizzle-kit', ['studio'], { stdio: 'inherit' })

@@ -1,7 +1,6 @@
 import { parseArgs } from 'node:util'
 import { developmentToken } from '../auth/development-token.ts'
-import { loadConfig } from '../config.ts'
-import { run } from './run.ts'
+import { commandConfig, run } from './run.ts'
 
 const USAGE = 'Usage: npm run token -- --sub USER [--minutes N] [--scope "tasks:read tasks:write"]'
 
@@ -12,5 +11,5 @@ await run(async () => {
   })
   if (!values.sub) throw new Error(USAGE)
   const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
-  console.log(await developmentToken(loadConfig(), values.sub, { minutes, scope: values.scope }))
+  console.log(await developmentToken(commandConfig('all'), values.sub, { minutes, scope: values.scope }))
 })

@@ -30,6 +30,11 @@ t.test('npm run token', async (t) => {
     const seconds = (Date.parse(session.json().user.expiresAt) - Date.now()) / 1000
     t.ok(seconds > 200 && seconds <= 300, `${seconds} s`)
   })
+  t.test('warns of a mistyped variable (issue 16)', async (t) => {
+    const { code, output } = await token(['--sub', 'alice'], { JWT_ISSUERS: 'https://a.example' })
+    t.equal(code, 0)
+    t.match(output, /^JWT_ISSUERS has no effect: .* Is JWT_ISSUER meant\?$/m)
+  })
   t.test('keeps the development secret', async (t) => {
     const cwd = folder(t)
     const first = await start(t, TOKEN, cwd, {}, ['--sub', 'alice']).ended

@@ -62,7 +62,8 @@ t.test('production prints no token, and answers 503 while its database is away',
     NODE_ENV: 'production',
     PORT: '0',
     DATABASE_URL: 'postgres://rowkeeper@127.0.0.1:1/none',
-    BETTER_AUTH_SECRET: SECRET
+    BETTER_AUTH_SECRET: SECRET,
+    CORS_ORIGINS: 'https://app.example.com'
   }
   const server = start(t, SERVER, folder(t), env)
   const [, address = ''] = await server.printed(/listening at (http:[^"]+)/)
@@ -72,6 +73,7 @@ t.test('production prints no token, and answers 503 while its database is away',
   t.match(await answer.json(), { code: 'unavailable' })
   t.equal((await fetch(`${address}/health/ready`)).status, 503)
   t.equal((await fetch(`${address}/health/live`)).status, 200)
+  t.match(server.output(), /"level":40,.*CORS_ORIGINS has no effect: .* Is CORS_ORIGIN meant\?/, 'issue 16')
   t.notMatch(server.output(), /eyJ|127\.0\.0\.1:1\b/)
   server.child.kill('SIGTERM')
   t.match(await server.ended, { code: 0 })
@@ -84,6 +86,10 @@ t.test('misconfiguration is told in one sentence a fault, and nothing starts', a
     [{ ...production, BETTER_AUTH_SECRET: 'short' }, [/^BETTER_AUTH_SECRET is shorter than 32 bytes: /]],
     [{ ...production, BETTER_AUTH_SECRET: 'better-auth-secret-12345678901234567890' }, [/publicly known/]],
     [{ ...production, DATABASE_URL: '' }, [/^DATABASE_URL is missing: /]],
+    [
+      { ...production, DATABSE_URL: 'postgres://db/x' },
+      [/^DATABSE_URL is no variable of this service: write DATABASE_URL/]
+    ],
     [{ PORT: 'x', DOCS: 'maybe' }, [/^PORT is "x": /, /^DOCS is "maybe": /]]
   ] as const) {
     const { code, output } = await start(t, SERVER, folder(t), env).ended
