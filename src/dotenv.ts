@@ -6,8 +6,8 @@ import { ConfigError } from './config-error.ts'
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
- * The text of `.env`, or undefined when it is in another encoding. UTF-16 without a byte order mark is valid UTF-8, with
- * a U+0000 in each letter.
+ * The text of `.env`, or undefined when it is in another encoding. UTF-16 without a byte order mark is valid UTF-8 too,
+ * with a U+0000 in each letter.
  */
 function decode(bytes: Buffer): string | undefined {
   if (bytes.includes(0)) return undefined
