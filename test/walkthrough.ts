@@ -108,6 +108,7 @@ try {
   const [status, [{ id }]] = (await call(alice, 'POST', '', bookmark)) as [number, [{ id: string }]]
   assert.equal(status, 200)
   assert.deepEqual(await call(alice, 'GET'), [200, [{ id, ...bookmark }]])
+  assert.equal((await call(alice, 'POST', '', {}))[0], 400)
   assert.deepEqual(await call(bob, 'GET'), [200, []])
   assert.deepEqual(await call(bob, 'DELETE', `/${id}`), [200, []])
   assert.deepEqual(await call(alice, 'DELETE', `/${id}`), [200, [{ id }]])

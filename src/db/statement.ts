@@ -36,6 +36,7 @@ export interface Statement<R> {
    * Its parameters, anew each time since the driver writes into them.
    *
    * @param values of its placeholders but `OWNER`, which is the owner whatever they say
+   * @throws for a parameter without a value: the driver would send the text `undefined`
    */
   parameters(owner: Owner, values: Record<string, unknown>): unknown[]
   /** Its rows, of those that the driver got. */
@@ -48,14 +49,26 @@ type Slot = (owner: Owner, values: Record<string, unknown>) => unknown
 function slot(parameter: unknown): Slot {
   if (is(parameter, Placeholder)) {
     const { name } = parameter
-    return name === OWNER ? (owner) => owner : (_owner, values) => values[name]
+    if (name === OWNER) return (owner) => owner
+    // Not one that every object inherits, such as `constructor`.
+    return (_owner, values) => (Object.hasOwn(values, name) ? values[name] : undefined)
   }
   if (is(parameter, Param) && is(parameter.value, Placeholder)) {
     const { encoder } = parameter
     const inner = slot(parameter.value)
-    return (owner, values) => encoder.mapToDriverValue(inner(owner, values))
+    return (owner, values) => {
+      const value = inner(owner, values)
+      // Some encoders would make something of it, and others fail in their own words.
+      return value === undefined ? undefined : encoder.mapToDriverValue(value)
+    }
   }
   return () => parameter
+}
+
+/** What an error calls a parameter: its placeholder, if it has one. */
+function nameOf(parameter: unknown): string {
+  if (is(parameter, Param)) return nameOf(parameter.value)
+  return is(parameter, Placeholder) ? `The placeholder "${parameter.name}"` : 'A value in the condition or the row'
 }
 
 /**
@@ -82,7 +95,12 @@ export function compile<R>({ statement, fields, bytes, scan }: Built<R>): Statem
     read: is(statement, PgSelectBase),
     scan: scan === true,
     bytes: bytes === true,
-    parameters: (owner, values) => slots.map((slot) => slot(owner, values)),
+    parameters: (owner, values) =>
+      slots.map((slot, i) => {
+        const value = slot(owner, values)
+        if (value === undefined) throw new TypeError(`${nameOf(params[i])} has no value`)
+        return value
+      }),
     rows: (raw) => raw.map(row) as R
   }
 }
