@@ -9,6 +9,7 @@ import { PooledConnection, type SendFor } from './lane.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
 import { deleteExpired } from './retention.ts'
+import { PINNED, SETTING_NAMES, unfit } from './settings.ts'
 import type { Built } from './statement.ts'
 import type { Run, Transact } from './transaction.ts'
 import { EMBEDDED_ROLE, wall } from './wall.ts'
@@ -42,8 +43,9 @@ export interface Connection {
   deleteExpired(): Promise<void>
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
-   * bind it if and only if they should (`DATABASE_RLS`), and the schema has the version of this service. A newer one is
-   * none to start with, but whoever runs already goes on: each migration fits the version before.
+   * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, and the
+   * schema has the version of this service. A newer one is none to start with, but whoever runs already goes on: each
+   * migration fits the version before.
    */
   fault(tables: Iterable<string>): Promise<string | undefined>
   /**
@@ -78,7 +80,7 @@ const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<R
   // A moment is text, which a Date would round to milliseconds.
   types: { moment: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: String } },
   onnotice: () => {},
-  connection: { application_name: 'rowkeeper', TimeZone: 'UTC', statement_timeout: statementTimeoutMs }
+  connection: { application_name: 'rowkeeper', ...PINNED, statement_timeout: statementTimeoutMs }
 })
 
 /** The folder of the embedded database (`pglite://folder`), or undefined when the database is a server. */
@@ -151,6 +153,15 @@ interface Clients {
   listener: Client
 }
 
+/** What the database says of itself, of the role that we connect as, and of the tables that are asked for. */
+interface Usability extends Record<string, unknown> {
+  role: string
+  bound: boolean
+  usable: boolean
+  version: string | null
+  settings: Record<string, string>
+}
+
 function connection(
   { rls }: Config['database'],
   log: FastifyBaseLogger,
@@ -198,18 +209,17 @@ function connection(
     async fault(tables) {
       // Their names are a parameter, and their rows are not looked at.
       const names = [...tables].map((name) => `"${name}"`).join()
-      const [row] = await service.execute<{
-        role: string
-        bound: boolean
-        usable: boolean
-        version: string | null
-      }>(sql`
+      const [row] = await service.execute<Usability>(sql`
         select current_user as role, bool_and(row_security_active(name::oid) = ${rls}) as bound,
           bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
             and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable,
-          ${appliedVersion} as version
+          ${appliedVersion} as version,
+          (select json_object_agg(name, current_setting(name))
+            from unnest(string_to_array(${SETTING_NAMES.join()}, ',')) name) as settings
         from unnest(string_to_array(${names}, ',')::regclass[]) name`)
       if (row?.usable === false) return `The role ${row.role} may not read and write ${names}: grant it that.`
+      const setting = row && unfit(row.settings, row.role)
+      if (setting !== undefined) return setting
       if (row?.bound !== false) {
         const fault = mismatch(row?.version, expected)
         met ||= fault === undefined

@@ -52,7 +52,9 @@ async function visit(user: string): Promise<string[]> {
   }
   for (let round = 0; round < ROUNDS; round++) {
     const title = `${user} ${round}`
-    const { id } = JSON.parse(await ask('POST', '/api/tasks', 201, { title }))
+    const dueAt = '2030-01-31T09:00:00+00:00'
+    const { id, ...created } = JSON.parse(await ask('POST', '/api/tasks', 201, { title, dueAt }))
+    if (created.dueAt !== dueAt) faults.push(`dueAt ${created.dueAt}`)
     await ask('PATCH', `/api/tasks/${id}`, 200, { completed: true })
     if (!(await ask('GET', `/api/tasks/${id}`, 200)).includes(`"${title}"`)) faults.push('GET another')
     const [first, ...others] = JSON.parse(await ask('GET', '/api/tasks', 200))
@@ -81,6 +83,10 @@ ignore_startup_parameters = statement_timeout
 
 const admin = postgres(server.href, { max: 1, onnotice: () => {} })
 await admin.unsafe(`create database ${name}`)
+// Of the database, not of the service (issue 16).
+for (const setting of ["DateStyle = 'German'", "TimeZone = 'Asia/Kolkata'"]) {
+  await admin.unsafe(`alter database ${name} set ${setting}`)
+}
 const started: ChildProcess[] = []
 let failed = false
 try {

@@ -1,0 +1,37 @@
+/**
+ * What each connection sets as it is made, whatever the database or the role has: our statements read and write moments
+ * as text. PgBouncer knows these by itself and gives them to whichever connection a transaction gets; it refuses others.
+ */
+export const PINNED = { DateStyle: 'ISO, MDY', TimeZone: 'UTC', standard_conforming_strings: 'on' }
+
+/**
+ * All that our statements rely on: what an operator is told to set, and what does as well. (None of them writes an
+ * interval or a floating-point number.)
+ */
+const NEEDED: Record<string, { value: string; fits?: RegExp }> = {
+  // postgres.js sets it by itself.
+  client_encoding: { value: 'UTF8' },
+  DateStyle: { value: PINNED.DateStyle, fits: /^ISO,/ },
+  TimeZone: { value: PINNED.TimeZone },
+  standard_conforming_strings: { value: PINNED.standard_conforming_strings },
+  // A write that waited for another one goes on with what that left (PostgreSQL, chapter "Transaction Isolation").
+  default_transaction_isolation: { value: 'read committed' },
+  // Otherwise a statement behind row-level security is refused.
+  row_security: { value: 'on' }
+}
+
+export const SETTING_NAMES = Object.keys(NEEDED)
+
+/**
+ * What to do about the settings of a session, in a sentence; undefined when they are those that our statements rely on.
+ *
+ * @param settings by `SETTING_NAMES`
+ */
+export function unfit(settings: Record<string, string>, role: string): string | undefined {
+  for (const [name, { value, fits }] of Object.entries(NEEDED)) {
+    const has = settings[name] ?? ''
+    if (fits === undefined ? has === value : fits.test(has)) continue
+    return `The setting ${name} of PostgreSQL is '${has}', and the service needs '${value}': alter role "${role}" set ${name} = '${value}', and let no pooler change it.`
+  }
+  return undefined
+}
