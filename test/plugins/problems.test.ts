@@ -1,7 +1,11 @@
+import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
+import { sql } from 'drizzle-orm'
 import t, { type Test } from 'tap'
+import { tasks } from '../../src/db/schema.ts'
+import { loggable } from '../../src/errors.ts'
 import { asUser, build, buildAlone, newUser } from '../helper.ts'
 
 async function listening(t: Test, env: Record<string, string> = {}) {
@@ -199,6 +203,50 @@ t.test('an error of ours is a 500 that tells nothing, and is logged', async (t) 
   t.match(JSON.parse(first), { err: { message: 'the secret is 42' }, reqId: broken.headers['x-request-id'] })
   t.match(JSON.parse(second), { err: { code: '42601', message: 'select $1' } })
   t.notMatch(second, 'alice', 'parameters are not logged')
+})
+
+t.test('an unexpected database error leaves its reason in the log, and no values (issue 16)', async (t) => {
+  const lines: string[] = []
+  t.intercept(process.stdout, 'write', { value: (line: string) => lines.push(line) > 0, configurable: true })
+  const id = randomUUID()
+  const app = await build(t, { LOG_LEVEL: 'error' }, (app) => {
+    const own = app.owned(tasks)
+    const row = { id: sql.placeholder('id'), title: sql.placeholder('title') }
+    const insert = own.prepare((own) => own.insert(row).returning({ id: tasks.id }))
+    const wrong = own.prepare((own) => own.select({ n: sql`no_such_function(${tasks.title})` }))
+    app.register(async (app) => {
+      app.addHook('onRequest', app.authenticate)
+      app.get('/unique', ({ user }) => insert(user.sub, { id, title: 'a secret' }))
+      app.get('/null', ({ user }) => insert(user.sub, { id: randomUUID(), title: null }))
+      app.get('/function', ({ user }) => wrong(user.sub))
+      app.get('/wrapped', async ({ user }) => {
+        const write = app.transaction(user.sub, (one) => insert(user.sub, { id, title: 'a secret' }, one))
+        await write.catch((cause) => {
+          throw new Error('not written', { cause })
+        })
+      })
+    })
+  })
+  const headers = asUser('alice-of-the-log')
+  t.equal((await app.inject({ url: '/unique', headers })).statusCode, 200)
+  const unique = { code: '23505', table: 'tasks', constraint: 'tasks_user_id_id_pk', routine: '_bt_check_unique' }
+  const reasons = {
+    '/unique': { ...unique, message: /^insert into "tasks"/ },
+    '/null': { code: '23502', table: 'tasks', column: 'title', routine: String },
+    '/function': { code: '42883', routine: 'ParseFuncOrColumn' },
+    '/wrapped': { ...unique, message: 'not written' }
+  }
+  for (const [url, err] of Object.entries(reasons)) {
+    t.equal((await app.inject({ url, headers })).statusCode, 500)
+    const line = lines.findLast((one) => one.startsWith('{')) ?? ''
+    t.match(JSON.parse(line), { err, msg: 'answered 500' }, url)
+    t.notMatch(line, /a secret|alice-of-the-log/)
+    t.notMatch(line, id)
+  }
+  // Their own causes.
+  const loop = Object.assign(new Error('loop'), { cause: undefined as unknown })
+  loop.cause = loop
+  t.match(loggable(loop), { message: 'loop', code: undefined })
 })
 
 t.test('what a database error means to the client', async (t) => {
