@@ -48,6 +48,14 @@ interface Options {
   within?: Deadline | undefined
 }
 
+/** JSON with the members of each object in one order: none is promised to who sends them (RFC 8259 section 4). */
+const canonical = (value: unknown) =>
+  JSON.stringify(value, (_name, one: unknown) =>
+    typeof one === 'object' && one !== null && !Array.isArray(one)
+      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : one
+  )
+
 /**
  * Does what a client asks for with an `Idempotency-Key` once: the answer is kept in the transaction that earned it, per
  * user and for 24 hours, and given again to whoever asks for the same with the same key.
@@ -75,7 +83,7 @@ export function idempotency({ owned, transaction, storage }: Database) {
   )
 
   /**
-   * @param asked all that makes a request another one: it must be JSON
+   * @param asked all that makes a request another one: it must be JSON, in which the order of members is none
    * @param work earns the answer, in the transaction; when it throws nothing is kept
    * @param options.rebuild the JSON of an answer that only its outline was kept of, from what there is now
    * @param options.within the time of the request
@@ -89,7 +97,7 @@ export function idempotency({ owned, transaction, storage }: Database) {
     work: (transaction: Transaction) => Promise<Earned>,
     { rebuild = async (outline: string) => outline, within }: Options = {}
   ): Promise<(Answer & { replayed: boolean }) | ProblemCode> => {
-    const digest = createHash('sha256').update(JSON.stringify(asked)).digest('base64url')
+    const digest = createHash('sha256').update(canonical(asked)).digest('base64url')
     try {
       return await transaction(
         owner,

@@ -63,6 +63,50 @@ for (const rls of ['false', 'true']) {
   })
 }
 
+t.test(
+  'a body with its members in another order is the same request, with another value it is not (issue 16)',
+  async (t) => {
+    const app = await build(t, OFF)
+    const alice = newUser('alice')
+    const members = { title: 'x', description: null, completed: true, dueAt: '2030-01-31T10:00:00Z' }
+    const reversed = (body: object) => Object.fromEntries(Object.entries(body).reverse())
+    t.equal((await post(app, alice, 'key', members)).statusCode, 201)
+    const again = await post(app, alice, 'key', reversed(members))
+    t.equal(again.statusCode, 201)
+    t.equal(again.headers['idempotency-replayed'], 'true')
+
+    const batch = { create: [members, { title: 'y' }] }
+    const mixed = { create: [reversed(members), { title: 'y' }] }
+    t.equal((await post(app, alice, 'batch', batch, '/api/tasks/batch')).statusCode, 200)
+    t.equal((await post(app, alice, 'batch', mixed, '/api/tasks/batch')).headers['idempotency-replayed'], 'true')
+
+    const others = { title: 'X', description: 'x', completed: false, dueAt: '2030-01-31T10:00:01Z' }
+    for (const [name, value] of Object.entries(others)) {
+      const { [name as keyof typeof members]: _, ...rest } = members
+      for (const other of [{ ...members, [name]: value }, rest]) {
+        const answer = await post(app, alice, 'key', other)
+        if (!('title' in other)) t.equal(answer.statusCode, 400)
+        else t.equal(answer.json().code, 'idempotency_key_reused', JSON.stringify(other))
+        const { statusCode } = await post(
+          app,
+          alice,
+          'batch',
+          { ...batch, create: [other, { title: 'y' }] },
+          '/api/tasks/batch'
+        )
+        t.equal(statusCode, 'title' in other ? 422 : 400)
+      }
+    }
+    const swapped = { create: [...batch.create].reverse() }
+    t.equal(
+      (await post(app, alice, 'batch', swapped, '/api/tasks/batch')).statusCode,
+      422,
+      'the order of a list counts'
+    )
+    t.equal(await count(app, alice), 3)
+  }
+)
+
 t.test('a key of a request that failed is free', async (t) => {
   const app = await build(t, OFF)
   const alice = newUser('alice')
