@@ -2,21 +2,23 @@ import type { IncomingHttpHeaders } from 'node:http'
 import xxhash from 'xxhash-wasm'
 import { Problem } from '../errors.ts'
 
-// RFC 9110 section 8.8.3; Node gives the bytes of a field as Latin-1.
-const TAG = /(W\/)?("[\x21\x23-\x7e\x80-\xff]*")[ \t]*(?:,|$)/y
+// RFC 9110 section 8.8.3; Node gives the bytes of a field as Latin-1. A proxy that compresses changes the tag of an
+// answer, and clients send it back so: nginx and HAProxy make it weak, Apache and Caddy append the coding.
+const TAG = /(?:W\/)?"([\x21\x23-\x7e\x80-\xff]*?)(?:--?(?:gzip|br|zstd|deflate))?"[ \t]*(?:,|$)/y
 // Of a list elements may be empty (section 5.6.1.2).
 const GAP = /[ \t,]*/y
 
-/** The entity tags of a field, the strong ones with their quotation marks and the weak ones without their `W/`. */
-interface Tags {
-  strong: string[]
-  weak: string[]
-}
-
-/** Reads `If-Match` or `If-None-Match` (RFC 9110 sections 13.1.1 and 13.1.2). Undefined when it is malformed. */
-export function parseTags(field: string): Tags | '*' | undefined {
+/**
+ * Reads `If-Match` or `If-None-Match` (RFC 9110 sections 13.1.1 and 13.1.2): its entity tags as the service sent them,
+ * with their quotation marks. Undefined when it is malformed.
+ *
+ * A weak tag is the strong one. `If-Match` does without weak tags since they may stand for different content; none of
+ * ours does, as the service sends strong ones alone (section 8.8.1), of a version or of all bytes. What made them weak
+ * is a proxy that changed the coding and not the content.
+ */
+export function parseTags(field: string): string[] | '*' | undefined {
   if (field.trim() === '*') return '*'
-  const tags: Tags = { strong: [], weak: [] }
+  const tags: string[] = []
   let at = 0
   for (;;) {
     GAP.lastIndex = at
@@ -25,23 +27,22 @@ export function parseTags(field: string): Tags | '*' | undefined {
     TAG.lastIndex = GAP.lastIndex
     const match = TAG.exec(field)
     if (match === null) return undefined
-    const [, weak, tag = ''] = match
-    tags[weak === undefined ? 'strong' : 'weak'].push(tag)
+    tags.push(`"${match[1]}"`)
     at = TAG.lastIndex
   }
 }
 
-/**
- * Whether a GET or HEAD is a 304, because the client has what `etag` names: `If-None-Match`, by weak comparison (RFC
- * 9110 section 13.1.2). A malformed field names nothing.
- */
-export function isUnchanged({ 'if-none-match': field }: IncomingHttpHeaders, etag: string): boolean {
-  if (field === undefined) return false
+/** Whether a field names what `etag` does. A malformed one names nothing. */
+function names(field: string, etag: string): boolean {
   // What nearly every client sends is one tag, as it got it.
   if (field === etag) return true
   const tags = parseTags(field)
-  return tags === '*' || (tags !== undefined && (tags.strong.includes(etag) || tags.weak.includes(etag)))
+  return tags === '*' || tags?.includes(etag) === true
 }
+
+/** Whether a GET or HEAD is a 304: its `If-None-Match` names what `etag` does (RFC 9110 section 13.1.2). */
+export const isUnchanged = ({ 'if-none-match': field }: IncomingHttpHeaders, etag: string) =>
+  field !== undefined && names(field, etag)
 
 const { h64Raw } = await xxhash()
 
@@ -69,8 +70,8 @@ const versions = (tags: string[]) =>
 export const UNCONDITIONAL: VersionCondition = { only: null, except: null }
 
 /**
- * The precondition of a PUT, PATCH or DELETE whose entity tags are versions: `If-Match` by strong comparison,
- * `If-None-Match` by weak comparison (RFC 9110 sections 13.1.1, 13.1.2 and 13.2.2). `*` is any version. It throws
+ * The precondition of a PUT, PATCH or DELETE whose entity tags are versions: `If-Match` and `If-None-Match` (RFC 9110
+ * sections 13.1.1, 13.1.2 and 13.2.2). `*` is any version. It throws
  * `bad_request` for a malformed field: what the client meant to prevent must not happen, and that the row has changed
  * would be untrue.
  */
@@ -78,13 +79,13 @@ export function versionCondition(headers: IncomingHttpHeaders): VersionCondition
   const { 'if-match': match, 'if-none-match': noneMatch } = headers
   if (match === undefined && noneMatch === undefined) return UNCONDITIONAL
   const only = match === undefined ? '*' : parseTags(match)
-  const except = noneMatch === undefined ? { strong: [], weak: [] } : parseTags(noneMatch)
+  const except = noneMatch === undefined ? [] : parseTags(noneMatch)
   if (only === undefined || except === undefined) throw new Problem('bad_request')
   // A row that is there has some version.
   if (except === '*') return { only: [], except: null }
-  const excepted = [...versions(except.strong), ...versions(except.weak)]
+  const excepted = versions(except)
   return {
-    only: only === '*' ? null : versions(only.strong),
+    only: only === '*' ? null : versions(only),
     except: excepted.length === 0 ? null : excepted
   }
 }
