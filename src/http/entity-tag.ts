@@ -44,6 +44,13 @@ function names(field: string, etag: string): boolean {
 export const isUnchanged = ({ 'if-none-match': field }: IncomingHttpHeaders, etag: string) =>
   field !== undefined && names(field, etag)
 
+/**
+ * Whether a GET or HEAD is a 412: its `If-Match` does not name what `etag` does (RFC 9110 section 13.1.1). It comes
+ * before `isUnchanged` (section 13.2.2).
+ */
+export const isAnother = ({ 'if-match': field }: IncomingHttpHeaders, etag: string) =>
+  field !== undefined && !names(field, etag)
+
 const { h64Raw } = await xxhash()
 
 /**

@@ -83,6 +83,34 @@ t.test('preconditions of /api/tasks', async (t) => {
     t.equal((await request('GET', '?sort=-createdAt', { 'if-none-match': both })).statusCode, 304)
   })
 
+  t.test('GET and HEAD are a 412 where If-Match does not fit (issue 16, RFC 9110 section 13.1.1)', async (t) => {
+    const { request, create } = caller()
+    const path = await create()
+    const list = String((await request('GET', '')).headers.etag)
+    for (const [url, etag] of [[path, '"1"'] as const, ['', list] as const]) {
+      for (const method of ['GET', 'HEAD'] as const) {
+        for (const tag of [etag, `"7", ${etag}`, `W/${etag}`, '*']) {
+          const answer = await request(method, url, { 'if-match': tag })
+          t.equal(answer.statusCode, 200, `${method} ${tag}`)
+          t.equal((await request(method, url, { 'if-match': tag, 'if-none-match': etag })).statusCode, 304)
+        }
+        for (const tag of ['"2"', '', '1', 'W/"2"', '"x", "y"']) {
+          for (const noneMatch of [{}, { 'if-none-match': etag }, { 'if-none-match': '*' }]) {
+            const refused = await request(method, url, { 'if-match': tag, ...noneMatch } as Record<string, string>)
+            t.equal(refused.statusCode, 412, `${method} ${tag}`)
+            t.equal(refused.headers.etag, etag, 'which says what there is now')
+            t.equal(refused.headers['cache-control'], 'no-store')
+            if (method === 'GET') t.equal(refused.json().code, 'precondition_failed')
+            else t.equal(refused.body, '')
+          }
+        }
+      }
+    }
+    const foreign = `/${UNKNOWN}`
+    t.equal((await request('GET', foreign, { 'if-match': '"1"' })).statusCode, 404)
+    t.equal((await request('GET', foreign, { 'if-match': '*' })).statusCode, 404)
+  })
+
   for (const method of WRITES) {
     t.test(`${method}: only what the client has seen is changed`, async (t) => {
       const { request, create } = caller()

@@ -5,6 +5,7 @@ import type { Owner } from '../../../src/auth/user.ts'
 import type { Transaction } from '../../../src/db/transaction.ts'
 import { Problem, sendProblem } from '../../../src/errors.ts'
 import {
+  isAnother,
   isUnchanged,
   tagOf,
   UNCONDITIONAL,
@@ -26,16 +27,14 @@ const Params = Type.Object({
   id: Type.String({ pattern: UUID_PATTERN, description: 'A UUID', examples: ['019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'] })
 })
 
-const IfNoneMatch = Type.Object({
-  'if-none-match': Type.Optional(
-    Type.String({ description: 'The `ETag` of what you have: a 304 if it is still so', examples: ['"1"'] })
-  )
-})
-const IfMatch = Type.Object({
-  'if-match': Type.Optional(
-    Type.String({ description: 'The `ETag` of what you have seen: a 412 if it has changed since', examples: ['"1"'] })
-  )
-})
+const ifMatch = Type.Optional(
+  Type.String({ description: 'The `ETag` of what you have seen: a 412 if it has changed since', examples: ['"1"'] })
+)
+const ifNoneMatch = Type.Optional(
+  Type.String({ description: 'The `ETag` of what you have: a 304 if it is still so', examples: ['"1"'] })
+)
+const ReadConditions = Type.Object({ 'if-match': ifMatch, 'if-none-match': ifNoneMatch })
+const WriteConditions = Type.Object({ 'if-match': ifMatch })
 
 const Location = { type: 'string', description: 'Where the task is from now on' }
 const Link = {
@@ -53,9 +52,10 @@ const locationOf = ({ id }: StoredTask) => `/api/tasks/${id}`
 const sendTask = (reply: FastifyReply, task: StoredTask) =>
   reply.header('etag', tagOfTask(task)).type(JSON_TYPE).send(task.json)
 
-/** Answers a GET or HEAD: what `etag` names, or that the client has it. */
+/** Answers a GET or HEAD: what `etag` names, that the client has it, or that it is not what the client asks for. */
 const sendUnlessKnown = (request: FastifyRequest, reply: FastifyReply, etag: string, json: string | Buffer) => {
   reply.header('etag', etag)
+  if (isAnother(request.headers, etag)) return sendProblem(reply, 'precondition_failed')
   if (isUnchanged(request.headers, etag)) {
     reply.code(304)
     // Of nothing to send Fastify says to a HEAD that its length is 0, which is that of the 200 or unsaid (RFC 9110
@@ -89,9 +89,10 @@ export default async function tasks(app: App): Promise<void> {
           'List your tasks, newest first',
           'tasks:read',
           { 200: page, 304: same },
-          'validation_failed'
+          'validation_failed',
+          'precondition_failed'
         ),
-        headers: IfNoneMatch,
+        headers: ReadConditions,
         querystring: TaskQuery
       }
     },
@@ -147,8 +148,15 @@ export default async function tasks(app: App): Promise<void> {
     {
       onRequest: read,
       schema: {
-        ...operation('getTask', 'Get one of your tasks', 'tasks:read', { 200: found, 304: same }, NOT_FOUND),
-        headers: IfNoneMatch,
+        ...operation(
+          'getTask',
+          'Get one of your tasks',
+          'tasks:read',
+          { 200: found, 304: same },
+          NOT_FOUND,
+          'precondition_failed'
+        ),
+        headers: ReadConditions,
         params: Params
       }
     },
@@ -186,7 +194,7 @@ export default async function tasks(app: App): Promise<void> {
           ...BODY_ERRORS
         ),
         ...(method === 'PATCH' ? { consumes: ['application/json', 'application/merge-patch+json'] } : {}),
-        headers: IfMatch,
+        headers: WriteConditions,
         params: Params,
         body: TaskChange
       },
@@ -216,7 +224,7 @@ export default async function tasks(app: App): Promise<void> {
           'precondition_failed',
           'invalid_json'
         ),
-        headers: IfMatch,
+        headers: WriteConditions,
         params: Params
       }
     },
