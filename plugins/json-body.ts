@@ -3,12 +3,20 @@ import { Problem } from '../src/errors.ts'
 import { parseBody } from '../src/http/json-body.ts'
 
 /**
- * Parses JSON bodies: `application/json`, and for PATCH `application/merge-patch+json` (RFC 7396). A DELETE may say
- * that it is JSON and have no body, as HTTP clients do that set the type on every request.
+ * Parses JSON bodies: `application/json`, and for PATCH `application/merge-patch+json` (RFC 7396). A DELETE without a
+ * body may name any type, as HTTP clients do that set one on every request.
  */
 export default fp(
   async (app) => {
     app.removeAllContentTypeParsers()
+    app.addHook('onRequest', (request, _reply, done) => {
+      const { 'content-type': type, 'content-length': length = '0', 'transfer-encoding': coding } = request.headers
+      // Without a body there is nothing that has the type.
+      if (request.method === 'DELETE' && type !== undefined && length === '0' && coding === undefined) {
+        request.headers = { 'content-type': undefined }
+      }
+      done()
+    })
     app.addContentTypeParser<Buffer>(
       ['application/json', 'application/merge-patch+json'],
       { parseAs: 'buffer' },

@@ -9,6 +9,9 @@ const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 /** For a request to arrive, and for an answer to be taken. */
 const TIMEOUT_MS = 5000
 
+/** Some collectors add parameters of their own. */
+const PATH = /^\/metrics\/?(?:\?|$)/
+
 /**
  * Metrics for Prometheus at `/metrics` of a server of their own, on `METRICS_HOST`:`METRICS_PORT`, so that whoever
  * reaches the API does not reach them. Without `METRICS_PORT` there is nothing: no hook, and the library is not loaded.
@@ -37,7 +40,7 @@ export default fp(
     // However many ask at once, the figures are put together once.
     let scrape: Promise<string> | undefined
     const server = createServer({ requestTimeout: TIMEOUT_MS }, async (request, response) => {
-      if (request.url !== '/metrics') return void response.writeHead(404).end()
+      if (!PATH.test(String(request.url))) return void response.writeHead(404).end()
       scrape ??= registry.metrics().finally(() => (scrape = undefined))
       await scrape.then(
         (text) => response.setHeader('content-type', registry.contentType).end(text),

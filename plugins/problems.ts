@@ -4,6 +4,7 @@ import fp from 'fastify-plugin'
 import findMyWay, { type HTTPMethod } from 'find-my-way'
 import { classify, codeOf } from '../src/db/errors.ts'
 import { Problem, problemOfFramework, refusals, sendProblem } from '../src/errors.ts'
+import { isHostValid } from '../src/http/host.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -35,14 +36,13 @@ export default fp(
       router.on('GET', path, () => set)
     })
 
-    // RFC 9112 section 3.2. Node would answer this one itself, in its own words.
+    // Node would answer a request without Host itself, in its own words.
     app.addHook('onRequest', (request, reply, done) => {
       if (refusals.get(request.raw) === 'expectation_failed') {
         // The client waits for a word before it sends the body, so the body is not waited for.
         sendProblem(reply.header('connection', 'close'), 'expectation_failed')
-      } else if (request.headers.host === undefined && request.raw.httpVersion === '1.1')
-        sendProblem(reply, 'bad_request')
-      else done()
+      } else if (isHostValid(request.raw)) done()
+      else sendProblem(reply, 'bad_request')
     })
     // It does not reach the router otherwise.
     app.server.on('checkExpectation', (request: IncomingMessage, response: ServerResponse) => {

@@ -23,7 +23,7 @@ export default async function health(app: App): Promise<void> {
         summary: 'Whether the process answers',
         tags: ['health'],
         security: [],
-        response: { 200: Status, ...problems('headers_too_large') }
+        response: { 200: Status, ...problems('bad_request', 'headers_too_large') }
       }
     },
     () => ({ status: 'ok' as const })
@@ -37,7 +37,7 @@ export default async function health(app: App): Promise<void> {
         summary: 'Whether requests can be served',
         tags: ['health'],
         security: [],
-        response: { 200: Status, ...problems('headers_too_large', 'unavailable', 'keys_unavailable') }
+        response: { 200: Status, ...problems('bad_request', 'headers_too_large', 'unavailable', 'keys_unavailable') }
       }
     },
     async (_request, reply) => {

@@ -48,7 +48,10 @@ t.test('requests, tokens and limits are counted, by route and never by user', as
   t.match(text, /^nodejs_eventloop_lag_seconds /m)
   t.match(text, /^process_resident_memory_bytes /m)
   t.notMatch(text, user)
-  t.equal((await ask('/')).status, 404)
+  for (const path of ['/', '/metricsx', '/?/metrics', '/x/metrics']) t.equal((await ask(path)).status, 404, path)
+  for (const path of ['/metrics?x=1', '/metrics?', '/metrics/']) {
+    t.match(await (await ask(path)).text(), /^rowkeeper_of_a_test 7$/m, `${path} (issue 16)`)
+  }
   t.equal((await app.inject('/metrics')).statusCode, 404, 'not where the API is')
 })
 

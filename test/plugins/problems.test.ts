@@ -124,6 +124,33 @@ t.test("what Node's parser refuses is a problem document too", async (t) => {
   }
 })
 
+t.test('a request names one host, or it is a 400 (issue 16, RFC 9112 section 3.2)', async (t) => {
+  const port = await listening(t)
+  const hosts = (...lines: string[]) => lines.map((line) => `${line}\r\n`).join('')
+  const status = async (fields: string, version = '1.1') =>
+    (await raw(port, `GET /health/live HTTP/${version}\r\n${fields}Connection: close\r\n\r\n`)).status
+  for (const fields of [
+    hosts('Host: a', 'Host: b'),
+    hosts('Host: a', 'Host: a'),
+    hosts('Host: a', 'X-Other: Host', 'hOST: b'),
+    hosts('Host:', 'Host: a'),
+    hosts('Host: a, b'),
+    hosts('Host: a/b'),
+    hosts('Host: user@a'),
+    hosts('Host: http://a'),
+    hosts('Host: a:b'),
+    hosts('Host: [::1')
+  ]) {
+    t.equal(await status(fields), 400, fields)
+    t.equal(await status(fields, '1.0'), 400, `${fields} HTTP/1.0`)
+  }
+  t.equal(await status(''), 400)
+  t.equal(await status('', '1.0'), 200)
+  for (const host of ['a', 'a.b-c_d:80', '127.0.0.1:3000', '[::1]:3000', '[::ffff:127.0.0.1]', '']) {
+    t.equal(await status(hosts(`X-Host: b`, `Host: ${host}`, 'X-Last: Host')), 200, host)
+  }
+})
+
 t.test('a method that only Node knows is a 405 as well', async (t) => {
   const port = await listening(t)
   const answer = await raw(port, 'PROPFIND /api/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')

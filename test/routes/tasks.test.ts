@@ -247,6 +247,30 @@ t.test('the contract of /api/tasks', async (t) => {
     t.equal((await request('DELETE', `/${id}`, '')).statusCode, 200)
   })
 
+  t.test('a DELETE without a body may name any content type, one with a body only JSON (issue 16)', async (t) => {
+    const headers = asUser(newUser())
+    const request = call(headers)
+    const remove = (path: string, fields: Record<string, string>, payload?: string) =>
+      app.inject({
+        method: 'DELETE',
+        url: `/api/tasks${path}`,
+        headers: { ...headers, ...fields },
+        ...(payload !== undefined && { payload })
+      })
+    const types = ['text/plain', 'text/plain;charset=UTF-8', 'application/x-www-form-urlencoded', 'multipart/form-data']
+    for (const type of [...types, 'application/merge-patch+json', 'application/json', 'none', '']) {
+      for (const length of [{}, { 'content-length': '0' }] as Record<string, string>[]) {
+        const { id } = (await request('POST', '', { title: 'a' })).json()
+        const { statusCode } = await remove(`/${id}`, { 'content-type': type, ...length })
+        t.equal(statusCode, 200, `${type} ${JSON.stringify(length)}`)
+      }
+      t.equal((await remove(`/${UNKNOWN}`, { 'content-type': type })).statusCode, 404, type)
+    }
+    const { id } = (await request('POST', '', { title: 'a' })).json()
+    for (const type of types) t.equal((await remove(`/${id}`, { 'content-type': type }, 'x')).statusCode, 415, type)
+    t.equal((await request('GET', `/${id}`)).statusCode, 200, 'which does nothing')
+  })
+
   t.test('a scope limits what a token may do (RFC 9068)', async (t) => {
     const user = newUser()
     const may = async (scope: string) => {

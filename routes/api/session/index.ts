@@ -37,7 +37,7 @@ export default async function session(app: App): Promise<void> {
         security: [{ bearer: [] }, {}],
         response: {
           200: Session,
-          ...problems('headers_too_large', 'rate_limited', 'too_many_in_flight', 'keys_unavailable')
+          ...problems('bad_request', 'headers_too_large', 'rate_limited', 'too_many_in_flight', 'keys_unavailable')
         }
       }
     },

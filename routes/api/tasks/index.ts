@@ -222,7 +222,9 @@ export default async function tasks(app: App): Promise<void> {
           { 200: deleted },
           NOT_FOUND,
           'precondition_failed',
-          'invalid_json'
+          'invalid_json',
+          'body_too_large',
+          'unsupported_media_type'
         ),
         headers: WriteConditions,
         params: Params
