@@ -43,9 +43,9 @@ export interface Connection {
   deleteExpired(): Promise<void>
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
-   * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, and the
-   * schema has the version of this service. A newer one is none to start with, but whoever runs already goes on: each
-   * migration fits the version before.
+   * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, and
+   * the schema has the version of this service. A newer one is none to start with, but whoever runs already goes on:
+   * each migration fits the version before.
    */
   fault(tables: Iterable<string>): Promise<string | undefined>
   /**

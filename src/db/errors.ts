@@ -40,8 +40,8 @@ const CONNECTION = new Set([
 
 // PostgreSQL, appendix A: connection exceptions, a transaction that was rolled back (a deadlock), insufficient
 // resources, operator intervention (shutdown, a cancelled statement), a server that is read-only, as one is while it
-// fails over; a lock or a transaction that took longer than the operator allows; and one that is not ours to use yet: no
-// such role, database, schema or table (not migrated), or no right to it.
+// fails over; a lock or a transaction that took longer than the operator allows; and one that is not ours to use yet:
+// no such role, database, schema or table (not migrated), or no right to it.
 const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|25P03|25P04|55P03|42P01|42501)$/
 
 // The connection is not in the state that we think it is in: PostgreSQL does not know a statement that we prepared on

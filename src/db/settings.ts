@@ -1,6 +1,7 @@
 /**
- * What each connection sets as it is made, whatever the database or the role has: our statements read and write moments
- * as text. PgBouncer knows these by itself and gives them to whichever connection a transaction gets; it refuses others.
+ * What each connection sets as it is made, whatever the database or the role has: our statements read and write
+ * moments as text. PgBouncer knows these by itself and gives them to whichever connection a transaction gets; it
+ * refuses others.
  */
 export const PINNED = { DateStyle: 'ISO, MDY', TimeZone: 'UTC', standard_conforming_strings: 'on' }
 
