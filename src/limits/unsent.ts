@@ -1,5 +1,5 @@
 import type { ProblemCode } from '../errors.ts'
-import type { Connections, Exchange } from '../http/connection.ts'
+import type { Connection, Connections, Exchange } from '../http/connection.ts'
 
 /** An answer of at most so many bytes is never refused. */
 const SMALL_BYTES = 16 * 1024
@@ -84,11 +84,16 @@ export class UnsentAnswers {
 
   // A quarter at a time, so that the search for the greediest is rare.
   #relieve(): void {
-    while (this.#bytes > this.#bytesMax * 0.75) {
-      const [[owner] = []] = [...this.#users].sort(([, one], [, other]) => other.bytes - one.bytes)
-      const largest = this.#connections.largestOf(owner)
-      if (largest === undefined) return
+    let largest = this.#largest
+    while (largest !== undefined && this.#bytes > this.#bytesMax * 0.75) {
       largest.cut('memory')
+      largest = this.#largest
     }
+  }
+
+  /** The connection that keeps the most for the user whose clients keep the most. */
+  get #largest(): Connection | undefined {
+    const [[owner] = []] = [...this.#users].sort(([, one], [, other]) => other.bytes - one.bytes)
+    return this.#connections.largestOf(owner)
   }
 }

@@ -135,19 +135,32 @@ t.test('what waits for a connection when its time is up is not sent on it', asyn
   await close()
 })
 
-t.test('what was given up while its connection was being made is not sent when it is ready (issue 15)', async (t) => {
-  // What PostgreSQL says: that the client is in and may ask, and that the empty statement is done.
-  const ready = Buffer.from('Z\0\0\0\x05I', 'latin1')
-  const welcome = Buffer.concat([Buffer.from('R\0\0\0\x08\0\0\0\0', 'latin1'), ready])
-  const empty = Buffer.concat([Buffer.from('I\0\0\0\x04', 'latin1'), ready])
-  for (const kind of ['a write', 'a transaction']) {
-    const server = createServer().listen(0, '127.0.0.1')
-    await once(server, 'listening')
-    t.teardown(() => server.close())
-    const { port } = server.address() as AddressInfo
-    const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
-    const { prepare, transaction, close } = await connect((await testConfig(env)).database, silent)
-    const store = taskStore((table) => ownedBy(prepare, table))
+// What PostgreSQL says: that the client is in, by which process, that it may ask, and that the empty statement is done.
+const ready = Buffer.from('Z\0\0\0\x05I', 'latin1')
+const welcome = Buffer.concat([
+  Buffer.from('R\0\0\0\x08\0\0\0\0', 'latin1'),
+  Buffer.from('K\0\0\0\x0c\0\0\0\x07\0\0\0\x09', 'latin1'),
+  ready
+])
+const empty = Buffer.concat([Buffer.from('I\0\0\0\x04', 'latin1'), ready])
+
+/** A server that speaks as much of PostgreSQL's protocol as the test says, and the store of a pool of one connection. */
+async function fakeServer(t: Test) {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
+  const { prepare, transaction, close } = await connect((await testConfig(env)).database, silent)
+  t.teardown(async () => {
+    await close()
+    server.close()
+  })
+  return { server, transaction, store: taskStore((table) => ownedBy(prepare, table)) }
+}
+
+for (const kind of ['a write', 'a transaction']) {
+  t.test(`${kind} that was given up while its connection was made is not sent on it (issue 15)`, async (t) => {
+    const { server, store, transaction } = await fakeServer(t)
     const owner = newUser() as Owner
     const deadline = new Deadline(performance.now() + 4700)
     const arrived = once(server, 'connection')
@@ -165,14 +178,47 @@ t.test('what was given up while its connection was being made is not sent when i
     socket.write(empty)
     const next = store.create(owner, { title: 'next' }).catch(codeOf)
     const [sent] = await once(socket, 'data')
-    t.match(String(sent), 'insert into', kind)
-    t.match(String(sent), 'next')
+    t.match(String(sent), 'insert into')
     t.notMatch(String(sent), /late|begin/)
     socket.destroy()
     t.equal(await next, 'CONNECTION_CLOSED')
-    await close()
-  }
-})
+  })
+}
+
+const CANCEL = Buffer.from('\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\0\0\0\x09', 'latin1')
+
+for (const ending of ['never answers', 'ends the connection', 'cannot be reached any more']) {
+  t.test(`a write is given up by a server that ${ending} when it is cancelled (issue 15)`, async (t) => {
+    const { server, store } = await fakeServer(t)
+    const deadline = new Deadline(performance.now() + 4700)
+    const arrived = once(server, 'connection')
+    const late = store.create(newUser() as Owner, { title: 'late' }, deadline).catch(codeOf)
+    const [socket] = await arrived
+    // The end by the other side is what is waited for.
+    socket.on('error', () => {})
+    await once(socket, 'data')
+    socket.write(welcome)
+    await once(socket, 'data')
+    socket.write(empty)
+    t.match(String((await once(socket, 'data'))[0]), 'insert into')
+    const requests: Buffer[] = []
+    server.on('connection', (cancelling) => {
+      cancelling.on('error', () => {})
+      cancelling.on('data', (bytes: Buffer) => {
+        requests.push(bytes)
+        cancelling.end()
+        if (ending === 'ends the connection') socket.destroy()
+      })
+    })
+    if (ending === 'cannot be reached any more') server.close()
+    const closed = new Promise((resolve) => socket.on('close', resolve))
+    deadline.expire()
+    t.ok(['DEADLINE_OVER', 'CONNECTION_CLOSED', 'CONNECTION_DESTROYED'].includes(String(await late)))
+    await closed
+    const cancelled = requests.filter((bytes) => bytes.equals(CANCEL)).length
+    t.equal(cancelled, { 'never answers': 3, 'ends the connection': 1 }[ending] ?? 0)
+  })
+}
 
 t.test(
   'a commit that fails closes its connection, and nobody knows whether it was done (issue 15)',
