@@ -261,8 +261,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       if (gone || stopping) return
       stopping = true
       clearTimeout(timer)
-      // Others go on with a new one at once: the embedded engine, which has one session, when this one has ended.
-      if (current === it) current = connection('path' in to ? performance.now() + PAUSE_MS : 0)
+      // The embedded engine has one session, so the next connection is made when this one has ended.
+      if (current === it) current = connection(performance.now() + PAUSE_MS)
       const end = () => {
         // Otherwise the kernel delivers what was sent whenever the network is back.
         if ('host' in to) wire?.resetAndDestroy()
@@ -328,7 +328,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       // The driver keeps what comes to a new connection, and then sends some of it after what comes later. And what it
       // does for transactions fails when a hundred statements are under way.
       take(query) {
-        if (gone || stopping) return fail(query, stopping ? DEADLINE_OVER : LOST)
+        if (gone || stopping) return fail(query, LOST)
         if (!asked) hello.then(begin, lost)
         asked = true
         if (!ready || (alone !== undefined && query.first !== alone)) return false

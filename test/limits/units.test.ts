@@ -1,6 +1,6 @@
 import type { FastifyRequest } from 'fastify'
 import t from 'tap'
-import { ClientAddresses } from '../../src/limits/address.ts'
+import { ClientAddresses, trustedProxies } from '../../src/limits/address.ts'
 import { fixedWindows, MAX_KEYS } from '../../src/limits/memory.ts'
 import { CHECKS_PER_SECOND, VerificationBudget } from '../../src/limits/verification-budget.ts'
 import { stopClock } from './clock.ts'
@@ -101,4 +101,10 @@ t.test('memory is bounded: the least recently used key is forgotten', async (t) 
   count('one more', 1000, 0)
   t.equal(count('0', 1000, 0).count, 3, 'used of late')
   t.equal(count('1', 1000, 0).count, 1, 'forgotten')
+})
+
+t.test('what names no address is no trusted proxy (issue 16)', async (t) => {
+  const trusts = trustedProxies(['127.0.0.1'])
+  t.equal(trusts('127.0.0.1:51312'), true)
+  for (const element of ['nonsense', '', undefined]) t.equal(trusts(element), false, String(element))
 })

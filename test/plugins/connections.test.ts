@@ -1,4 +1,4 @@
-import { once } from 'node:events'
+import { EventEmitter, once } from 'node:events'
 import { type AddressInfo, connect, Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
@@ -282,8 +282,9 @@ t.test('what a connection keeps is given back when its own answer is one too man
   const { app, dial, idle } = await listening(t, { UNSENT_MAX_MB: '9' }, page(5_000_000))
   const user = newUser()
   const socket = dial()
-  await sent(app, socket, requestOf('/page', user))
-  socket.write(requestOf('/page', user))
+  // Both at once: Node reads no further while the first waits to be taken.
+  socket.pause()
+  socket.write(requestOf('/page', user).repeat(2))
   while (aborted(app).memory === 0) await new Promise((resolve) => setImmediate(resolve))
   await idle()
   t.equal((await app.inject({ url: '/page', headers: asUser(user) })).statusCode, 200)
@@ -353,4 +354,21 @@ t.test('a user whose clients left before they were known may still ask (issue 15
 t.test('an answer that is larger than the total is a 503', async (t) => {
   const { app } = await listening(t, { UNSENT_MAX_MB: '1' }, page(8_000_000))
   t.equal((await app.inject({ url: '/page', headers: asUser(newUser()) })).statusCode, 503)
+})
+
+t.test('only a connection whose client is late is closed', async (t) => {
+  const connections = new Connections()
+  const [early, late] = [new Socket(), new Socket()]
+  for (const [socket, due] of [
+    [early, Number.POSITIVE_INFINITY],
+    [late, 0]
+  ] as const) {
+    const reply = { raw: new EventEmitter() } as unknown as FastifyReply
+    Object.assign(reply.raw, { destroy: () => {} })
+    connections.of(socket).begin({ raw: {} } as FastifyRequest, reply).due = due
+  }
+  connections.cutLate()
+  t.equal(early.destroyed, false)
+  t.equal(late.destroyed, true)
+  early.destroy()
 })

@@ -328,3 +328,21 @@ t.test('one line a request is logged, without its URL, headers or body', async (
   t.notMatch(lines.join(), /hunter2|eyJ/)
   t.notMatch(lines.join(), user)
 })
+
+t.test('a DELETE that says it is JSON and whose chunked body is empty has none', async (t) => {
+  const port = await listening(t)
+  const answer = await raw(
+    port,
+    `DELETE /api/tasks/${randomUUID()} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n` +
+      `Authorization: ${asUser(newUser()).authorization}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
+  )
+  // There is no database here.
+  t.equal(answer.status, 503)
+})
+
+t.test('who is called by no name tells no metadata, over HTTP/1.0', async (t) => {
+  const port = await listening(t, { JWKS_URL: 'http://127.0.0.1:1/jwks', JWT_ISSUER: 'https://a.example' })
+  const path = '/.well-known/oauth-protected-resource'
+  t.match(await raw(port, `GET ${path} HTTP/1.0\r\n\r\n`), { status: 400, body: /bad_request/ })
+  t.match(await raw(port, 'GET /api/tasks HTTP/1.0\r\n\r\n'), { status: 401 })
+})

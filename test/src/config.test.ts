@@ -363,3 +363,9 @@ t.test("the README's table and .env.example say what the schema says", async (t)
     if (line?.startsWith('#') && initial !== undefined) t.equal(value, String(initial), name)
   }
 })
+
+t.test('localhost is one address, and a quota that is off is none (issue 15)', async (t) => {
+  const config = loadConfig({ NODE_ENV: 'test', HOST: 'localhost', USER_STORAGE_MAX_MB: 'off' })
+  t.equal(config.host, '127.0.0.1')
+  t.equal(config.userStorageMaxBytes, Number.POSITIVE_INFINITY)
+})

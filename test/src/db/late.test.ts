@@ -1,10 +1,12 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer } from 'node:net'
+import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
+import { open as openClient } from '../../../src/db/driver.ts'
 import { classify, codeOf } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
@@ -219,6 +221,53 @@ for (const ending of ['never answers', 'ends the connection', 'cannot be reached
     t.equal(cancelled, { 'never answers': 3, 'ends the connection': 1 }[ending] ?? 0)
   })
 }
+
+t.test('a commit that fails is unavailable, and its connection is replaced (issue 15)', async (t) => {
+  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
+  const { db, prepare, transaction, close } = await connect(database, silent)
+  t.teardown(close)
+  const store = taskStore((table) => ownedBy(prepare, table))
+  const alice = newUser('alice') as Owner
+  await db.execute(
+    sql`create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end'`
+  )
+  await db.execute(sql`create constraint trigger refuse after insert on tasks deferrable initially deferred
+    for each row when (new.title = 'refused') execute function refuse()`)
+  const refused = transaction(alice, (one) => store.create(alice, { title: 'refused' }, one)).catch((error) => error)
+  t.equal(codeOf(await refused), 'COMMIT_FAILED')
+  t.equal(classify(await refused), 'unavailable')
+  t.match(await store.create(alice, { title: 'next' }), { version: 1 })
+  await db.execute(sql`drop function refuse() cascade`)
+})
+
+t.test('a connection is given up once, however often it is stopped', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  let lost = 0
+  const options = { max: 1, fetch_types: false, connect_timeout: 3, onclose: () => lost++ }
+  const client = openClient(options, `postgres://postgres@127.0.0.1:${port}/postgres`)
+  t.teardown(async () => {
+    await client.end({ timeout: 0 })
+    server.close()
+  })
+  const arrived = once(server, 'connection')
+  const answer = client.send('select 1').catch(codeOf)
+  const [socket] = await arrived
+  socket.on('error', () => {})
+  await once(socket, 'data')
+  socket.write(welcome)
+  await once(socket, 'data')
+  socket.write(empty)
+  await once(socket, 'data')
+  server.on('connection', (cancelling) => cancelling.destroy())
+  const stop = client.canceller()
+  stop()
+  stop()
+  t.ok(['DEADLINE_OVER', 'CONNECTION_CLOSED', 'CONNECTION_DESTROYED'].includes(String(await answer)))
+  stop()
+  t.equal(lost, 1)
+})
 
 t.test(
   'a commit that fails closes its connection, and nobody knows whether it was done (issue 15)',
