@@ -297,22 +297,22 @@ t.test('what a connection keeps is given back when its own answer is one too man
 })
 
 t.test('whoever keeps the most loses a connection, on however many they keep it (issue 15)', async (t) => {
-  const { app, dial, idle } = await listening(t, { UNSENT_MAX_MB: '9' }, (app) => {
-    page(2_900_000)(app)
-    app.get('/honest', { onRequest: [app.authenticate, admit(app)] }, () => 'y'.repeat(4_000_000))
+  const { app, dial, idle } = await listening(t, { UNSENT_MAX_MB: '30' }, (app) => {
+    page(8_000_000)(app)
+    app.get('/honest', { onRequest: [app.authenticate, admit(app)] }, () => 'y'.repeat(9_000_000))
   })
   const greedy = newUser('greedy')
   for (let connections = 1; connections <= 3; connections++) {
     const socket = dial()
     socket.pause()
     socket.write(requestOf('/page', greedy))
-    while (Number(metric(app, 'unsent_bytes')) < connections * 2_900_000) {
+    while (Number(metric(app, 'unsent_bytes')) < connections * 8_000_000) {
       await new Promise((resolve) => setImmediate(resolve))
     }
   }
   const honest = dial()
   honest.write(requestOf('/honest', newUser('honest')).replace('Host: x', 'Host: x\r\nConnection: close'))
-  t.equal((await text(honest)).endsWith('y'.repeat(4_000_000)), true)
+  t.equal((await text(honest)).endsWith('y'.repeat(9_000_000)), true)
   t.ok(Number(aborted(app).memory) > 0)
   app.server.closeAllConnections()
   await idle()
