@@ -13,6 +13,7 @@ import { createVerifier, type Verdict } from '../src/auth/verifier.ts'
 import { Waiters } from '../src/auth/waiters.ts'
 import { type ProblemCode, sendProblem } from '../src/errors.ts'
 import { figuresOf } from '../src/figures.ts'
+import { headerLines } from '../src/http/header-lines.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
@@ -47,8 +48,6 @@ declare module 'fastify' {
 // RFC 6750 section 2.1: one scheme, in any case, and a b64token.
 const BEARER = /^bearer +([\w.~+/-]+=*)$/i
 
-const NAME = 'authorization'
-
 /** For whoever found no place to wait for the keys: the longest pause before a fetch, and the fetch. */
 const KEYS_RETRY_SECONDS = 2
 
@@ -56,13 +55,8 @@ const KEYS_RETRY_SECONDS = 2
 function bearerToken(request: FastifyRequest): { token: string } | { problem: ProblemCode } {
   const { authorization } = request.headers
   if (authorization === undefined || authorization === '') return { problem: 'authorization_missing' }
-  // Of two lines Node keeps the first, a proxy perhaps the last: neither may choose. Names are at even places.
-  const { rawHeaders } = request.raw
-  let lines = 0
-  for (let i = 0; i < rawHeaders.length; i += 2) {
-    const name = rawHeaders[i]
-    if (name?.length === NAME.length && name.toLowerCase() === NAME) lines++
-  }
+  // With two lines, neither Node nor a proxy may choose.
+  const lines = headerLines(request.raw.rawHeaders, 'authorization')
   const token = lines > 1 ? undefined : BEARER.exec(authorization)?.[1]
   if (token !== undefined) return { token }
   return { problem: /^bearer\b/i.test(authorization) ? 'authorization_format' : 'authorization_scheme' }
@@ -93,13 +87,8 @@ async function sharedSecret(app: FastifyInstance): Promise<KeySource> {
     }
   })
   app.decorate('hasKeys', () => true)
-  return {
-    version: 0,
-    held: () => key,
-    /* c8 ignore next: only a key that is not held is asked for, and this one always is. */
-    ask: async () => key,
-    recheck: () => undefined
-  }
+  const always = () => key
+  return { version: 0, held: always, ask: always, recheck: () => undefined }
 }
 
 /** The keys that the issuer publishes at `url`, fetched while the application starts and runs. */

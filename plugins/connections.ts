@@ -57,8 +57,8 @@ export default fp(
       const connection = connections.of(request.raw.socket)
       request.exchange = connection.begin(request, reply)
       if (connection.exchanges.size > PIPELINE_MAX) connection.cut('pipelined')
-      // A packet is parsed to its end, also when what came first in it closed the connection.
-      if (!request.exchange.left) done()
+      // Node parses the rest of a packet even after an earlier request in it closed the connection.
+      if (!request.exchange.aborted) done()
     })
 
     app.addHook('onSend', (request, reply, payload, done) => {
@@ -66,7 +66,7 @@ export default fp(
       const bytes = lengthOf(payload, reply)
       // A stream waits for its client by itself, with a little in memory.
       const kept = payload instanceof Readable ? Math.min(bytes, STREAM_BYTES) : bytes
-      const refusal = exchange.left ? undefined : unsent.reserve(exchange, kept)
+      const refusal = exchange.aborted ? undefined : unsent.reserve(exchange, kept)
       if (refusal === undefined) {
         exchange.answered = true
         if (bytes > 0) exchange.due = performance.now() + TAKEN_MS + bytes / TAKEN_BYTES_PER_MS
@@ -79,7 +79,7 @@ export default fp(
     })
 
     app.addHook('onResponse', ({ exchange }, _reply, done) => {
-      if (exchange.left) aborted[exchange.connection.closing]++
+      if (exchange.aborted) aborted[exchange.connection.closing]++
       unsent.end(exchange)
       exchange.connection.end(exchange)
       done()
@@ -88,7 +88,7 @@ export default fp(
     app.server.setTimeout(STALLED_MS, (socket: Socket) => {
       const connection = connections.of(socket)
       // Node does not start the timer again by itself.
-      if (connection.waits) socket.setTimeout(STALLED_MS)
+      if (connection.awaitsService) socket.setTimeout(STALLED_MS)
       else connection.cut('stalled')
     })
     const lookForLate = setInterval(() => connections.cutLate(), 1000).unref()

@@ -38,7 +38,7 @@ function expire(request: FastifyRequest, reply: FastifyReply): void {
  * (plugins/connections.ts).
  *
  * Fastify's own `handlerTimeout` ends with the body of a request (Node emits `close` when it is consumed), so it never
- * sees a slow POST. What the handler does goes on: a 503 to a write does not say that it failed.
+ * sees a slow POST. What the request asked of the database is stopped with it (src/http/deadline.ts).
  */
 export default fp(
   async (app) => {

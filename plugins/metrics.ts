@@ -32,7 +32,7 @@ export default fp(
       registers: [registry]
     })
     app.addHook('onResponse', ({ method, exchange, routeOptions: { url = 'none' } }, reply, done) => {
-      const status = exchange.left ? 'aborted' : reply.statusCode
+      const status = exchange.aborted ? 'aborted' : reply.statusCode
       durations.observe({ method, route: url, status }, reply.elapsedTime / 1000)
       done()
     })

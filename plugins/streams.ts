@@ -13,9 +13,9 @@ import { figuresOf } from '../src/figures.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Answers with the caller's changes of a resource as they happen, until the token expires or its key is withdrawn,
-     * an hour is over or the client goes: a 429 past the streams of a user (`STREAMS_PER_USER_MAX`), a 503 past those
-     * of the instance (`STREAMS_MAX`).
+     * Streams the caller's changes of a resource. The stream ends when the token expires, its key is withdrawn, an hour
+     * is over, or the client leaves. Answers 429 past the streams of a user (`STREAMS_PER_USER_MAX`), and 503 past
+     * those of the instance (`STREAMS_MAX`).
      */
     sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
   }
@@ -27,7 +27,9 @@ const LONGEST_MS = 3_600_000
 /** For the client to take the last event; then the connection is cut. */
 const GRACE_MS = 3000
 
-/** What a stream tells, and in the end to come again, when it cannot be read. A stream that was stopped reads no more. */
+/**
+ * What a stream tells, and in the end to come again, when it cannot be read. A stream that was stopped reads no more.
+ */
 async function* told(request: FastifyRequest, wakeUp: WakeUp, events: AsyncGenerator<string>): AsyncGenerator<string> {
   try {
     yield* events

@@ -26,9 +26,9 @@ export class RequestLog extends LogController {
     const caller: User | null | undefined = request.user
     const user = caller ? this.#nameOf(caller) : null
     const ms = Math.round(reply.elapsedTime * 100) / 100
-    const { left, answered, connection } = request.exchange
+    const { aborted, answered, connection } = request.exchange
     const line = { method, route: routeOptions.url ?? null, status: answered ? reply.statusCode : null, ms, user }
-    if (left) request.log.info({ ...line, reason: connection.closing }, 'aborted')
+    if (aborted) request.log.info({ ...line, reason: connection.closing }, 'aborted')
     else request.log.info(line, 'answered')
   }
 

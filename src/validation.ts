@@ -48,7 +48,7 @@ const compiler = (allErrors: boolean) => {
 
 const [toFirstFault, toLastFault] = [compiler(false), compiler(true)]
 
-/** Of a larger request the first fault alone is told: a valid batch of 100 operations has about 1,600 values. */
+/** For a larger request only the first fault is reported. A valid batch of 100 operations has about 1,600 values. */
 const MAX_VALUES_FOR_ALL_FAULTS = 2000
 
 /** Whether a value has few enough in it, itself included, to look for all faults. */
@@ -74,9 +74,11 @@ function compile(schema: TSchema): ValidateFunction {
   const [first, all] = [toFirstFault.compile(schema), toLastFault.compile(schema)]
   const validate = (value: unknown) => {
     const valid = first(value)
-    const found = valid || !isSmall(value) ? first : all
-    if (found === all) all(value)
-    validate.errors = found.errors
+    validate.errors = first.errors
+    if (!valid && isSmall(value)) {
+      all(value)
+      validate.errors = all.errors
+    }
     return valid
   }
   validate.errors = first.errors

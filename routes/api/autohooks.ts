@@ -17,8 +17,7 @@ declare module 'fastify' {
 export default async function api(app: App): Promise<void> {
   const optional = app.authenticateOptional()
 
-  // Before the request counts against the user's budget: to wait for the answers before it is all that the client must
-  // do.
+  // A request that is refused here costs no budget. The client only has to wait for the answers before it.
   const admit: onRequestHookHandler = (request, reply, done) => {
     const user: User | null = request.user
     if (user === null || app.admitExchange(request.exchange, user.sub)) done()

@@ -13,7 +13,7 @@ export interface KeySource {
   /** The key for a header, or why it is none of those held; undefined when the issuer may have it. */
   held(header: Token['header']): Key | ProblemCode | undefined
   /** Asks the issuer for the key of a header that `held` has none for. */
-  ask(header: Token['header']): Promise<Key | ProblemCode>
+  ask(header: Token['header']): Key | ProblemCode | Promise<Key | ProblemCode>
   /**
    * Asks whether the issuer replaced a key under its kid, or under none; undefined when that was asked of late. It
    * resolves to whether the fetch began after this call.
@@ -31,7 +31,7 @@ export type Conclusion = Verdict | ProblemCode | 'no_checks_left' | 'no_place_le
 export const RECHECK_MS = 30_000
 
 /** Problems of a token that keys other than those held would not have. */
-const OF_THE_KEY: ReadonlySet<Conclusion> = new Set<Conclusion>(['token_signature', 'token_algorithm', 'token_key'])
+const KEY_PROBLEMS: ReadonlySet<Conclusion> = new Set<Conclusion>(['token_signature', 'token_algorithm', 'token_key'])
 
 /**
  * Checks tokens that are not known yet. A check that fails counts against the address of its request. Waiting for a
@@ -56,10 +56,10 @@ export class TokenChecker {
     const { header } = candidate.token
     const key = this.#keys.held(header)
     if (key === undefined) {
-      return this.#wait(address, () => this.#keys.ask(header).then((key) => this.#checkWith(key, candidate, address)))
+      return this.#wait(address, async () => this.#checkWith(await this.#keys.ask(header), candidate, address))
     }
     const conclusion = this.#checkWith(key, candidate, address)
-    return OF_THE_KEY.has(conclusion) ? this.#checkAgain(conclusion, candidate, address) : conclusion
+    return KEY_PROBLEMS.has(conclusion) ? this.#checkAgain(conclusion, candidate, address) : conclusion
   }
 
   async #wait(address: string, ask: () => Promise<Conclusion>): Promise<Conclusion> {

@@ -84,7 +84,7 @@ class Prepared implements Query {
   parsing = false
   string = ''
   signature = ''
-  // Of where it was made, for the stack of an error.
+  // postgres.js appends it to the stack of an error.
   origin = ''
 
   constructor(
@@ -131,8 +131,8 @@ class Prepared implements Query {
 }
 
 /**
- * The rows of a result. The driver counts on when a statement fails after its first rows, so the rows of the next one
- * come after as many holes.
+ * The rows of a result. postgres.js does not reset its row counter when a statement fails after its first rows, so the
+ * next result begins with as many holes.
  */
 const withoutHoles = (rows: unknown[][]) => (rows.length === 0 || 0 in rows ? rows : rows.filter(() => true))
 
@@ -209,7 +209,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
   const client = url === undefined ? postgres(options) : postgres(url, options)
   const unsafe = client.unsafe.bind(client)
   const lifetime = (client.options.max_lifetime ?? 0) * 1000
-  const { host: hosts, port: ports, path, connect_timeout: patience } = client.options
+  const { host: hosts, port: ports, path, connect_timeout: connectTimeoutSeconds } = client.options
   let waiting: Waiting[] = []
   let dials = 0
   let closed = false
@@ -269,7 +269,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
         lost(DEADLINE_OVER)
       }
       // Behind TLS the driver never settles a cancel request whose socket fails before the handshake.
-      timer = setTimeout(end, 1000 * patience)
+      timer = setTimeout(end, 1000 * connectTimeoutSeconds)
       cancel().then(end)
     }
     /** PostgreSQL ignores a cancel request that comes before it reads the statement, so it is asked more than once. */
@@ -282,7 +282,8 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       }
     }
     const socket = async () => {
-      // That of a cancel request. The driver listens for its errors only in the next microtask, and they may come at once.
+      // That of a cancel request. The driver listens for its errors only in the next microtask, and they may come at
+      // once.
       if (stopping) {
         await undefined
         return Object.assign(connect(to), to)
@@ -294,14 +295,14 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       if (closed) throw Object.assign(new Error(), LOST)
       const dialling = connect(to)
       wire = dialling
-      // The driver's own patience ends when PostgreSQL lets it in, which a pooler does before it has a connection
+      // The driver's own timeout ends when PostgreSQL lets it in, which a pooler does before it has a connection
       // itself.
       timer = setTimeout(
         () => {
           lost(SLOW)
           dialling.destroy()
         },
-        1000 * (patience + 1)
+        1000 * (connectTimeoutSeconds + 1)
       )
       // The driver reads them there, for TLS and for its errors.
       return Object.assign(dialling, to)
@@ -351,7 +352,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       if (query.state !== null || one.failed) return false
       // What belongs to one that was sent goes after it.
       if (one.looks++ < LOOKS || (query.first?.state ?? null) !== null) return true
-      // Before the driver does, in whose words it would not be known as one of a statement.
+      // It is rejected here first: the driver's own error does not name the statement.
       fail(query, QUEUE_TIMEOUT)
       by.cancel(query)
       return false

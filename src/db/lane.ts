@@ -57,8 +57,8 @@ interface Limits {
   pipeline: number
   /** How many statements of one owner are in flight while others ask too. */
   perOwner: number
-  /** The same while nobody else does. */
-  alone: number
+  /** The same while nobody else asks. */
+  perOwnerAlone: number
   /**
    * How many checks of the queue a statement waits. They are counted, not milliseconds: a process that was held up
    * serves its queue first.
@@ -133,8 +133,8 @@ export class Lane {
   }
 
   #mayHave(owner: Owner, now: number): boolean {
-    const { perOwner, alone } = this.#limits
-    return (this.#inFlight.get(owner) ?? 0) < (now - this.#changed > ALONE_MS ? alone : perOwner)
+    const { perOwner, perOwnerAlone } = this.#limits
+    return (this.#inFlight.get(owner) ?? 0) < (now - this.#changed > ALONE_MS ? perOwnerAlone : perOwner)
   }
 
   #occupy(owner: Owner, exclusive: boolean, now: number): PooledConnection | undefined {

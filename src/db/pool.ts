@@ -54,8 +54,8 @@ export class Pool {
     this.#connections = [...ordinary, ...scans]
     const perOwner = Math.max(1, Math.floor(ordinary.length / 4))
     const checks = scans.length > 0 ? CHECKS : SCAN_CHECKS
-    this.#ordinary = new Lane(ordinary, { pipeline: 4, perOwner, alone: Number.POSITIVE_INFINITY, checks })
-    const one = { pipeline: 1, perOwner: 1, alone: 1, checks: SCAN_CHECKS }
+    this.#ordinary = new Lane(ordinary, { pipeline: 4, perOwner, perOwnerAlone: Number.POSITIVE_INFINITY, checks })
+    const one = { pipeline: 1, perOwner: 1, perOwnerAlone: 1, checks: SCAN_CHECKS }
     this.#scans = scans.length > 0 ? new Lane(scans, one) : this.#ordinary
     this.#onUnknownStatement = onUnknownStatement
   }

@@ -16,10 +16,7 @@ const PORTION_BYTES = sql.raw(String(16 * 2 ** 20))
 /** The most statements of one run for a table: it ends when others add expired rows as fast as they are deleted. */
 const MAX_PORTIONS = 1000
 
-/**
- * Of a table whose rows expire, the statement that deletes some of them. Those that somebody else has locked are left
- * to them.
- */
+/** The statement that deletes some expired rows of a table. Rows that another instance has locked are skipped. */
 function portionOf(table: PgTable, over: SQL): SQL {
   const locked = sql`select ctid, ${storedBytes(table)} as bytes from ${table} where ${over} limit ${PORTION} for update skip locked`
   const summed = sql`select ctid, sum(bytes) over (rows unbounded preceding) - bytes as before from (${locked}) locked`

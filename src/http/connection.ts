@@ -18,7 +18,7 @@ export interface Exchange {
   /** When the client must have taken the answer, on the clock of `performance.now()`; infinite while that is open. */
   due: number
   /** Whether the connection was closed before the client had the answer. */
-  left: boolean
+  aborted: boolean
 }
 
 /** How long the answers of a connection that is to be closed may take, milliseconds: longer than any request may. */
@@ -62,7 +62,7 @@ export class Connection {
       answered: false,
       bytes: 0,
       due: Number.POSITIVE_INFINITY,
-      left: this.#closed
+      aborted: this.#closed
     }
     this.#latest = request.raw
     if (!this.#closed) this.exchanges.add(exchange)
@@ -87,8 +87,8 @@ export class Connection {
     return false
   }
 
-  /** Whether the service is to act, and not the client: an answer is not finished, and nothing waits to be taken. */
-  get waits(): boolean {
+  /** Whether the client waits for the service: a request is not finished, and no bytes wait for the client. */
+  get awaitsService(): boolean {
     return this.exchanges.size > 0 && this.#socket.writableLength === 0
   }
 
@@ -100,7 +100,8 @@ export class Connection {
     // Node tells of every packet that comes after the first fault.
     if (this.#last !== undefined) return
     const partial = this.#latest?.complete === false
-    // A fault in a body is the answer to its request. Where that was answered already, nothing is left to say.
+    // When the fault is in the body of the newest request, the problem is the answer to that request. If that was
+    // answered already, the connection closes without another word.
     this.#last = partial ? '' : rawProblem(code, randomUUID())
     const latest = partial ? [...this.exchanges].at(-1) : undefined
     if (latest?.request.raw === this.#latest && latest?.answered === false) {
@@ -139,7 +140,7 @@ export class Connection {
     this.#closed = true
     for (const exchange of this.exchanges) {
       const { raw } = exchange.reply
-      exchange.left = true
+      exchange.aborted = true
       raw.on('error', ignore)
       raw.destroy()
       raw.emit('error', clientLeft)

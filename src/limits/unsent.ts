@@ -39,7 +39,7 @@ export class UnsentAnswers {
    */
   admit(exchange: Exchange, owner: string): boolean {
     // Its client left while the token was checked, so it has ended already.
-    if (exchange.left) return true
+    if (exchange.aborted) return true
     const usage = this.#usageOf(owner)
     if (usage.answers >= this.#perUserMax || usage.bytes >= this.#perUserBytesMax) return false
     usage.answers++
@@ -48,7 +48,7 @@ export class UnsentAnswers {
   }
 
   /**
-   * Counts the bytes of an answer that is about to be sent. Returns why it must not be sent, when it does not fit. The
+   * Counts the bytes of an answer before it is sent. Returns the problem to answer instead, when they do not fit. The
    * user whose clients keep the most loses a connection before anybody else is refused.
    */
   reserve(exchange: Exchange, bytes: number): ProblemCode | undefined {
@@ -57,7 +57,7 @@ export class UnsentAnswers {
       if (usage.bytes > 0 && usage.bytes + bytes > this.#perUserBytesMax) return 'too_many_in_flight'
       if (this.#bytes + bytes > this.#bytesMax) this.#relieve()
       // Its own connection may be the one that was closed.
-      if (exchange.left) return undefined
+      if (exchange.aborted) return undefined
       if (this.#bytes + bytes > this.#bytesMax) return 'unavailable'
     }
     exchange.bytes += bytes

@@ -11,7 +11,7 @@ const ADDRESS_MS = 200
 const TOTAL_MS = 400
 /** What a check counts as at least: the time that the rest of its request takes. */
 const CHECK_MIN_MS = 1 / 16
-/** What a check counts as at most: longer was the process interrupted. */
+/** The most that one check counts. A longer time means that the process was interrupted. */
 const CHECK_MAX_MS = 5
 
 /** Checks a second that an address has at most past its budget. */

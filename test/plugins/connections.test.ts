@@ -292,7 +292,7 @@ t.test('what a connection keeps is given back when its own answer is one too man
   t.equal(unsent.reserve(begin(), 35_000), undefined)
   const second = begin()
   t.equal(unsent.reserve(second, 35_000), undefined)
-  t.match(second, { left: true, bytes: 0 })
+  t.match(second, { aborted: true, bytes: 0 })
   t.equal(unsent.bytes, 0)
 })
 
@@ -352,7 +352,7 @@ t.test('a user whose clients left before they were known may still ask (issue 15
   const unsent = new UnsentAnswers(new Connections(), { perUserMax: 1, perUserBytesMax: 100, bytesMax: 100 })
   const connection = new Connection(new Socket())
   const exchange = () => connection.begin({ raw: {} } as FastifyRequest, {} as FastifyReply)
-  for (let times = 0; times < 3; times++) t.ok(unsent.admit({ ...exchange(), left: true }, 'alice'))
+  for (let times = 0; times < 3; times++) t.ok(unsent.admit({ ...exchange(), aborted: true }, 'alice'))
   t.ok(unsent.admit(exchange(), 'alice'))
   t.notOk(unsent.admit(exchange(), 'alice'))
 })

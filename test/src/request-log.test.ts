@@ -51,7 +51,7 @@ t.test('without a secret the hash is keyed by one that nobody knows', async (t) 
     method: 'GET',
     routeOptions: {},
     user: { sub: 'alice' },
-    exchange: { left: false, answered: true },
+    exchange: { aborted: false, answered: true },
     log: { info: (line: object) => lines.push(line) }
   }
   for (let i = 0; i < 2; i++) {

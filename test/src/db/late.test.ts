@@ -146,7 +146,9 @@ const welcome = Buffer.concat([
 ])
 const empty = Buffer.concat([Buffer.from('I\0\0\0\x04', 'latin1'), ready])
 
-/** A server that speaks as much of PostgreSQL's protocol as the test says, and the store of a pool of one connection. */
+/**
+ * A server that speaks as much of PostgreSQL's protocol as the test says, and the store of a pool of one connection.
+ */
 async function fakeServer(t: Test) {
   const server = createServer().listen(0, '127.0.0.1')
   await once(server, 'listening')
