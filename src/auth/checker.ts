@@ -10,8 +10,11 @@ import type { Waiters } from './waiters.ts'
 export interface KeySource {
   /** Changes with the keys. */
   readonly version: number
-  /** The key for a header, or why it is none of those held; undefined when the issuer may have it. */
-  held(header: Token['header']): Key | ProblemCode | undefined
+  /**
+   * The key for a header, a promise when it was not used before, or why it is none of those held; undefined when the
+   * issuer may have it.
+   */
+  held(header: Token['header']): Key | Promise<Key> | ProblemCode | undefined
   /** Asks the issuer for the key of a header that `held` has none for. */
   ask(header: Token['header']): Key | ProblemCode | Promise<Key | ProblemCode>
   /**
@@ -51,15 +54,18 @@ export class TokenChecker {
     this.#waiters = waiters
   }
 
-  /** Answers at once, without a promise, unless the issuer must be asked for its keys. */
+  /** Answers at once, without a promise, unless a key is used for the first time or the issuer must be asked. */
   check(candidate: Candidate, address: string): Conclusion | Promise<Conclusion> {
     const { header } = candidate.token
     const key = this.#keys.held(header)
     if (key === undefined) {
       return this.#wait(address, async () => this.#checkWith(await this.#keys.ask(header), candidate, address))
     }
-    const conclusion = this.#checkWith(key, candidate, address)
-    return KEY_PROBLEMS.has(conclusion) ? this.#checkAgain(conclusion, candidate, address) : conclusion
+    const check = (key: Key | ProblemCode) => {
+      const conclusion = this.#checkWith(key, candidate, address)
+      return KEY_PROBLEMS.has(conclusion) ? this.#checkAgain(conclusion, candidate, address) : conclusion
+    }
+    return key instanceof Promise ? key.then(check) : check(key)
   }
 
   async #wait(address: string, ask: () => Promise<Conclusion>): Promise<Conclusion> {
@@ -86,7 +92,8 @@ export class TokenChecker {
         this.#refusals.remember(candidate.text, { keysVersion: version, signed: refusal?.signed, askedAt })
         return refused
       }
-      const conclusion = this.#checkWith(this.#keys.held(candidate.token.header) ?? 'token_key', candidate, address)
+      const key = await (this.#keys.held(candidate.token.header) ?? 'token_key')
+      const conclusion = this.#checkWith(key, candidate, address)
       // The first check failed because of us.
       if (typeof conclusion !== 'string') this.#budget.release(address)
       return conclusion

@@ -1,7 +1,7 @@
 import { KeySetError } from './jwk.ts'
 
-/** Some 500 RSA keys. */
-const MAX_BYTES = 256 * 1024
+/** Some 1,000 RSA keys, or 2,500 of Ed25519. */
+const MAX_BYTES = 512 * 1024
 
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 

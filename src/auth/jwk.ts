@@ -1,4 +1,5 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
+import { setImmediate } from 'node:timers/promises'
 
 export type KeyAlgorithm = 'EdDSA' | 'ES256' | 'ES512' | 'PS256' | 'RS256'
 
@@ -20,8 +21,8 @@ export interface KeySet {
 /** Thrown for what is not a key set; the message is for the log and repeats nothing of the text. */
 export class KeySetError extends Error {}
 
-/** Each key costs a verifier; an issuer has a handful, the old ones in their grace period included. */
-const MAX_KEYS = 64
+/** How many keys are read at once, which takes some 5 ms. Requests are served between. */
+const PORTION = 50
 
 const MAX_KID_LENGTH = 255
 const RSA_MIN_BITS = 2048
@@ -106,23 +107,24 @@ function read(jwk: Record<string, unknown>, algorithms: readonly string[]): Publ
 
 /**
  * Reads a JSON Web Key Set (RFC 7517 section 5). A key that we cannot or must not use is left out and does not spoil
- * the others.
+ * the others. The number of keys has no limit but the size of the set (`download.ts`): an issuer that rotates often
+ * publishes hundreds, and any of them may sign the next token.
  *
  * @param algorithms the accepted ones; a key is for exactly one of them (RFC 8725 section 3.1)
  * @throws {KeySetError} for anything but a JSON object with an array `keys`
  */
-export function readKeySet(text: string, algorithms: readonly string[]): KeySet {
+export async function readKeySet(text: string, algorithms: readonly string[]): Promise<KeySet> {
   const published = parse(text)
   const keys = new Map<string | undefined, PublishedKey>()
   const take = (key: PublishedKey): string | undefined => {
     if (key.kid === undefined && published.length > 1) return 'it has no kid and is not alone'
     if (keys.has(key.kid)) return 'its kid is taken'
-    if (keys.size === MAX_KEYS) return 'there are too many'
     keys.set(key.kid, key)
     return undefined
   }
   const ignored: KeySet['ignored'] = []
-  for (const jwk of published) {
+  for (const [n, jwk] of published.entries()) {
+    if (n % PORTION === PORTION - 1) await setImmediate()
     const key = isObject(jwk) ? read(jwk, algorithms) : 'it is no JSON object'
     const reason = typeof key === 'string' ? key : take(key)
     if (reason !== undefined) ignored.push({ kid: nameOf(jwk), reason })

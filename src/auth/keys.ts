@@ -4,7 +4,7 @@ import { type KeySource, RECHECK_MS } from './checker.ts'
 import { download, reasonOf } from './download.ts'
 import { KeySetError, type PublishedKey, readKeySet } from './jwk.ts'
 import { Key } from './key.ts'
-import { signatureCheck } from './signature.ts'
+import { SignatureCheck } from './signature.ts'
 import type { Token } from './token.ts'
 
 /** Time as the store sees it, so that a test can make it pass. */
@@ -35,14 +35,23 @@ const systemClock: Clock = {
   }
 }
 
-class HeldKey extends Key {
-  readonly kid: string | undefined
-  readonly pem: string
+/** How many keys a log line names. */
+const LOGGED_MAX = 20
 
-  constructor({ kid, pem, algorithm }: PublishedKey, signed: Key['signed']) {
-    super(algorithm, signed)
-    this.kid = kid
+class HeldKey extends Key {
+  readonly pem: string
+  readonly #check: SignatureCheck
+
+  constructor({ pem, algorithm }: PublishedKey) {
+    const check = new SignatureCheck(pem, algorithm)
+    super(algorithm, check.signed)
     this.pem = pem
+    this.#check = check
+  }
+
+  /** The key once it can check signatures, without a promise when it can already. */
+  prepared(): Key | Promise<Key> {
+    return this.#check.isReady ? this : this.#check.prepare().then(() => this)
   }
 }
 
@@ -100,10 +109,10 @@ export class KeyStore implements KeySource {
   }
 
   /** Without a kid (it is optional: RFC 7515 section 4.1.4) a token is for the only key of its algorithm. */
-  held({ kid, alg }: Token['header']): Key | ProblemCode | undefined {
-    if (kid !== undefined) return this.#keys.get(kid as string)
+  held({ kid, alg }: Token['header']): Key | Promise<Key> | ProblemCode | undefined {
+    if (kid !== undefined) return this.#keys.get(kid as string)?.prepared()
     const fitting = [...this.#keys.values()].filter(({ algorithm }) => algorithm === alg)
-    return fitting.length > 1 ? 'token_key' : fitting[0]
+    return fitting.length > 1 ? 'token_key' : fitting[0]?.prepared()
   }
 
   /** Waits at most 4 s. */
@@ -151,25 +160,23 @@ export class KeyStore implements KeySource {
     for (const [kid, key] of before) if (next.get(kid) !== key) key.withdraw()
   }
 
-  async #hold(key: PublishedKey): Promise<HeldKey> {
+  #hold(key: PublishedKey): HeldKey {
     const held = this.#keys.get(key.kid)
     // The same key stays the same object, and so do the verdicts that were reached with it.
-    if (held?.pem === key.pem && held.algorithm === key.algorithm) return held
-    return new HeldKey(key, await signatureCheck(key.pem, key.algorithm))
+    return held?.pem === key.pem && held.algorithm === key.algorithm ? held : new HeldKey(key)
   }
 
   async #update(signal: AbortSignal): Promise<void> {
     const fetched = await download(this.#url, signal)
     if (fetched === this.#text) return
-    const set = readKeySet(fetched, this.#algorithms)
-    const next = new Map<string | undefined, HeldKey>()
-    for (const key of set.keys) next.set(key.kid, await this.#hold(key))
-    this.#replace(next)
+    const set = await readKeySet(fetched, this.#algorithms)
+    this.#replace(new Map(set.keys.map((key) => [key.kid, this.#hold(key)])))
     this.#text = fetched
     this.#recheckAt = 0
-    for (const key of set.ignored) this.#log.warn(key, 'published key ignored')
-    const kids = set.keys.map(({ kid }) => kid)
-    if (kids.length > 0) this.#log.info({ keys: kids.length, kids }, 'published keys obtained')
+    for (const key of set.ignored.slice(0, LOGGED_MAX)) this.#log.warn(key, 'published key ignored')
+    const kids = set.keys.slice(0, LOGGED_MAX).map(({ kid }) => kid)
+    if (kids.length > 0)
+      this.#log.info({ keys: set.keys.length, kids, ignored: set.ignored.length }, 'published keys obtained')
     else this.#log.warn({ url: this.#url }, 'no usable key is published: no token can be verified')
   }
 

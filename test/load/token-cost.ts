@@ -3,7 +3,7 @@ import { performance } from 'node:perf_hooks'
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
 import { Key } from '../../src/auth/key.ts'
-import { signatureCheck } from '../../src/auth/signature.ts'
+import { SignatureCheck } from '../../src/auth/signature.ts'
 import { loadConfig } from '../../src/config.ts'
 import type { Algorithm } from '../issuer.ts'
 import { keyPair } from '../key-pair.ts'
@@ -60,7 +60,9 @@ function measure(name: string, env: Record<string, string>, key: Key, sign: (cla
 for (const algorithm of ['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256'] satisfies Algorithm[]) {
   const pair = keyPair(algorithm)
   const pem = createPublicKey(pair.privateKey).export({ type: 'spki', format: 'pem' }).toString()
-  const key = new Key(algorithm, await signatureCheck(pem, algorithm))
+  const check = new SignatureCheck(pem, algorithm)
+  await check.prepare()
+  const key = new Key(algorithm, check.signed)
   measure(algorithm, { BETTER_AUTH_URL: APP }, key, (payload) => pair.token(payload))
 }
 
