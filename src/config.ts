@@ -3,6 +3,7 @@ import { parse as parseDuration } from '@lukeed/ms'
 import type { TSchema } from '@sinclair/typebox'
 import { envSchema } from 'env-schema'
 import { ConfigError } from './config-error.ts'
+import { parameterFaults } from './database-url.ts'
 import { readDotenv } from './dotenv.ts'
 import { Environment, KEY_ALGORITHMS, SECRET_ALGORITHMS, SECRET_MIN_BYTES } from './environment.ts'
 import { originFault } from './http/origin.ts'
@@ -141,6 +142,8 @@ function* databaseConflicts(env: Environment, given: NodeJS.ProcessEnv): Generat
   const url = env.DATABASE_URL
   if (!url.startsWith('pglite:') && !isUrl(url)) {
     yield 'DATABASE_URL is not a URL: write it as postgres://user:password@host:5432/database.'
+  } else if (!url.startsWith('pglite:')) {
+    yield* parameterFaults(url)
   }
   if (env.NODE_ENV === 'production' && given.DATABASE_URL === undefined) {
     yield 'DATABASE_URL is missing: production uses the embedded database only when asked by name (pglite://folder).'

@@ -4,6 +4,7 @@ import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Options, PostgresType } from 'postgres'
 import type { Config } from '../config.ts'
+import { driverAddress } from '../database-url.ts'
 import { type Client, open } from './driver.ts'
 import { PooledConnection, type SendFor } from './lane.ts'
 import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
@@ -64,6 +65,15 @@ const LISTEN_AGAIN_MS = 1000
 /** A search of 10,000 tasks of 10,000 characters takes a quarter of it (docs/performance.md). */
 const SCAN_TIMEOUT_MS = 2000
 
+/** How much later than PostgreSQL itself would cancel a statement we give up its connection. */
+const SILENCE_MARGIN_MS = 1000
+
+/**
+ * How often the connection that listens is asked something. Otherwise it could be lost for as long as the kernel takes
+ * to find out, and nobody would be told of changes.
+ */
+const LISTENER_CHECK_MS = 5000
+
 /** How many of the connections are for scans: of a single one, none. */
 const scansOf = (poolMax: number) => (poolMax === 1 ? 0 : Math.max(1, Math.floor(poolMax / 5)))
 
@@ -106,13 +116,16 @@ export async function connect(
   }
   const folder = embeddedFolder(config)
   if (folder === undefined) {
+    const { url, ...socket } = driverAddress(config.url)
+    const silenceMs = ({ statementTimeoutMs }: Config['database']) =>
+      statementTimeoutMs === 0 ? undefined : statementTimeoutMs + SILENCE_MARGIN_MS
     const one = (config: Config['database']) =>
       // Not all at once.
-      open({ ...options(config), max_lifetime: 60 * (30 + 30 * Math.random()) }, config.url)
+      open({ ...options(config), ...socket, max_lifetime: 60 * (30 + 30 * Math.random()) }, url, silenceMs(config))
     const scan = { ...config, statementTimeoutMs: Math.min(config.statementTimeoutMs, SCAN_TIMEOUT_MS) }
     const scans = Array.from({ length: scansOf(config.poolMax) }, () => one(scan))
     const others = Array.from({ length: config.poolMax - scans.length - 1 }, () => one(config))
-    const listener = open({ ...options(config), ...hears }, config.url)
+    const listener = open({ ...options(config), ...socket, ...hears }, url, silenceMs(config))
     return connection(config, log, migrations, { ordinary: [one(config), ...others], scans, listener }, ear)
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
@@ -182,6 +195,7 @@ function connection(
   })
   let met = false
   let closing = false
+  let check: NodeJS.Timeout | undefined
   return {
     db,
     prepare: pool.prepare,
@@ -201,6 +215,11 @@ function connection(
         if (listening) again()
         listening = false
       })
+      const keepAsking = () => {
+        check = setTimeout(keepAsking, LISTENER_CHECK_MS).unref()
+        if (listening) listener.send('select 1').catch(() => {})
+      }
+      keepAsking()
       const first = listen()
       first.catch(later)
       return first
@@ -231,6 +250,7 @@ function connection(
     },
     close: async () => {
       closing = true
+      clearTimeout(check)
       await Promise.all([...clients, listener].map((client) => client.end({ timeout: 0.5 })))
     }
   }

@@ -48,6 +48,8 @@ interface Query {
   reject(error: unknown): void
   /** The connection that it must be sent on. */
   by?: Connection
+  /** Whether it was given to the driver, and is not answered yet. */
+  given?: boolean
   /** The first of those that are sent together. */
   first?: Prepared | undefined
   /** Whether its connection is from then on for those alone that it is the first of. */
@@ -69,6 +71,7 @@ class Prepared implements Query {
   by: Connection
   first: Prepared | undefined = undefined
   alone = false
+  given = false
   args: unknown[] = []
   // `simple` is what the driver takes a statement without values for.
   options = { prepare: true, simple: false }
@@ -104,10 +107,12 @@ class Prepared implements Query {
   }
 
   resolve(rows: unknown[][]) {
+    this.by.answered(this)
     this.succeed(withoutHoles(rows))
   }
 
   reject(error: unknown) {
+    this.by.answered(this)
     const [text] = this.strings
     const broken = isBroken(error)
     const failed = this.state !== null && !broken
@@ -143,6 +148,9 @@ const LOOKS = 10
 /** How long after the end of a connection, or of an attempt to make one, the next is made. */
 const PAUSE_MS = 200
 
+/** How often a connection that owes answers is looked at: whether there was any since. */
+const SILENCE_CHECK_MS = 500
+
 /** How long after the one before PostgreSQL is asked to cancel what is in flight. */
 const CANCEL_PAUSES_MS = [0, 50, 200]
 
@@ -176,6 +184,8 @@ interface Connection {
   lost(why?: Reason): void
   /** Has PostgreSQL stop what is in flight, and gives it up. */
   stop(): void
+  /** A statement that it took was answered, or failed. */
+  answered(query: Query): void
   /** Ends that it is for the transaction alone that begins with `first`, if it is. */
   release(first: Query | undefined): void
 }
@@ -203,8 +213,10 @@ interface Waiting {
  *
  * @param options with `max_lifetime` in seconds a connection that is as old is replaced, once it has done what it was
  * given; `onclose` is called when one was lost
+ * @param silenceMs after so long without an answer to what it was sent a connection is given up. A host that vanishes
+ * resets nothing, and the kernel goes on sending for a quarter of an hour; Node has no option for TCP_USER_TIMEOUT.
  */
-export function open(options: postgres.Options<Types>, url?: string): Client {
+export function open(options: postgres.Options<Types>, url?: string, silenceMs = Number.POSITIVE_INFINITY): Client {
   // Has the options as they were read, and no connection: what it is given goes to the current client.
   const client = url === undefined ? postgres(options) : postgres(url, options)
   const unsafe = client.unsafe.bind(client)
@@ -227,6 +239,10 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
     let alone: Query | undefined
     let timer: NodeJS.Timeout | undefined
     let wire: Socket | undefined
+    let unanswered = 0
+    // Checks are counted, not milliseconds: a process that was held up reads first what came meanwhile.
+    let checks = 0
+    let watching = silenceMs === Number.POSITIVE_INFINITY
 
     const replace = (pause: number, end: { timeout?: number }) => {
       clearTimeout(timer)
@@ -251,6 +267,17 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       replace(PAUSE_MS, { timeout: 0 })
       client.options.onclose?.(0)
     }
+    const hangUp = (why: Reason) => {
+      // Otherwise the kernel delivers what was sent whenever the network is back.
+      if ('host' in to) wire?.resetAndDestroy()
+      lost(why)
+    }
+    const watch = () => {
+      watching = unanswered > 0 && !gone
+      if (!watching) return
+      if (++checks * SILENCE_CHECK_MS < silenceMs) setTimeout(watch, SILENCE_CHECK_MS)
+      else hangUp(LOST)
+    }
     const go = () => {
       for (const one of waiting) {
         if (one.by === it && !one.taken && !one.failed) one.taken = it.take(one.query) === true
@@ -263,11 +290,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
       clearTimeout(timer)
       // The embedded engine has one session, so the next connection is made when this one has ended.
       if (current === it) current = connection(performance.now() + PAUSE_MS)
-      const end = () => {
-        // Otherwise the kernel delivers what was sent whenever the network is back.
-        if ('host' in to) wire?.resetAndDestroy()
-        lost(DEADLINE_OVER)
-      }
+      const end = () => hangUp(DEADLINE_OVER)
       // Behind TLS the driver never settles a cancel request whose socket fails before the handshake.
       timer = setTimeout(end, 1000 * connectTimeoutSeconds)
       cancel().then(end)
@@ -334,8 +357,20 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
         asked = true
         if (!ready || (alone !== undefined && query.first !== alone)) return false
         if (query.alone) alone = query
+        query.given = true
+        unanswered++
+        if (!watching) {
+          watching = true
+          checks = 0
+          setTimeout(watch, SILENCE_CHECK_MS)
+        }
         give(query)
         return true
+      },
+      answered(query) {
+        if (query.given) unanswered--
+        query.given = false
+        checks = 0
       },
       release(first) {
         if (alone !== first) return
@@ -362,6 +397,7 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
 
   function handler(query: Query) {
     const by = query.by ?? current
+    query.by = by
     const taken = by.take(query)
     if (taken === undefined || query.state !== null) return
     if (waiting.push({ query, by, looks: 0, taken, failed: false }) === 1) setTimeout(look, LOOK_MS)
@@ -413,9 +449,19 @@ export function open(options: postgres.Options<Types>, url?: string): Client {
 
   return Object.assign(client, {
     unsafe: ((...args) => {
-      const query = unsafe(...args)
-      const { resolve } = query as unknown as { resolve(rows: unknown[][]): void }
-      return Object.assign(query, { handler, resolve: (rows: unknown[][]) => resolve(withoutHoles(rows)) })
+      const query = unsafe(...args) as ReturnType<typeof unsafe> & Query & { resolve(rows: unknown[][]): void }
+      const { resolve, reject } = query
+      return Object.assign(query, {
+        handler,
+        resolve(rows: unknown[][]) {
+          query.by?.answered(query)
+          resolve(withoutHoles(rows))
+        },
+        reject(error: unknown) {
+          query.by?.answered(query)
+          reject(error)
+        }
+      })
     }) as typeof unsafe,
     // For commands, which do nothing else meanwhile.
     begin: (async (...args: Parameters<typeof client.begin>) => {

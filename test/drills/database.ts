@@ -1,12 +1,34 @@
-// The database is paused, full, read-only, restarted, and loses connections: each request is answered within 5 s, and
-// the service goes on by itself.
+// The database is paused, full, read-only, restarted, and loses connections, by a reset or without a word: each request
+// is answered within 5 s, and the service goes on by itself.
+import { once } from 'node:events'
+import { type AddressInfo, connect, createServer, type Socket } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
-import { type Answer, ask, cluster, drill, expect, service, until, writers } from './kit.ts'
+import { type Answer, afterwards, ask, cluster, drill, expect, service, until, writers } from './kit.ts'
+
+/** A way to a database whose connections can vanish: nothing comes through any more, and nothing tells. */
+async function way(url: string) {
+  const sockets = new Set<Socket>()
+  const server = createServer((socket) => {
+    const onward = connect({ host: new URL(url).hostname, port: Number(new URL(url).port) })
+    socket.pipe(onward).pipe(socket)
+    for (const end of [socket, onward]) sockets.add(end.on('error', () => {}))
+  }).listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  afterwards(() => server.close())
+  const { port } = server.address() as AddressInfo
+  return {
+    url: Object.assign(new URL(url), { port: String(port) }).href,
+    vanish() {
+      for (const socket of sockets) socket.pause()
+    }
+  }
+}
 
 await drill('A database that is paused, full, read-only, restarting', async () => {
   const database = await cluster(['max_connections=20', 'superuser_reserved_connections=0'])
-  const app = await service({ DATABASE_URL: database.url, DATABASE_POOL_MAX: '5' })
+  const to = await way(database.url)
+  const app = await service({ DATABASE_URL: to.url, DATABASE_POOL_MAX: '5' })
   const read = (n = 0) => ask(app.port, 'GET', '/api/tasks', `user-${n}`)
   const recovered = async (what: string) => {
     const begun = performance.now()
@@ -28,6 +50,11 @@ await drill('A database that is paused, full, read-only, restarting', async () =
   const many = (count: number) => Promise.all(Array.from({ length: count }, (_, n) => read(n)))
 
   await read()
+  to.vanish()
+  const [ready] = await Promise.all([ask(app.port, 'GET', '/health/ready', 'nobody'), many(300)])
+  expect(ready.ms < 5100, `its connections vanished: readiness answers after ${Math.round(ready.ms)} ms`)
+  await recovered('its connections vanished')
+
   database.signal('STOP')
   refused(await many(300), 'paused')
   database.signal('CONT')

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import type { TSchema } from '@sinclair/typebox'
 import t from 'tap'
 import { ConfigError, loadConfig } from '../../src/config.ts'
+import { driverAddress } from '../../src/database-url.ts'
 import { Environment } from '../../src/environment.ts'
 
 const SECRET = 'mRi1kWg2pXz3nQb4vTj5sHd6yLf7cNe8'
@@ -353,6 +354,41 @@ t.test("the README's table and .env.example say what the schema says", async (t)
       description
     ])
   )
+t.test(
+  'a parameter of DATABASE_URL that nothing reads is refused, with what to write instead (issue 16)',
+  async (t) => {
+    const faultsOf = (query: string) => faults({ NODE_ENV: 'test', DATABASE_URL: `postgres://u@db/x?${query}` })
+    for (const [query, sentence] of [
+      ['schema=public', /^DATABASE_URL has the parameter schema, .*: write search_path instead\.$/],
+      ['pgbouncer=true', /pgbouncer, .*DATABASE_PREPARE=false/],
+      ['connection_limit=5', /connection_limit, .*DATABASE_POOL_MAX/],
+      ['sslrootcert=/ca.pem', /sslrootcert, .*NODE_EXTRA_CA_CERTS/],
+      ['channel_binding=require', /channel_binding, .*remove it/],
+      ['user=bob', /parameter user, .*before the question mark/],
+      ['host=db.example', /parameter host, .*before the question mark/]
+    ] as const) {
+      t.match(faultsOf(query), [sentence], query)
+      t.equal(faultsOf(query).length, 1, query)
+    }
+    t.equal(faultsOf('schema=a&pgbouncer=true').length, 2, 'each is told')
+    for (const query of [
+      'sslmode=require',
+      'application_name=x',
+      'sslrootcert=system',
+      'host=/run/postgresql',
+      'search_path=app'
+    ]) {
+      t.same(faultsOf(query), [], query)
+    }
+  }
+)
+
+t.test('a socket in a directory is found as libpq finds it (issue 16)', async (t) => {
+  const url = 'postgres://u@localhost:5433/x?sslmode=disable&host=/run/postgresql'
+  t.same(driverAddress(url), { url: 'postgres://u@localhost:5433/x?sslmode=disable', host: '/run/postgresql' })
+  t.same(driverAddress('postgres://u@db/x'), { url: 'postgres://u@db/x' })
+})
+
   const example = [...readFileSync('.env.example', 'utf8').matchAll(/^#? ?([A-Z_]+)=(.*)$/gm)]
   t.same(
     example.map(([, name]) => name),

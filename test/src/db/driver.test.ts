@@ -88,6 +88,10 @@ async function way(t: Test, user: 'owner' | 'walled') {
       reading = goOn
       for (const socket of sockets) goOn ? socket.resume() : socket.pause()
     },
+    /** Of those that are there now nothing comes through any more, as when their host vanished; others are not hit. */
+    vanish() {
+      for (const socket of sockets) socket.pause()
+    },
     cut() {
       for (const socket of sockets) socket.destroy()
       sockets.clear()
@@ -283,6 +287,46 @@ t.test('a transaction that could not begin leaves its connection to others', asy
   t.same(await large, [[String(2 ** 24)]])
   t.same(await send('select 4::text'), [['4']])
   t.same(await transaction((one) => one('select 5::text')), [['5']])
+  await end()
+})
+
+t.test(
+  'a connection that owes an answer for too long is given up, by reset, and another takes over (issue 16)',
+  async (t) => {
+    const checks = heldUp(t, 500)
+    const check = () => checks.shift()?.()
+    const to = await way(t, 'owner')
+    const { send, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url, 1000)
+    await send('select 1')
+    check()
+    t.equal(checks.length, 0, 'it owes nothing')
+    for (let i = 0; i < 3; i++) {
+      const answer = send('select 2::text')
+      check()
+      t.same(await answer, [['2']], 'an answer begins the time anew')
+    }
+    check()
+    to.vanish()
+    const unanswered = send('select 3').catch(classify)
+    check()
+    t.equal(to.connections(), 1)
+    check()
+    t.equal(await unanswered, 'unavailable')
+    // The embedded engine has one session, which knows nothing of the reset either.
+    to.cut()
+    t.same(await send('select 4::text'), [['4']])
+    t.equal(to.connections(), 2)
+    t.same(checks.length, 1, 'the new one is watched too')
+    await end()
+  }
+)
+
+t.test('without a limit nothing is watched', async (t) => {
+  const checks = heldUp(t, 500)
+  const to = await way(t, 'owner')
+  const { send, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
+  await send('select 1')
+  t.equal(checks.length, 0)
   await end()
 })
 
@@ -510,3 +554,38 @@ t.test(
     t.equal(again, undefined)
   }
 )
+
+t.test('who listens is asked whether it is there, and is replaced when it does not answer (issue 16)', async (t) => {
+  const checks = heldUp(t, 500)
+  const { setTimeout } = globalThis
+  let ask = () => {}
+  t.intercept(globalThis, 'setTimeout', {
+    value(run: () => void, ms: number, ...rest: []) {
+      if (ms !== 5000) return setTimeout(run, ms, ...rest)
+      ask = run
+      return { unref() {} }
+    }
+  })
+  const to = await way(t, 'owner')
+  const { listen, close } = await open((await testConfig({ DATABASE_URL: to.url })).database, pino({ level: 'silent' }))
+  t.teardown(close)
+  let begins = () => {}
+  const begun = () => new Promise<void>((resolve) => (begins = resolve))
+  const first = begun()
+  const listening = listen(
+    () => {},
+    () => begins()
+  )
+  ask()
+  await Promise.all([first, listening])
+  to.vanish()
+  const again = begun()
+  ask()
+  // As many as fit into the longest statement and a second.
+  for (let i = 0; i < 9; i++) checks.shift()?.()
+  t.equal(to.connections(), 1)
+  checks.shift()?.()
+  to.cut()
+  await again
+  t.equal(to.connections(), 2)
+})
