@@ -1,6 +1,7 @@
 import { defineConfig } from 'drizzle-kit'
 import { loadConfig } from './src/config.ts'
 import { embeddedFolder } from './src/db/connect.ts'
+import { RECORD } from './src/db/migrate.ts'
 
 const { database } = loadConfig(process.env, 'database')
 const folder = embeddedFolder(database)
@@ -9,6 +10,7 @@ export default defineConfig({
   dialect: 'postgresql',
   schema: './src/db/schema.ts',
   out: './drizzle',
+  migrations: RECORD,
   ...(folder === undefined
     ? { dbCredentials: { url: database.url } }
     : { driver: 'pglite', dbCredentials: { url: folder } })

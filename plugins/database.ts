@@ -2,7 +2,8 @@ import { getTableName } from 'drizzle-orm'
 import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config.ts'
 import { type Connection, connect } from '../src/db/connect.ts'
-import { classify } from '../src/db/errors.ts'
+import { classify, codeOf } from '../src/db/errors.ts'
+import { misconfiguration } from '../src/db/misconfiguration.ts'
 import { type OwnedBy, type OwnedTable, ownedBy } from '../src/db/owned.ts'
 import { measureStored, StorageQuota } from '../src/db/storage-quota.ts'
 import type { Transact } from '../src/db/transaction.ts'
@@ -22,6 +23,9 @@ declare module 'fastify' {
     isDatabaseUsable(): Promise<boolean>
   }
 }
+
+const UNREACHABLE =
+  'PostgreSQL cannot be reached by DATABASE_URL: requests are answered 503 until it can. Check its host, its port, and that it runs.'
 
 /** How often expired rows are deleted. */
 const RETENTION_MS = 3_600_000
@@ -101,11 +105,13 @@ export default fp(
     // Not waited for: whoever comes first finds one at least, that of `onReady`.
     app.addHook('onListen', async () => void connection.warm())
 
-    // A schema or a wall that is not the right one is no reason to wait for a health check. A database that cannot be
-    // asked is.
+    // What only the operator can mend ends the start. A server that cannot be reached is waited for.
     app.addHook('onReady', async () => {
       const fault = await connection.fault(tables.keys()).catch((error) => {
-        if (classify(error) !== 'unavailable') throw error
+        const told = misconfiguration(error)
+        if (told === undefined && classify(error) !== 'unavailable') throw error
+        if (told === undefined) app.log.warn({ code: codeOf(error) }, UNREACHABLE)
+        return told
       })
       if (fault !== undefined) throw new ConfigError([fault])
     })

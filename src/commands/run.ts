@@ -3,6 +3,19 @@ import { type Config, ConfigError, loadConfig } from '../config.ts'
 import { type Connection, connect } from '../db/connect.ts'
 
 /**
+import { classify } from '../db/errors.ts'
+import { misconfiguration } from '../db/misconfiguration.ts'
+
+/**
+ * @param version of Node.js, such as 20.19.0
+ * @throws {ConfigError} when it is older than what `package.json` asks for
+ */
+export function requireNode(version = process.versions.node): void {
+  const { engines } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
+  const least = engines.node.replace('>=', '')
+  if (version.localeCompare(least, 'en', { numeric: true }) >= 0) return
+  throw new ConfigError([`Node.js ${version} is too old: Rowkeeper needs ${least} or later.`])
+}
  * Runs a command's body: what it throws becomes sentences on standard error and exit code 1. Messages of the database
  * driver name the host and the reason; a stack would only hide them.
  */
@@ -41,3 +54,8 @@ function describe(error: unknown): string {
   const { message, code } = thrown.cause ?? thrown
   return message || String(code)
 }
+const UNREACHABLE = 'PostgreSQL cannot be used by DATABASE_URL: check its host, its port, and that it runs.'
+
+  } catch (error) {
+    const told = misconfiguration(error) ?? (classify(error) === 'unavailable' ? UNREACHABLE : undefined)
+    throw told === undefined ? error : new Error(`${told} (${describe(error)})`)

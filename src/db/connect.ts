@@ -7,7 +7,7 @@ import type { Config } from '../config.ts'
 import { driverAddress } from '../database-url.ts'
 import { type Client, open } from './driver.ts'
 import { PooledConnection, type SendFor } from './lane.ts'
-import { appliedVersion, MIGRATIONS, migrate, mismatch, versionOf } from './migrate.ts'
+import { appliedVersions, MIGRATIONS, migrate, mismatch, REMEDIES, versionsOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
 import { deleteExpired } from './retention.ts'
 import { PINNED, SETTING_NAMES, unfit } from './settings.ts'
@@ -171,7 +171,7 @@ interface Usability extends Record<string, unknown> {
   role: string
   bound: boolean
   usable: boolean
-  version: string | null
+  applied: number[] | null
   settings: Record<string, string>
 }
 
@@ -186,7 +186,7 @@ function connection(
   const db = drizzle({ client: ordinary[0] })
   // For what the service does for itself. The pool would put requests behind it, or cancel it with them.
   const service = drizzle({ client: listener })
-  const expected = versionOf(migrations)
+  const expected = versionsOf(migrations)
   const pooled = (client: Client) => new PooledConnection(client, rls ? wall(client) : sendFor(client))
   let told = false
   const pool = new Pool(db, { ordinary: ordinary.map(pooled), scans: scans.map(pooled) }, () => {
@@ -232,7 +232,7 @@ function connection(
         select current_user as role, bool_and(row_security_active(name::oid) = ${rls}) as bound,
           bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
             and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable,
-          ${appliedVersion} as version,
+          ${appliedVersions} as applied,
           (select json_object_agg(name, current_setting(name))
             from unnest(string_to_array(${SETTING_NAMES.join()}, ',')) name) as settings
         from unnest(string_to_array(${names}, ',')::regclass[]) name`)
@@ -240,9 +240,9 @@ function connection(
       const setting = row && unfit(row.settings, row.role)
       if (setting !== undefined) return setting
       if (row?.bound !== false) {
-        const fault = mismatch(row?.version, expected)
+        const fault = mismatch(row?.applied ?? [], expected)
         met ||= fault === undefined
-        return met && Number(row?.version) > expected ? undefined : fault
+        return fault === undefined || (met && fault === 'newer') ? undefined : REMEDIES[fault]
       }
       return rls
         ? `DATABASE_RLS is true, but row-level security does not bind the role ${row.role}: let DATABASE_URL connect as a role that does not own the tables, is no superuser and has no BYPASSRLS.`

@@ -114,7 +114,8 @@ t.test('nothing is purged when a part of it cannot be, nor by a command that may
   ownedTables.pop()
   t.equal((await all(connection, alice)).length, 1)
   const shift = (by: number) =>
-    db.execute(sql`update drizzle.__drizzle_migrations set created_at = created_at - ${by}::int`)
+    db.execute(sql`update drizzle.rowkeeper_migrations set created_at = created_at - ${by}::int
+      where created_at = (select max(created_at) from drizzle.rowkeeper_migrations)`)
   await shift(1)
   await t.rejects(purgeUser(connection, alice), { message: /is older than/ })
   await shift(-1)

@@ -30,7 +30,7 @@ for (let round = 1; round <= ROUNDS; round++) {
   const { href } = Object.assign(new URL(server), { pathname: `/${name}` })
   const faults = await Promise.all(Array.from({ length: INSTANCES }, () => migrate(href)))
   const client = postgres(href, { max: 1 })
-  const [row] = await client`select count(*)::int as applied from drizzle.__drizzle_migrations`
+  const [row] = await client`select count(*)::int as applied from drizzle.rowkeeper_migrations`
   await client.end()
   await admin.unsafe(`drop database ${name} with (force)`)
   const told = faults.filter((fault) => fault !== '')

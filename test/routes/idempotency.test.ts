@@ -324,7 +324,7 @@ t.test('the service deletes expired rows by itself, every hour, each table on it
   let sweep: (() => void) | undefined
   const warned: unknown[] = []
   const app = await build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none' }, (app) => {
-    app.log.warn = (line: unknown) => void warned.push(line)
+    app.log.warn = (line: object) => void ('table' in line && warned.push(line))
   })
   t.ok(timers().length > 0)
   sweep?.()

@@ -74,6 +74,7 @@ t.test('production prints no token, and answers 503 while its database is away',
   t.equal((await fetch(`${address}/health/ready`)).status, 503)
   t.equal((await fetch(`${address}/health/live`)).status, 200)
   t.match(server.output(), /"level":40,.*CORS_ORIGINS has no effect: .* Is CORS_ORIGIN meant\?/, 'issue 16')
+  t.match(server.output(), /"code":"ECONNREFUSED","msg":"PostgreSQL cannot be reached by DATABASE_URL/, 'issue 16')
   t.notMatch(server.output(), /eyJ|127\.0\.0\.1:1\b/)
   server.child.kill('SIGTERM')
   t.match(await server.ended, { code: 0 })

@@ -240,6 +240,26 @@ t.test('readiness tells of a wall that does not stand, and of one that nobody as
   t.equal(await fault({ DATABASE_URL: owning }, 'reset role'), undefined)
 })
 
+t.test(
+  'readiness tells of each right that the role lacks',
+  { skip: process.env.TEST_DATABASE_URL !== undefined },
+  async (t) => {
+    const rights = ['select', 'insert', 'update', 'delete']
+    const { db, fault, close } = await open(t, { DATABASE_POOL_MAX: '1', DATABASE_RLS: 'true' })
+    for (const lacking of rights) {
+      await db.execute(sql.raw('reset role'))
+      const granted = rights.filter((right) => right !== lacking).join()
+      await db.execute(
+        sql.raw(`create role without_${lacking}; grant usage on schema drizzle to without_${lacking};
+      grant ${granted} on tasks to without_${lacking}; set role without_${lacking}`)
+      )
+      t.match(await fault(['tasks']), /may not read and write "tasks"/, lacking)
+    }
+    await db.execute(sql.raw('reset role'))
+    await close()
+  }
+)
+
 t.test('a wall that is asked for and does not stand refuses to start', async (t) => {
   const forbidden = ownedTableNamed('pg_authid')
   await t.rejects(
@@ -256,10 +276,15 @@ t.test('a fault of ours at the start is told, not waited for', async (t) => {
   )
 })
 
-t.test('a database that is not migrated yet, or absent, is waited for', async (t) => {
-  const missing = ownedTableNamed('not_migrated')
-  const early = await build(t, RLS, (app) => void app.owned(missing))
-  t.equal((await early.inject('/health/ready')).statusCode, 503)
-  const absent = await build(t, { ...RLS, DATABASE_URL: 'postgres://u:p@127.0.0.1:1/none' })
-  t.match((await absent.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
-})
+t.test(
+  'a database that is not migrated yet is none to start with, an absent one is waited for (issue 16)',
+  async (t) => {
+    const missing = ownedTableNamed('not_migrated')
+    await t.rejects(
+      build(t, RLS, (app) => void app.owned(missing)),
+      { message: /^The database that DATABASE_URL names has not the tables of the service: run npm run db:migrate/ }
+    )
+    const absent = await build(t, { ...RLS, DATABASE_URL: 'postgres://u:p@127.0.0.1:1/none' })
+    t.match((await absent.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
+  }
+)
