@@ -14,8 +14,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /**
      * Streams the caller's changes of a resource. The stream ends when the token expires, its key is withdrawn, an hour
-     * is over, or the client leaves. Answers 429 past the streams of a user (`STREAMS_PER_USER_MAX`), and 503 past
-     * those of the instance (`STREAMS_MAX`).
+     * is over, the client leaves, or newer streams of the user are as many as a user may have (`STREAMS_PER_USER_MAX`).
+     * Answers 503 past the streams of the instance (`STREAMS_MAX`).
      */
     sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
   }
@@ -90,15 +90,21 @@ export default fp(
       const { sub, expiresAt } = request.user
       reply
         .type('text/event-stream; charset=utf-8')
-        .header('cache-control', 'no-store')
+        // A proxy that compresses would keep an event back until there are more (HAProxy: 20 seconds).
+        .header('cache-control', 'no-store, no-transform')
         // nginx would keep it back until there is a page of it.
         .header('x-accel-buffering', 'no')
       // Its content type is that of the GET, and there is nothing to wait for.
       if (request.method === 'HEAD') return reply.send(Readable.from([]))
       const own = byOwner.get(sub) ?? { key: '', streams: new Set() }
       const { streams } = own
-      if (streams.size >= perUserMax) return sendProblem(reply.header('retry-after', 1), 'too_many_streams')
       if (all.size >= max) return sendProblem(reply, 'unavailable')
+      // It may be that of a phone that lost its network: nothing tells for a quarter of an hour.
+      const [oldest] = streams
+      if (oldest !== undefined && streams.size >= perUserMax) {
+        streams.delete(oldest)
+        end(oldest, 'replaced')
+      }
 
       const wakeUp = new WakeUp()
       const { socket } = request.raw
@@ -122,7 +128,8 @@ export default fp(
         // The client was told that the connection would stay, and closing would wait for it.
         if (app.isDraining()) socket.end()
         streams.delete(wakeUp)
-        if (streams.size > 0) return
+        // One that was replaced may leave after those that came later.
+        if (streams.size > 0 || byOwner.get(sub) !== own) return
         byOwner.delete(sub)
         byKey.delete(own.key)
       }

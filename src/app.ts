@@ -32,6 +32,12 @@ const BODY_LIMIT_BYTES = 128 * 1024
 /** For all of a request to arrive; then it is a 408. */
 const REQUEST_TIMEOUT_MS = 4000
 
+/**
+ * After so long without a packet the kernel asks the client's once a second, ten times, whether the client is there: a
+ * stream whose client vanished is over before its next heartbeat.
+ */
+const PROBE_MS = 5000
+
 /** For the application to start: the embedded database makes its folder in seconds, on a busy machine in many. */
 const START_TIMEOUT_MS = 60_000
 
@@ -52,9 +58,16 @@ export const serverOptions = (config: Config) =>
     return503OnClosing: false,
     // Looked for twice a second; the two together stay within the deadline of plugins/deadline.ts.
     requestTimeout: REQUEST_TIMEOUT_MS,
+    keepAliveTimeout: config.keepAliveMs,
     // A request without Host is refused by plugins/problems.ts, as a problem document. With Node's default for the
     // headers, which is a minute, it forgets of a body that never ends once its request was answered.
-    http: { connectionsCheckingInterval: 500, headersTimeout: REQUEST_TIMEOUT_MS, requireHostHeader: false },
+    http: {
+      connectionsCheckingInterval: 500,
+      headersTimeout: REQUEST_TIMEOUT_MS,
+      requireHostHeader: false,
+      keepAlive: true,
+      keepAliveInitialDelay: PROBE_MS
+    },
     routerOptions: { ignoreTrailingSlash: true },
     // A client's own id is kept only when it is safe to log and to answer.
     genReqId: ({ headers }) => {

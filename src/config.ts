@@ -187,6 +187,7 @@ const settle = (env: Environment, warnings: readonly string[]) =>
     // For `localhost` Fastify opens a server for each of its addresses, and the second has none of our listeners.
     host: env.HOST === 'localhost' ? '127.0.0.1' : env.HOST,
     port: env.PORT,
+    keepAliveMs: env.KEEP_ALIVE_SECONDS * 1000,
     logLevel: env.LOG_LEVEL,
     logSecret: env.LOG_SECRET,
     requestsMax: env.REQUESTS_MAX,

@@ -49,6 +49,12 @@ export const Environment = Type.Object({
     description: 'Address to listen on'
   }),
   PORT: whole(0, 65_535, 3000, 'Port to listen on; 0 takes a free one'),
+  KEEP_ALIVE_SECONDS: whole(
+    1,
+    86_400,
+    72,
+    'Seconds that a connection without a request is kept: more than the load balancer keeps it, or it sends requests into closed ones'
+  ),
   LOG_LEVEL: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
     description: 'Least severe level that is logged'

@@ -56,7 +56,6 @@ const table = {
   idempotency_key_reused: [422, 'The idempotency key was used for another request'],
   rate_limited: [429, 'Too many requests'],
   too_many_in_flight: [429, 'Too many requests in flight', RETRY_AFTER_SECONDS],
-  too_many_streams: [429, 'Too many open streams'],
   headers_too_large: [431, 'The headers are too large'],
   internal_error: [500, 'Something went wrong'],
   unavailable: [503, 'The service is temporarily unavailable', RETRY_AFTER_SECONDS],

@@ -17,6 +17,8 @@ export interface Watch {
   changes(n: number): Promise<[string | undefined, string, number][]>
   /** The id of the last event that was taken. */
   lastId: string | undefined
+  /** How many milliseconds the last event asked to wait before coming again. */
+  retry: number | undefined
   close(): void
 }
 
@@ -46,12 +48,14 @@ export async function watch(
   const got: Told[] = []
   const parser = createParser({
     onEvent: (event) => got.push(event),
+    onRetry: (ms) => (watch.retry = ms),
     onComment: () => got.push({ event: 'comment', id: undefined, data: '' })
   })
   const chunks = (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader()
   const watch: Watch = {
     response,
     lastId,
+    retry: undefined,
     async next() {
       for (;;) {
         const event = got.shift()

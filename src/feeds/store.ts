@@ -2,6 +2,7 @@ import { gt, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { changes, feeds } from '../db/schema.ts'
+import type { Run } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
 
 /**
@@ -15,6 +16,12 @@ export type Feed = Pick<typeof feeds.$inferSelect, 'key' | 'seq'>
 /** How many changes are read at a time. */
 export const PAGE = 50
 
+/** `startedBy` of a feed before the transaction that marks it: greater than the number of any transaction. */
+const UNMARKED = sql`'18446744073709551615'::xid8`
+
+/** The same of a feed that no write can miss any more. */
+const SETTLED = sql`'0'::xid8`
+
 /** A write that did not see the feed is over within the timeout of a statement, or else nothing of it is waited for. */
 const SETTLE_TRIES = 30
 const SETTLE_MS = 100
@@ -27,7 +34,12 @@ export function feedStore(owned: OwnedBy) {
   // A feed begins at the microseconds of now, so that no number of an earlier one is taken for its own.
   const now = sql`(extract(epoch from clock_timestamp()) * 1000000)::bigint`
   const live = sql`${feeds.expiresAt} > now()`
-  const fresh = { startedBy: sql`pg_current_xact_id()`, expiresAt: sql`now() + interval '25 hours'` }
+  const fresh = { startedBy: UNMARKED, expiresAt: sql`now() + interval '25 hours'` }
+  const opened = {
+    ...feed,
+    unmarked: sql<boolean>`${feeds.startedBy} = ${UNMARKED}`,
+    settled: sql<boolean>`${feeds.startedBy} = ${SETTLED}`
+  }
 
   const renew = own.prepare((own) =>
     own
@@ -36,11 +48,24 @@ export function feedStore(owned: OwnedBy) {
         startedBy: sql`case when ${live} then ${feeds.startedBy} else ${fresh.startedBy} end`,
         expiresAt: fresh.expiresAt
       })
+      .returning(opened)
+  )
+  const start = own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(opened))
+  // A write that looked for the feed before it was committed has a smaller number than a transaction that begins after
+  // that, or has no number yet and holds on to what it saw.
+  const mark = own.prepare((own) =>
+    own
+      .update({
+        startedBy: sql`case when ${opened.unmarked} then pg_current_xact_id() else ${feeds.startedBy} end`
+      })
       .returning(feed)
   )
-  const start = own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(feed))
-  const settled = sql<boolean>`${feeds.startedBy} < pg_snapshot_xmin(pg_current_snapshot())`
-  const look = own.prepare((own) => own.select({ key: feeds.key, settled }))
+  const settled = sql<boolean>`case when ${feeds.startedBy} >= pg_snapshot_xmin(pg_current_snapshot()) then false
+    else not exists(select from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
+      and age(backend_xmin) > age(${feeds.startedBy}::xid)) end`
+  const isSettled = own.prepare((own) => own.select({ settled }))
+  const settle = own.prepare((own) => own.update({ startedBy: SETTLED }).returning(feed))
+  const look = own.prepare((own) => own.select({ key: feeds.key }))
   const after = owned(changes).prepare((own) =>
     own
       .select(
@@ -65,12 +90,16 @@ export function feedStore(owned: OwnedBy) {
      * @param within of the stream that waits for it: once that is over nothing more is asked
      */
     async open(owner: Owner, within?: Deadline): Promise<Feed> {
-      const ask = (run: typeof renew) => run(owner, {}, within)
+      const ask = <R>(run: Run<R>) => run(owner, {}, within)
       // Another stream of theirs may start it in between.
       const feed = (await ask(renew))[0] ?? (await ask(start))[0] ?? (await ask(renew))[0]
+      if (feed?.unmarked) await ask(mark)
       // A write that looked for the feed before it was there may commit still, unrecorded.
-      for (let tries = 0; tries < SETTLE_TRIES; tries++) {
-        if ((await look(owner, {}, within))[0]?.settled) break
+      for (let tries = 0; !feed?.settled && tries < SETTLE_TRIES; tries++) {
+        if ((await ask(isSettled))[0]?.settled) {
+          await ask(settle)
+          break
+        }
         await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
       }
       return feed as Feed

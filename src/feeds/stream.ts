@@ -16,6 +16,9 @@ export interface Source {
 /** To wait before connecting again; after an end, spread over some seconds, or everybody would come at once. */
 const RETRY_MS = 2000
 
+/** The same after an end in favour of another stream, or two that are one too many would replace each other for ever. */
+const REPLACED_RETRY_MS = 60_000
+
 /** Whoever missed more has less to load with the list. */
 const MOST_MISSED = 1000
 
@@ -101,9 +104,7 @@ export async function* streamOf(
 }
 
 /** The last event of a stream. */
-export const endOf = (reason: Reason) =>
-  encode({
-    event: 'end',
-    retry: RETRY_MS + Math.floor(Math.random() * RETRY_MS),
-    data: JSON.stringify({ reason })
-  })
+export function endOf(reason: Reason): string {
+  const retry = reason === 'replaced' ? REPLACED_RETRY_MS : RETRY_MS
+  return encode({ event: 'end', retry: retry + Math.floor(Math.random() * retry), data: JSON.stringify({ reason }) })
+}

@@ -1,7 +1,7 @@
 import { Deadline } from '../http/deadline.ts'
 
-/** Why a stream ends. */
-export type Reason = 'token_expired' | 'reconnect'
+/** Why a stream ends: `replaced` by a newer one of its user, who had as many as one may have. */
+export type Reason = 'token_expired' | 'reconnect' | 'replaced'
 
 /** Proxies give up what is silent for a minute, some for half of one. */
 const HEARTBEAT_MS = 20_000

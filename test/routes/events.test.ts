@@ -59,7 +59,7 @@ t.test('changes', async (t) => {
     t.equal(stream.response.status, 200)
     t.match(Object.fromEntries(stream.response.headers), {
       'content-type': 'text/event-stream; charset=utf-8',
-      'cache-control': 'no-store',
+      'cache-control': 'no-store, no-transform',
       'x-accel-buffering': 'no',
       vary: /Authorization/,
       'x-request-id': /./

@@ -27,6 +27,7 @@ t.test('nothing needs to be set outside production', async (t) => {
     production: false,
     host: '127.0.0.1',
     port: 3000,
+    keepAliveMs: 72_000,
     logLevel: 'info',
     trustProxy: [],
     corsOrigin: [],

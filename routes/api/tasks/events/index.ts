@@ -16,7 +16,7 @@ const DESCRIPTION = `Server-sent events, to be read with \`fetch\`, since a toke
 | \`reload\` | \`{}\` | Load the list: the first event, unless all that came after your \`Last-Event-ID\` follows |
 | \`created\`, \`updated\` | \`{"id", "version", "task"}\` | The task as it is now, in this version or a newer one; null when it is gone by now |
 | \`deleted\` | \`{"id", "version"}\` | |
-| \`end\` | \`{"reason"}\` | \`token_expired\`: come again with a new token. \`reconnect\`: come again, after \`retry\` |
+| \`end\` | \`{"reason"}\` | \`token_expired\`: come again with a new token. \`reconnect\`, \`replaced\` (by a newer stream of yours): come again, after \`retry\` |
 
 A comment comes every 20 seconds at least.`
 
@@ -30,7 +30,7 @@ export default async function events(app: App): Promise<void> {
     {
       onRequest: app.requireScope('tasks:read'),
       schema: {
-        ...operation('watchTasks', 'Your changes as they happen', 'tasks:read', { 200: stream }, 'too_many_streams'),
+        ...operation('watchTasks', 'Your changes as they happen', 'tasks:read', { 200: stream }),
         description: DESCRIPTION,
         headers: LastEventId
       }
