@@ -46,3 +46,10 @@ export function uuidv7s(count: number): string[] {
   const { ms, tick } = clock.now()
   return Array.from({ length: count }, (_, i) => idOf(ms, tick, i))
 }
+
+/** The time in a UUIDv7 of ours, as PostgreSQL takes it: to the microsecond, which ids in order are in order by. */
+export function timeOf(id: string): string {
+  const ms = Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+  const microseconds = Math.floor((Number.parseInt(id.slice(15, 18), 16) * 1000) / TICKS)
+  return new Date(ms).toISOString().replace('Z', `${microseconds}`.padStart(3, '0').concat('Z'))
+}

@@ -47,8 +47,14 @@ function fits({ sort = DEFAULT_SORT }: TaskQuery, key: string): boolean {
 }
 
 /**
- * The `Link` of a page (RFC 8288): the next one while there is more, and the first. Both keep everything that was asked
- * for.
+ * How long a `Link` with two targets may be. Proxies take few kilobytes of header (nginx 4 KiB unless told otherwise),
+ * and each target has a percent-encoded `q`.
+ */
+const LINK_MAX = 2048
+
+/**
+ * The `Link` of a page (RFC 8288): the next one while there is more, and the first unless both are too long together.
+ * They keep everything that was asked for.
  *
  * @param path of the list
  * @param next the cursor of the next page
@@ -63,5 +69,7 @@ export function pageLinks(path: string, query: TaskQuery, next: string | null): 
   if (dueAfter !== undefined) first += `&dueAfter=${encodeURIComponent(dueAfter)}`
   if (count !== undefined) first += `&count=${count}`
   const links = `<${first}>; rel="first"`
-  return next === null ? links : `<${first}&cursor=${next}>; rel="next", ${links}`
+  if (next === null) return links
+  const following = `<${first}&cursor=${next}>; rel="next"`
+  return following.length + links.length > LINK_MAX ? following : `${following}, ${links}`
 }

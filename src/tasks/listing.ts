@@ -38,21 +38,32 @@ const element = jsonOf(shown, 'page')
 // A quotation mark inside a JSON string is escaped, so this is only ever the start of an element.
 const ELEMENT = '{"id":"'
 
-const [completed, q, dueBefore, dueAfter] = ['completed', 'q', 'dueBefore', 'dueAfter'].map((name) =>
-  sql.placeholder(name)
+const [completed, q, decomposed, dueBefore, dueAfter] = ['completed', 'q', 'decomposed', 'dueBefore', 'dueAfter'].map(
+  (name) => sql.placeholder(name)
 )
+
+const contains = (text: unknown) => sql`strpos(lower(${tasks.title}), lower(${text}::text)) > 0
+  or strpos(lower(${tasks.description}), lower(${text}::text)) > 0`
 // Null is "not asked for". The text is looked for as it is: in a LIKE its `%` and `_` would mean something.
 const filters = [
   sql`${completed}::boolean is null or ${tasks.completed} = ${completed}::boolean`,
-  sql`${q}::text is null or strpos(lower(${tasks.title}), lower(${q}::text)) > 0
-    or strpos(lower(${tasks.description}), lower(${q}::text)) > 0`,
+  sql`${q}::text is null or ${contains(q)} or (${decomposed}::text is not null and (${contains(decomposed)}))`,
   sql`${dueBefore}::timestamptz is null or ${tasks.dueAt} < ${dueBefore}::timestamptz`,
   sql`${dueAfter}::timestamptz is null or ${tasks.dueAt} > ${dueAfter}::timestamptz`
 ]
 
+/**
+ * A letter with an accent is one character or two (Unicode's normalization forms C and D; macOS writes the second), so
+ * a text is looked for in both.
+ */
+function forms(q: string | null) {
+  const [composed, decomposed] = [q?.normalize('NFC') ?? null, q?.normalize('NFD') ?? null]
+  return { q: composed, decomposed: decomposed === composed ? null : decomposed }
+}
+
 const filterValues = ({ completed = null, q = null, dueBefore = null, dueAfter = null }: Nullable<TaskQuery>) => ({
   completed,
-  q,
+  ...forms(q),
   dueBefore: toUtc(dueBefore),
   dueAfter: toUtc(dueAfter)
 })

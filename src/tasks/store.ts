@@ -5,7 +5,7 @@ import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import type { Transaction, Within } from '../db/transaction.ts'
 import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
-import { uuidv7, uuidv7s } from '../uuid.ts'
+import { timeOf, uuidv7, uuidv7s } from '../uuid.ts'
 import { toUtc } from '../validation.ts'
 import { shown, taskListing } from './listing.ts'
 import type { NewTask, TaskChange } from './schemas.ts'
@@ -57,7 +57,10 @@ export function taskStore(owned: OwnedBy) {
         title: sql.placeholder('title'),
         description: sql.placeholder('description'),
         completed: sql.placeholder('completed'),
-        dueAt: sql.placeholder('dueAt')
+        dueAt: sql.placeholder('dueAt'),
+        // By the clock that made the id, or "newest first" would disagree with what is shown.
+        createdAt: sql.placeholder('createdAt'),
+        updatedAt: sql.placeholder('createdAt')
       })
       .returning(stored)
   )
@@ -70,7 +73,8 @@ export function taskStore(owned: OwnedBy) {
           description: unlessAbsent(tasks.description, 'text'),
           completed: unlessAbsent(tasks.completed, 'boolean'),
           dueAt: unlessAbsent(tasks.dueAt, 'timestamptz'),
-          updatedAt: sql`now()`,
+          // The clock of the creation may be ahead.
+          updatedAt: sql`greatest(now(), ${tasks.createdAt})`,
           version: sql`${tasks.version} + 1`
         },
         byId,
@@ -83,7 +87,8 @@ export function taskStore(owned: OwnedBy) {
 
   const create = async (owner: Owner, id: string, task: NewTask, within?: Within): Promise<StoredTask> => {
     const { title, description = null, completed = false, dueAt = null } = task
-    const [row] = await insert(owner, { id, title, description, completed, dueAt: toUtc(dueAt) }, within)
+    const values = { id, title, description, completed, dueAt: toUtc(dueAt), createdAt: timeOf(id) }
+    const [row] = await insert(owner, values, within)
     return row as StoredTask
   }
 

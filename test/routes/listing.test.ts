@@ -122,6 +122,38 @@ t.test('the lists of /api/tasks', async (t) => {
     t.equal((await get('?sort=-createdAt')).headers.link, '</api/tasks?limit=50>; rel="first"', 'but for defaults')
   })
 
+  t.test('a Link fits what proxies take of a header (issue 16)', async (t) => {
+    const { create, get } = someone()
+    const q = '\u4efb'.repeat(191)
+    for (let i = 0; i < 2; i++) await create({ title: `${q}${i}` })
+    const { link } = (await get(`?limit=1&q=${encodeURIComponent(q)}`)).headers
+    t.ok(String(link).length < 2048, `${link?.length}`)
+    t.same(Object.keys(links(link)), ['next'])
+    const last = await get(links(link).next ?? '')
+    t.equal(last.json().length, 1)
+    t.same(Object.keys(links(last.headers.link)), ['first'])
+  })
+
+  t.test('a text is found in composed and in decomposed letters (issue 16)', async (t) => {
+    const { create, get } = someone()
+    const forms = ['Caf\u00e9', 'Cafe\u0301']
+    for (const title of forms) await create({ title: `${title} here` })
+    await create({ title: 'Cafe', description: null })
+    await create({ title: 'x', description: forms[1] })
+    for (const q of forms) t.equal((await get(`?q=${encodeURIComponent(q.toLowerCase())}`)).json().length, 3)
+    t.equal((await get('?q=cafe')).json().length, 3, 'without the accent as before')
+  })
+
+  t.test('newest first is what createdAt says (issue 16)', async (t) => {
+    const { create, get } = someone()
+    await Promise.all(Array.from({ length: 100 }, (_, n) => create({ title: `${n}` })))
+    const all: { createdAt: string; updatedAt: string }[] = (await get('?limit=100')).json()
+    const times = all.map(({ createdAt }) => createdAt)
+    t.equal(times.length, 100)
+    t.same(times, [...times].sort().reverse())
+    for (const one of all) t.equal(one.updatedAt, one.createdAt)
+  })
+
   t.test('a cursor is good for its own filter and order, whatever the limit', async (t) => {
     const { create, get } = someone()
     const title = '\u{1f600}'.repeat(200)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { uuidv7, uuidv7s } from '../../src/uuid.ts'
+import { timeOf as textOf, uuidv7, uuidv7s } from '../../src/uuid.ts'
 
 const UUIDV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 /** The time in an id, in milliseconds. */
@@ -93,4 +93,12 @@ t.test('a clock that was set back a little is waited for, one that was set back 
   t.notOk(next())
   t.ok(Math.abs(timeOf(last) - wall()) <= 1, 'an hour back it is followed')
   t.ok(next(), 'and in order from there')
+})
+
+t.test('the time of ids is in their order, to the microsecond (issue 16)', async (t) => {
+  t.equal(textOf('0190163d-8694-7000-aea5-966c26f8ad91'), '2024-06-14T10:14:09.300000Z')
+  t.equal(textOf('0190163d-8694-7fff-aea5-966c26f8ad91'), '2024-06-14T10:14:09.300999Z')
+  const times = uuidv7s(10_000).map(textOf)
+  t.same(times, [...times].sort())
+  t.ok(new Set(times).size > 2000)
 })
