@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs'
-import { parseEnv } from 'node:util'
+// Not by name: in a Node.js that lacks it nothing would run, not even what says so (`requireNode` in commands/run.ts).
+import util from 'node:util'
 import { ConfigError } from './config-error.ts'
 
 /** Skips a byte order mark, which would become part of the first name. */
@@ -34,5 +35,5 @@ export function readDotenv(): NodeJS.ProcessEnv {
   const text = decode(bytes)
   if (text === undefined)
     throw new ConfigError(['.env is not UTF-8 (Windows may have saved it as UTF-16): save it as UTF-8.'])
-  return parseEnv(text)
+  return util.parseEnv(text)
 }

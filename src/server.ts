@@ -1,14 +1,18 @@
 import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import { developmentToken } from './auth/development-token.ts'
-import { run } from './commands/run.ts'
+import { readOptions, run } from './commands/run.ts'
 import { loadConfig } from './config.ts'
 
 /** Within this the requests in flight end and the process exits 0; Docker and Kubernetes kill after 10 s and more. */
 const DRAIN_MS = 8000
 
+const USAGE =
+  'Usage: node dist/src/server.js\n\nStarts the service. Variables of the environment configure it (README).'
+
 /** The production process: listens on HOST:PORT, and drains on SIGTERM and SIGINT. */
 await run(async () => {
+  readOptions(USAGE)
   const config = loadConfig()
   // Not at the top: it reads the environment too, and a fault there must end in a sentence.
   const { default: app, options } = await import('./app.ts')

@@ -1,8 +1,8 @@
+import { readFileSync } from 'node:fs'
+import { parseArgs } from 'node:util'
 import pino from 'pino'
 import { type Config, ConfigError, loadConfig } from '../config.ts'
 import { type Connection, connect } from '../db/connect.ts'
-
-/**
 import { classify } from '../db/errors.ts'
 import { misconfiguration } from '../db/misconfiguration.ts'
 
@@ -16,17 +16,35 @@ export function requireNode(version = process.versions.node): void {
   if (version.localeCompare(least, 'en', { numeric: true }) >= 0) return
   throw new ConfigError([`Node.js ${version} is too old: Rowkeeper needs ${least} or later.`])
 }
+
+/**
  * Runs a command's body: what it throws becomes sentences on standard error and exit code 1. Messages of the database
  * driver name the host and the reason; a stack would only hide them.
  */
 export async function run(main: () => Promise<void>): Promise<void> {
   try {
+    requireNode()
     await main()
   } catch (error) {
     console.error(error instanceof ConfigError ? error.message : `Failed: ${describe(error)}`)
     // Whatever a failed start left open must not keep the process.
     process.exit(1)
   }
+}
+
+/**
+ * The options of a command, each with a text as its value. With `--help` it prints the usage and ends the process.
+ *
+ * @throws for an option that is not among them, and for what is no option
+ */
+export function readOptions<Name extends string>(usage: string, names: Name[] = []): Partial<Record<Name, string>> {
+  const texts = names.map((name) => [name, { type: 'string' }] as const)
+  const { values } = parseArgs({ options: { ...Object.fromEntries(texts), help: { type: 'boolean', short: 'h' } } })
+  if (values.help) {
+    console.log(`${usage}\n\nExit code: 0 when it is done, 1 when it is not, with a sentence that says why.`)
+    process.exit(0)
+  }
+  return values as Partial<Record<Name, string>>
 }
 
 /** The configuration of a command, which has no log: it warns on standard error. */
@@ -36,6 +54,8 @@ export function commandConfig(part: 'all' | 'database'): Config {
   return config
 }
 
+const UNREACHABLE = 'PostgreSQL cannot be used by DATABASE_URL: check its host, its port, and that it runs.'
+
 /** Opens the database of `DATABASE_URL`, the one variable that it needs, for `work`, and closes it. */
 export async function withDatabase(work: (connection: Connection) => Promise<void>): Promise<void> {
   const { database } = commandConfig('database')
@@ -43,6 +63,9 @@ export async function withDatabase(work: (connection: Connection) => Promise<voi
   const connection = await connect({ ...database, poolMax: 1, statementTimeoutMs: 0 }, pino({ level: 'silent' }))
   try {
     await work(connection)
+  } catch (error) {
+    const told = misconfiguration(error) ?? (classify(error) === 'unavailable' ? UNREACHABLE : undefined)
+    throw told === undefined ? error : new Error(`${told} (${describe(error)})`)
   } finally {
     await connection.close()
   }
@@ -54,8 +77,3 @@ function describe(error: unknown): string {
   const { message, code } = thrown.cause ?? thrown
   return message || String(code)
 }
-const UNREACHABLE = 'PostgreSQL cannot be used by DATABASE_URL: check its host, its port, and that it runs.'
-
-  } catch (error) {
-    const told = misconfiguration(error) ?? (classify(error) === 'unavailable' ? UNREACHABLE : undefined)
-    throw told === undefined ? error : new Error(`${told} (${describe(error)})`)

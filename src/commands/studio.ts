@@ -1,10 +1,13 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { embeddedFolder } from '../db/connect.ts'
-import { commandConfig, run } from './run.ts'
+import { commandConfig, readOptions, run } from './run.ts'
+
+const USAGE = 'Usage: npm run db:studio\n\nOpens a browser for the tables of DATABASE_URL (drizzle-kit studio).'
 
 /** `npm run db:studio`: drizzle-kit's browser for the tables, of the database that drizzle.config.ts names. */
 await run(async () => {
+  readOptions(USAGE)
   const folder = embeddedFolder(commandConfig('database').database)
   // The studio opens the embedded database with an engine of its own, so it must not be open already.
   if (folder !== undefined) await (await import('../db/lock.ts')).lock(folder)

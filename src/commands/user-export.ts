@@ -1,12 +1,13 @@
-import { parseArgs } from 'node:util'
 import type { Owner } from '../auth/user.ts'
 import { exportUser } from '../db/user-data.ts'
-import { run, withDatabase } from './run.ts'
+import { readOptions, run, withDatabase } from './run.ts'
+
+const USAGE = 'Usage: npm run user:export -- --sub USER'
 
 /** `npm run user:export -- --sub alice`: prints all that the user owns, a JSON object a line. */
 await run(async () => {
-  const { sub } = parseArgs({ options: { sub: { type: 'string' } } }).values
-  if (!sub) throw new Error('Usage: npm run user:export -- --sub USER')
+  const { sub } = readOptions(USAGE, ['sub'])
+  if (!sub) throw new Error(USAGE)
   await withDatabase((connection) =>
     exportUser(
       connection,

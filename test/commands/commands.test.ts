@@ -3,13 +3,17 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { run } from '../../src/commands/run.ts'
+import { requireNode, run } from '../../src/commands/run.ts'
+import { ConfigError } from '../../src/config.ts'
 import { buildAlone, SECRET } from '../helper.ts'
 import { folder, start } from '../program.ts'
 import { TEMPLATE } from '../template.ts'
 
 const TOKEN = 'src/commands/token.js'
 const MIGRATE = 'src/commands/migrate.js'
+const SERVER = 'src/server.js'
+
+const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'
 
 t.test('npm run token', async (t) => {
   const env = { BETTER_AUTH_SECRET: SECRET }
@@ -88,10 +92,57 @@ t.test('npm run db:migrate', async (t) => {
   t.test('says what is wrong', async (t) => {
     const away = await start(t, MIGRATE, folder(t), { DATABASE_URL: 'postgres://127.0.0.1:1/x' }).ended
     t.equal(away.code, 1)
-    t.match(away.output, /^Failed: .*ECONNREFUSED/)
+    t.match(away.output, /^Failed: PostgreSQL cannot be used by DATABASE_URL: check its host, .*ECONNREFUSED/)
     const missing = await start(t, MIGRATE, folder(t), { NODE_ENV: 'production' }).ended
     t.match(missing, { code: 1, output: /^DATABASE_URL is missing/ })
   })
+})
+
+t.test(
+  'a database that does not exist, or lets nobody in, is told with the remedy (issue 16)',
+  { skip: SKIP },
+  async (t) => {
+    const url = (part: object) => Object.assign(new URL(String(process.env.TEST_DATABASE_URL)), part).href
+    for (const [part, sentence] of [
+      [{ pathname: '/nowhere' }, /^Failed: The database that DATABASE_URL names does not exist: create it/],
+      [{ username: 'nobody' }, /^Failed: PostgreSQL does not let in the user of DATABASE_URL/]
+    ] as const) {
+      for (const file of [MIGRATE, SERVER]) {
+        const env = { NODE_ENV: 'production', BETTER_AUTH_SECRET: SECRET, PORT: '0', DATABASE_URL: url(part) }
+        const { code, output } = await start(t, file, folder(t), env).ended
+        t.equal(code, 1)
+        t.match(output.replace(/^(?:\{.*\n)*(?:Failed: )?/, 'Failed: '), sentence)
+      }
+    }
+  }
+)
+
+t.test(
+  'every command tells how it is used, does nothing else then, and refuses what it does not know (issue 16)',
+  async (t) => {
+    // Nothing of the environment is read before.
+    const env = { PORT: 'x' }
+    for (const name of ['migrate', 'token', 'user-export', 'user-purge']) {
+      const help = await start(t, `src/commands/${name}.js`, folder(t), env, ['--help']).ended
+      t.match(help, { code: 0, output: /^Usage: npm run [\s\S]*Exit code: 0 when it is done/ }, name)
+    }
+    t.match(await start(t, SERVER, folder(t), env, ['-h']).ended, {
+      code: 0,
+      output: /^Usage: node dist\/src\/server.js/
+    })
+    for (const file of [MIGRATE, SERVER]) {
+      t.match(await start(t, file, folder(t), env, ['--yes']).ended, {
+        code: 1,
+        output: /^Failed: Unknown option '--yes'/
+      })
+    }
+  }
+)
+
+t.test('a version of Node.js that is too old is told in a sentence (issue 16)', async (t) => {
+  const message = 'Node.js 20.9.0 is too old: Rowkeeper needs 20.19.0 or later.'
+  t.throws(() => requireNode('20.9.0'), new ConfigError([message]))
+  for (const version of ['20.19.0', '22.0.0', '100.0.0']) t.doesNotThrow(() => requireNode(version))
 })
 
 t.test('fastify-cli mounts the same application, by the environment', async (t) => {

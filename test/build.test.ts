@@ -1,0 +1,38 @@
+import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+import t from 'tap'
+import { folder, start } from './program.ts'
+
+t.test('commands build what changed, once, and leave a build that is in use alone (issue 16)', async (t) => {
+  const cwd = folder(t)
+  for (const name of ['src', 'drizzle']) mkdirSync(join(cwd, name))
+  symlinkSync(resolve('node_modules'), join(cwd, 'node_modules'))
+  writeFileSync(join(cwd, 'package.json'), '{ "type": "module" }')
+  const compilerOptions = { target: 'es2023', lib: ['es5'], rootDir: '.', types: [], skipLibCheck: true }
+  writeFileSync(join(cwd, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }))
+  const write = (text: string) => writeFileSync(join(cwd, 'src/command.ts'), `${text}\nexport {}\n`)
+  const run = (...options: string[]) => start(t, resolve('build.js'), cwd, {}, options).ended
+  const left = () => readdirSync(cwd).filter((name) => name.startsWith('.dist'))
+
+  write('declare const console: any, process: any\nconsole.log("first", process.argv.slice(2).join())')
+  const [one, other] = await Promise.all([run('src/command.js', '--a', 'b'), run('src/command.js', '--c')])
+  t.match(one, { code: 0, output: 'first --a,b\n' })
+  t.match(other, { code: 0, output: 'first --c\n' })
+  t.ok(existsSync(join(cwd, 'dist/drizzle')))
+  t.same(left(), [])
+
+  const made = statSync(join(cwd, 'dist')).ino
+  t.match(await run('src/command.js'), { code: 0, output: 'first \n' })
+  t.equal(statSync(join(cwd, 'dist')).ino, made, 'nothing changed, so nothing was built')
+
+  write('const number: number = "text"')
+  t.match(await run('src/command.js'), { code: 1, output: /error TS2322/ })
+  t.match(readFileSync(join(cwd, 'dist/src/command.js'), 'utf8'), 'first', 'what does not compile replaces nothing')
+  t.same(left(), [])
+
+  // Of a process that was killed while it built.
+  writeFileSync(join(cwd, '.dist.lock'), '999999999')
+  write('declare const console: any\nconsole.log("second")')
+  t.match(await run('src/command.js'), { code: 0, output: 'second\n' })
+  t.not(statSync(join(cwd, 'dist')).ino, made)
+})
