@@ -123,6 +123,9 @@ const entryOf = (code: ProblemCode): Entry => entries.get(code) as Entry
 /** `[code, status, detail]` of every error, for the README's table and the documents of the routes. */
 export const problemList = [...entries].map(([code, { status, members }]) => [code, status, members.detail] as const)
 
+/** The members of a problem without faults. */
+export const problemMembers = (code: ProblemCode) => entryOf(code).members
+
 export const PROBLEM_JSON = 'application/problem+json; charset=utf-8'
 
 /** One fault of a request: where it was, a JSON Pointer to it, and what is wrong there. */

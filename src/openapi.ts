@@ -1,19 +1,20 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type ProblemCode, ProblemSchema, problemList } from './errors.ts'
+import { type ProblemCode, ProblemSchema, problemList, problemMembers } from './errors.ts'
 
 /** Of JSON that PostgreSQL wrote, which Fastify takes for plain text. */
 export const JSON_TYPE = 'application/json; charset=utf-8'
 
+const PROBLEM = 'application/problem+json'
+
 /** What a route documents of its errors: a problem document a status, with the details that it may have. */
 export function problems(...codes: ProblemCode[]) {
-  const responses: Record<number, { description: string; content: Record<string, { schema: typeof ProblemSchema }> }> =
-    {}
+  const responses: Record<number, { description: string; content: { [PROBLEM]: object } }> = {}
   for (const [code, status, detail] of problemList) {
     if (!codes.includes(code)) continue
     const before = responses[status]
     responses[status] = {
       description: before === undefined ? detail : `${before.description} · ${detail}`,
-      content: { 'application/problem+json': { schema: ProblemSchema } }
+      content: before?.content ?? { [PROBLEM]: { schema: ProblemSchema, example: problemMembers(code) } }
     }
   }
   return responses

@@ -18,14 +18,21 @@ t.test('the document describes every route, and lints clean', async (t) => {
     .map(({ method, url }) => `${method} ${url.replace(':id', '{id}')}`)
   t.same(described.sort(), served.sort())
 
-  const operations = Object.values<
-    Record<string, { operationId: string; responses: Record<string, { description: string }> }>
-  >(document.paths).flatMap((item) => Object.values(item))
+  interface Response {
+    description: string
+    content?: Record<string, { example?: object }>
+  }
+  const operations = Object.values<Record<string, { operationId: string; responses: Record<string, Response> }>>(
+    document.paths
+  ).flatMap((item) => Object.values(item))
   t.equal(new Set(operations.map(({ operationId }) => operationId)).size, operations.length, 'operation ids are unique')
   for (const { operationId, responses } of operations) {
-    for (const [status, { description }] of Object.entries(responses)) {
+    for (const [status, { description, content }] of Object.entries(responses)) {
       t.not(description, 'Default Response', `${operationId} says what ${status} means`)
+      const example = content?.['application/problem+json']?.example
+      if (Number(status) >= 400) t.match(example, { status: Number(status), code: String }, 'issue 16')
     }
+    if (operationId.endsWith('Task')) t.ok('414' in responses, `${operationId} documents an overlong parameter`)
   }
 
   const config = await createConfig({ extends: ['recommended'], rules: { 'no-server-example.com': 'off' } })
