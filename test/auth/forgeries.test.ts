@@ -172,6 +172,15 @@ t.test('what is not JSON in strict UTF-8, as a canonical JWS, is refused', async
   const alphabet = 'ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_'
   const last = alphabet.indexOf(good.at(-1) ?? '')
   t.match(await call(good.slice(0, -1) + alphabet[last + 1]), { code: 'token_malformed' }, 'spare bits')
+  // So has that of a segment whose bytes are one or two more than a multiple of three, under a signature that is right.
+  const spare = (segment: string) => segment.slice(0, -1) + alphabet[alphabet.indexOf(segment.at(-1) ?? '') + 1]
+  const pad = (text: string) => text.padEnd(3 * Math.ceil(text.length / 3) + 1)
+  const [head, body] = [pad(HEAD), pad(json)].map((text) => Buffer.from(text).toString('base64url')) as [string, string]
+  const signed = (input: string) => `${input}.${createHmac('sha256', SECRET).update(input).digest('base64url')}`
+  t.match(await call(signed(`${head}.${body}`)), { status: 200 })
+  for (const input of [`${spare(head)}.${body}`, `${head}.${spare(body)}`]) {
+    t.match(await call(signed(input)), { code: 'token_malformed' }, 'spare bits of what is signed')
+  }
   t.match(await call(sign(header, claims({ pad: 'x'.repeat(8192) }))), { code: 'token_too_long' })
 })
 

@@ -12,6 +12,7 @@ const DRILLS = [
   'clients',
   'keys-limits',
   'rolling',
+  'proxies',
   // Its long form, an hour, is for a day of its own.
   ...(process.argv.includes('--quick') ? ['attack'] : [])
 ]

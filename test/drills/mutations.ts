@@ -1,7 +1,7 @@
-// `node dist/test/drills/mutations.js`: breaks the isolation of users in every way that we could think of, one at a
-// time in a copy of the build, and fails unless the test that is named beside it notices. Prints what was broken and
-// what caught it. With words, only those mutations whose description has one of them: `… mutations.js wall events`.
-// Some need `TEST_DATABASE_URL`.
+// `node dist/test/drills/mutations.js`: breaks the isolation of users in every way that we could think of, and other
+// promises in some, one at a time in a copy of the build, and fails unless the test that is named beside it notices.
+// Prints what was broken and what caught it. With words, only those mutations whose description has one of them:
+// `… mutations.js wall events`. Some need `TEST_DATABASE_URL`.
 import { execFile, execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
@@ -165,8 +165,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'what waits for a new connection in another order',
     file: 'src/db/driver.ts',
-    find: 'for (const one of waiting) if (one.by === it && !one.taken)',
-    put: 'for (const one of waiting.toReversed()) if (one.by === it && !one.taken)',
+    find: 'for (const one of waiting) {',
+    put: 'for (const one of waiting.toReversed()) {',
     test: 'src/db/driver.test',
     title: 'what waits for a new connection is sent in its order'
   },
@@ -205,8 +205,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: 'routes under /api without a verified caller',
     file: 'routes/api/autohooks.ts',
-    find: '[authenticate, app.limitUser, ...own]',
-    put: '[optional, app.limitUser, ...own]',
+    find: '[authenticate, admit, app.limitUser, ...own]',
+    put: '[optional, admit, app.limitUser, ...own]',
     test: ISOLATION,
     title: 'every route under /api needs a token'
   },
@@ -262,8 +262,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: a stream for whom the query names`,
     file: 'plugins/streams.ts',
-    find: `eventsOf(store, sub,`,
-    put: `eventsOf(store, request.query.userId ?? sub,`,
+    find: `streamOf(store, sub,`,
+    put: `streamOf(store, request.query.userId ?? sub,`,
     test: ISOLATION,
     title: HEARS
   },
@@ -340,7 +340,7 @@ const MUTATIONS: Mutation[] = [
     find: `streams.size >= perUserMax`,
     put: `false`,
     test: STREAMS,
-    title: BOUNDED
+    title: 'of connections that were lost lock nobody out'
   },
   {
     what: `events: any number of streams`,
@@ -393,7 +393,7 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: a stream whose feed is gone goes on`,
     file: 'src/feeds/stream.ts',
-    find: `!(await store.isCurrent(owner, feed))`,
+    find: `!(await store.isCurrent(owner, feed, wakeUp.deadline))`,
     put: `false`,
     test: STREAMS,
     title: 'whose feed is deleted end'
@@ -413,6 +413,95 @@ const MUTATIONS: Mutation[] = [
     put: ``,
     test: EVENTS,
     title: SWEPT
+  },
+  {
+    what: 'beyond isolation: a write with a later number than its feed is not waited for',
+    file: 'src/feeds/store.ts',
+    find: 'startedBy: UNMARKED',
+    put: 'startedBy: sql`pg_current_xact_id()`',
+    test: STREAMS,
+    title: 'begin when a write is over that began while the feed was made',
+    server: true
+  },
+  {
+    what: 'beyond isolation: answers are kept for an hour',
+    file: 'src/db/schema.ts',
+    find: `const over = sql\`\${table.createdAt} < now() - interval '24 hours'\``,
+    put: `const over = sql\`\${table.createdAt} < now() - interval '1 hour'\``,
+    test: 'routes/idempotency.test',
+    title: 'a key is good for 24 hours'
+  },
+  {
+    what: 'beyond isolation: a cursor of any due filter',
+    file: 'src/tasks/cursor.ts',
+    find: 'q, dueBefore, dueAfter, id, key])',
+    put: 'q, dueBefore ?? dueAfter, id, key])',
+    test: 'routes/listing.test',
+    title: 'a cursor is bound to each filter'
+  },
+  {
+    what: 'beyond isolation: deletes of a batch counted with its updates',
+    file: 'src/tasks/batch.ts',
+    find: `pointer: \`/delete/\${i}\``,
+    put: `pointer: \`/delete/\${updated.length + i}\``,
+    test: 'routes/batch.test',
+    title: 'a batch creates, updates and deletes'
+  },
+  {
+    what: 'beyond isolation: a deadlock is an error of ours',
+    file: 'src/db/errors.ts',
+    find: '28|3D|3F|40|53',
+    put: '28|3D|3F|53',
+    test: 'src/db/errors.test',
+    title: 'an error is classified by the code'
+  },
+  {
+    what: 'beyond isolation: readiness does not look at the right to delete',
+    file: 'src/db/connect.ts',
+    find: "and has_table_privilege(name, 'delete')",
+    put: '',
+    test: WALL,
+    title: 'readiness tells of each right that the role lacks'
+  },
+  {
+    what: 'beyond isolation: hosts that begin like the loopback are it',
+    file: 'src/config.ts',
+    find: '|\\[::1\\])$/',
+    put: '|\\[::1\\])/',
+    test: 'src/config.test',
+    title: 'published keys'
+  },
+  {
+    what: 'beyond isolation: IPv6 counts by /72',
+    file: 'src/limits/address.ts',
+    find: 'IPV6_PREFIX_BITS = 64',
+    put: 'IPV6_PREFIX_BITS = 72',
+    test: 'limits/tiers.test',
+    title: 'IPv6 counts by /64'
+  },
+  {
+    what: 'beyond isolation: an offset of 75 minutes',
+    file: 'src/validation.ts',
+    find: '2[0-3]):[0-5]\\d)$/',
+    put: '2[0-3]):\\d\\d)$/',
+    test: 'src/validation.test',
+    title: 'a moment is within the bounds'
+  },
+  {
+    what: 'beyond isolation: segments that are not canonical',
+    file: 'src/auth/token.ts',
+    find: "if (bytes.toString('base64url') !== segment) return undefined",
+    put: '',
+    test: 'auth/forgeries.test',
+    title: 'what is not JSON in strict UTF-8'
+  },
+  {
+    what: 'beyond isolation: a silent connection is waited for',
+    file: 'src/db/driver.ts',
+    find: 'else hangUp(LOST)',
+    put: 'else setTimeout(watch, SILENCE_CHECK_MS)',
+    test: 'src/db/driver.test',
+    title: 'a connection that owes an answer for too long'
   },
   ...['changes', 'feeds'].map((table) => ({
     what: `events: a policy of ${table} that lets everything through`,

@@ -168,7 +168,8 @@ t.test('IPv6 counts by /64, and an IPv4-mapped address as IPv4', async (t) => {
   stopClock(t)
   const app = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '5' })
   const from = (remoteAddress: string) => ({ url: '/api/tasks', remoteAddress })
-  const network = (i: number) => from(`2001:db8:0:${i % 2}:${i.toString(16)}::1`)
+  // The part behind the network is spread over its first bits and its last.
+  const network = (i: number) => from(`2001:db8:0:${i % 2}:${(i * 1311).toString(16)}::${i.toString(16)}`)
   t.strictSame(await flood(app, 50, network), { 401: 10, 429: 40 }, 'two networks')
   t.strictSame(await flood(app, 50, (i) => from(`2001:DB8:1:${i.toString(16)}::1`)), { 401: 50 }, 'fifty networks')
   const mapped = ['192.0.2.1', '::ffff:192.0.2.1', '::FFFF:C000:0201']

@@ -72,7 +72,31 @@ for (const rls of ['false', 'true']) {
         '/update/1'
       ],
       [{ delete: [{ id: d.id }, { id: a.id, version: 9 }, { id: UNKNOWN }] }, 412, 'precondition_failed', '/delete/1'],
-      [{ delete: [{ id: d.id }, { id: d.id, version: 1 }] }, 404, 'task_not_found', '/delete/1']
+      [{ delete: [{ id: d.id }, { id: d.id, version: 1 }] }, 404, 'task_not_found', '/delete/1'],
+      // Each kind of operation is counted by itself.
+      [
+        {
+          create: [{ title: 'e' }, { title: 'f' }],
+          update: [
+            { id: a.id, change: { title: 'x' } },
+            { id: UNKNOWN, change: { title: 'x' } }
+          ],
+          delete: [{ id: d.id }]
+        },
+        404,
+        'task_not_found',
+        '/update/1'
+      ],
+      [
+        {
+          create: [{ title: 'e' }, { title: 'f' }],
+          update: [{ id: a.id, change: { title: 'x' } }],
+          delete: [{ id: UNKNOWN }]
+        },
+        404,
+        'task_not_found',
+        '/delete/0'
+      ]
     ] as const) {
       const answer = await post(app, alice, body)
       t.match(answer.json(), { status, code, errors: [{ in: 'body', pointer }] })

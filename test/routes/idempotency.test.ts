@@ -283,6 +283,7 @@ t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) =
     await ask(bob)
     await ask(bob, 'kept')
     await age(alice, 25)
+    await age(bob, 23)
     await deleteExpired(connection.db, pino({ level: 'silent' }))
     t.match(await ask(alice), { replayed: false }, 'swept')
     t.match(await ask(bob, 'kept'), { replayed: true }, 'not swept')

@@ -190,6 +190,32 @@ t.test('the lists of /api/tasks', async (t) => {
     t.equal(cursors, 11)
   })
 
+  t.test('a cursor is bound to each filter that it came from, and to its value', async (t) => {
+    const { create, get } = someone()
+    const moments = ['2029-01-01T00:00:00Z', '2030-01-01T00:00:00Z', '2031-01-01T00:00:00Z']
+    for (const dueAt of moments) {
+      for (const completed of [true, false]) {
+        for (let i = 0; i < 2; i++) await create({ title: 'Milk', completed, dueAt })
+      }
+    }
+    const [, middle = '', last = ''] = moments
+    const lists = [
+      '',
+      `dueBefore=${middle}`,
+      `dueBefore=${last}`,
+      `dueAfter=${middle}`,
+      `dueAfter=${moments[0]}`
+    ].flatMap((due) => ['', 'completed=true', 'completed=false', 'q=milk', 'q=mil'].map((other) => `${due}&${other}`))
+    for (const from of lists) {
+      const { next = '' } = links((await get(`?limit=1&${from}`)).headers.link)
+      const cursor = new URL(next, 'http://x').searchParams.get('cursor')
+      for (const to of lists) {
+        const { statusCode } = await get(`?${to}&cursor=${cursor}`)
+        t.equal(statusCode, to === from ? 200 : 400, `${from} -> ${to}`)
+      }
+    }
+  })
+
   t.test('a cursor that was tampered with is a 400, as is any other text', async (t) => {
     const { create, get } = someone()
     for (let i = 0; i < 2; i++) await create({ title: 'Milk', dueAt: '2030-01-01T00:00:00.123456Z' })

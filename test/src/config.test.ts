@@ -254,7 +254,19 @@ t.test('published keys', async (t) => {
     audiences: []
   })
   t.match(faults({ ...rest, JWKS_URL }), [/^JWT_ISSUER is missing/])
-  t.match(faults({ ...URL_ONLY, BETTER_AUTH_URL: 'http://app.example.com' }), [/^BETTER_AUTH_URL is not https/])
+  for (const host of [
+    'app.example.com',
+    'localhost.example.com',
+    'mylocalhost',
+    '127.0.0.1.example.com',
+    '10.127.0.0',
+    '[::2]'
+  ]) {
+    t.match(faults({ ...URL_ONLY, BETTER_AUTH_URL: `http://${host}` }), [/^BETTER_AUTH_URL is not https/], host)
+  }
+  for (const host of ['127.0.0.1', '127.255.0.9', '[::1]']) {
+    t.same(faults({ ...URL_ONLY, BETTER_AUTH_URL: `http://${host}:3001` }), [], host)
+  }
   t.same(faults({ ...URL_ONLY, BETTER_AUTH_URL: 'http://localhost:3001' }), [])
   t.same(faults({ ...URL_ONLY, NODE_ENV: 'test', BETTER_AUTH_URL: 'http://auth:3001' }), [])
   for (const bad of [
@@ -342,19 +354,6 @@ t.test('an unreadable .env is not taken for none', async (t) => {
   t.throws(() => loadConfig({}), { code: 'EISDIR' })
 })
 
-t.test("the README's table and .env.example say what the schema says", async (t) => {
-  const properties = Object.entries(Environment.properties as Record<string, TSchema>)
-  const readme = readFileSync('README.md', 'utf8')
-  const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*?) \|$/gm)].map(([, ...cells]) => cells)
-  t.same(
-    rows,
-    properties.map(([name, { expects, default: initial, description }]) => [
-      name,
-      expects,
-      initial === undefined || initial === '' ? '' : `\`${initial}\``,
-      description
-    ])
-  )
 t.test(
   'a parameter of DATABASE_URL that nothing reads is refused, with what to write instead (issue 16)',
   async (t) => {
@@ -390,6 +389,19 @@ t.test('a socket in a directory is found as libpq finds it (issue 16)', async (t
   t.same(driverAddress('postgres://u@db/x'), { url: 'postgres://u@db/x' })
 })
 
+t.test("the README's table and .env.example say what the schema says", async (t) => {
+  const properties = Object.entries(Environment.properties as Record<string, TSchema>)
+  const readme = readFileSync('README.md', 'utf8')
+  const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*?) \|$/gm)].map(([, ...cells]) => cells)
+  t.same(
+    rows,
+    properties.map(([name, { expects, default: initial, description }]) => [
+      name,
+      expects,
+      initial === undefined || initial === '' ? '' : `\`${initial}\``,
+      description
+    ])
+  )
   const example = [...readFileSync('.env.example', 'utf8').matchAll(/^#? ?([A-Z_]+)=(.*)$/gm)]
   t.same(
     example.map(([, name]) => name),

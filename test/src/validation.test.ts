@@ -1,7 +1,7 @@
 import type { FastifySchemaValidationError } from 'fastify'
 import t from 'tap'
 import { NewTask, TaskBatch, TaskQuery } from '../../src/tasks/schemas.ts'
-import { schemaErrorFormatter, validatorCompiler } from '../../src/validation.ts'
+import { isMoment, schemaErrorFormatter, validatorCompiler } from '../../src/validation.ts'
 
 type Validate = ((value: unknown) => boolean) & { errors: FastifySchemaValidationError[] | null }
 const compile = (schema: typeof TaskBatch | typeof NewTask | typeof TaskQuery, httpPart: string) =>
@@ -68,4 +68,28 @@ t.test('a query has no more faults than the route has parameters', async (t) => 
   t.match(inQuery.errors, [{ instancePath: String }])
   t.ok((inQuery.errors?.length ?? 99) <= 2 * Object.keys(TaskQuery.properties).length)
   t.ok(inQuery({ limit: '5', unknown: times(5000, '1') }), 'what is unknown is ignored')
+})
+
+t.test('a moment is within the bounds of each of its parts', async (t) => {
+  const good = '2030-01-31T23:59:59.999999+23:59'
+  t.ok(isMoment(good))
+  for (const [part, beyond] of [
+    ['01-31', '13-01'],
+    ['01-31', '00-31'],
+    ['01-31', '01-32'],
+    ['01-31', '02-29'],
+    ['01-31', '04-31'],
+    ['T23', 'T24'],
+    [':59:59', ':60:59'],
+    [':59:59', ':59:60'],
+    ['.999999', '.9999999'],
+    ['.999999', '.'],
+    ['+23:59', '+24:00'],
+    ['+23:59', '+01:60'],
+    ['+23:59', '+01:75'],
+    ['+23:59', '+1:00'],
+    ['+23:59', '']
+  ] as const) {
+    t.notOk(isMoment(good.replace(part, beyond)), good.replace(part, beyond))
+  }
 })
