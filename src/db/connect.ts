@@ -171,7 +171,7 @@ interface Usability extends Record<string, unknown> {
   role: string
   bound: boolean
   usable: boolean
-  applied: number[] | null
+  applied: number[]
   settings: Record<string, string>
 }
 
@@ -240,7 +240,7 @@ function connection(
       const setting = row && unfit(row.settings, row.role)
       if (setting !== undefined) return setting
       if (row?.bound !== false) {
-        const fault = mismatch(row?.applied ?? [], expected)
+        const fault = mismatch(row?.applied, expected)
         met ||= fault === undefined
         return fault === undefined || (met && fault === 'newer') ? undefined : REMEDIES[fault]
       }

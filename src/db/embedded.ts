@@ -1,6 +1,6 @@
 import { chmodSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { PGlite } from '@electric-sql/pglite'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'
 import type { FastifyBaseLogger } from 'fastify'
@@ -11,6 +11,10 @@ export interface Embedded {
   socket: string
   close(): Promise<void>
 }
+
+/** Windows has named pipes in the place of sockets (Node.js, "Identifying paths for IPC connections"). */
+export const socketIn = (directory: string, platform = process.platform): string =>
+  platform === 'win32' ? `\\\\.\\pipe\\${basename(directory)}` : join(directory, 'pg')
 
 /**
  * Starts the embedded PostgreSQL (PGlite) on `folder`, which is made when it is missing, for its owner alone.
@@ -24,7 +28,7 @@ export async function startEmbedded(folder: string, log: FastifyBaseLogger): Pro
   const engine = await PGlite.create(folder)
   // A socket, since a port would be open to every user of the machine; in a short path, since 107 bytes is the limit.
   const directory = mkdtempSync(join(tmpdir(), 'rowkeeper-'))
-  const socket = join(directory, 'pg')
+  const socket = socketIn(directory)
   const server = new PGLiteSocketServer({ db: engine, path: socket, maxConnections: 1 })
   await server.start()
   log.info({ folder }, 'embedded PostgreSQL started')

@@ -20,8 +20,10 @@ export const RECORD = { schema: 'drizzle', table: 'rowkeeper_migrations' }
 export const versionsOf = (folder: string) =>
   readMigrationFiles({ migrationsFolder: folder }).map(({ folderMillis }) => folderMillis)
 
-/** The versions that the database has, as part of a query; null when it has none. */
-export const appliedVersions = sql<number[] | null>`(select json_agg(created_at) from drizzle.rowkeeper_migrations)`
+/** The versions that the database has, as part of a query. */
+export const appliedVersions = sql<
+  number[]
+>`(select coalesce(json_agg(created_at), '[]') from drizzle.rowkeeper_migrations)`
 
 const RUN_MIGRATE = 'run npm run db:migrate (in production: node dist/src/commands/migrate.js)'
 
@@ -36,7 +38,10 @@ export const REMEDIES = {
 }
 
 /** How the versions that a database has differ from those that are needed; undefined when they are the same. */
-export function mismatch(applied: readonly number[], expected: readonly number[]): keyof typeof REMEDIES | undefined {
+export function mismatch(
+  applied: readonly number[] = [],
+  expected: readonly number[]
+): keyof typeof REMEDIES | undefined {
   const lacking = expected.filter((version) => !applied.includes(version))
   if (lacking.length > 0) return Math.max(0, ...applied) > Math.min(...lacking) ? 'incomplete' : 'older'
   return applied.length > expected.length ? 'newer' : undefined
@@ -78,8 +83,8 @@ export async function migrate(db: Db, folder = MIGRATIONS): Promise<void> {
       migrationsSchema: RECORD.schema,
       migrationsTable: RECORD.table
     })
-    const [row] = await db.execute<{ applied: number[] | null }>(sql`select ${appliedVersions} as applied`)
-    const fault = mismatch(row?.applied ?? [], expected)
+    const [row] = await db.execute<{ applied: number[] }>(sql`select ${appliedVersions} as applied`)
+    const fault = mismatch(row?.applied, expected)
     if (fault !== undefined) throw new Error(REMEDIES[fault])
   } finally {
     await db.execute(sql`select pg_advisory_unlock(${LOCK}::bigint)`)

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { requireNode, run } from '../../src/commands/run.ts'
+import { requireNode, run, withDatabase } from '../../src/commands/run.ts'
 import { ConfigError } from '../../src/config.ts'
 import { buildAlone, SECRET } from '../helper.ts'
 import { folder, start } from '../program.ts'
@@ -143,6 +143,17 @@ t.test('a version of Node.js that is too old is told in a sentence (issue 16)', 
   const message = 'Node.js 20.9.0 is too old: Rowkeeper needs 20.19.0 or later.'
   t.throws(() => requireNode('20.9.0'), new ConfigError([message]))
   for (const version of ['20.19.0', '22.0.0', '100.0.0']) t.doesNotThrow(() => requireNode(version))
+})
+
+t.test('an error of the database is told with its remedy, any other as it is', async (t) => {
+  process.env.DATABASE_URL = 'postgres://127.0.0.1:1/none'
+  t.teardown(() => delete process.env.DATABASE_URL)
+  const thrown = (code?: string) => withDatabase(() => Promise.reject(Object.assign(new Error('the reason'), { code })))
+  await t.rejects(thrown('3D000'), {
+    message: /^The database that DATABASE_URL names does not exist: .* \(the reason\)$/
+  })
+  await t.rejects(thrown('57P03'), { message: /^PostgreSQL cannot be used by DATABASE_URL: .* \(the reason\)$/ })
+  await t.rejects(thrown(), { message: /^the reason$/ })
 })
 
 t.test('fastify-cli mounts the same application, by the environment', async (t) => {

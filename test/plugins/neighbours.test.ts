@@ -28,7 +28,7 @@ const ATTACKS: [name: string, token: (index: number, victim: string) => string][
   ]
 ]
 
-const USERS = 20
+const USERS = 8
 
 /** How many users, one each second, are let in at their first request, each behind 100 forged tokens. */
 async function firstRequests(t: Test, env: Record<string, string>, token: (index: number, victim: string) => string) {

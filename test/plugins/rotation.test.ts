@@ -152,6 +152,19 @@ t.test('forged tokens with a known kid cause one fetch in half a minute', async 
   t.equal(server.fetches(), 4)
 })
 
+t.test('a wrong signature while a fetch is in flight waits for that, and asks for no other', async (t) => {
+  const { app, server, waiting } = await setUp(t)
+  const set = held([old.jwk])
+  server.answer(set.answer)
+  const first = ask(app, tokenOf(replaced, 'alice'))
+  await until(() => server.fetches() === 2)
+  const second = ask(app, tokenOf(replaced, 'bob'))
+  await waiting(2)
+  set.release()
+  t.strictSame(statusesOf(await Promise.all([first, second])), { 401: 2 })
+  t.equal(server.fetches(), 2)
+})
+
 t.test('a set that changed may be asked for again a second later', async (t) => {
   const { app, server, pass } = await setUp(t)
   for (const key of [replaced, keyPair('EdDSA', 'old')]) {
