@@ -234,7 +234,10 @@ t.test('changes and feeds are swept when their day is over, whosever they are', 
       const hours = sql`make_interval(hours => ${sql.placeholder('hours')})`
       return own.update({ createdAt: sql`now() - ${hours}` }).returning({ seq: changes.seq })
     })
-    const [alice, bob] = [newUser('alice'), newUser('bob')] as [Owner, Owner]
+    const [alice, bob, carol] = [newUser('alice'), newUser('bob'), newUser('carol')] as [Owner, Owner, Owner]
+    // On one connection each waits for the other: the second finds the feed when it would make it.
+    const [one, other] = await Promise.all([store.open(carol), store.open(carol)])
+    t.equal(one.key, other.key, 'streams that begin at once have one feed')
     const starts = new Map<Owner, number>()
     for (const user of [alice, bob]) {
       starts.set(user, (await store.open(user)).seq)
