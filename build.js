@@ -1,5 +1,5 @@
 // `node build.js` makes `dist/` when its sources changed since it was made. `node build.js FILE [OPTION…]` then runs
-// `dist/FILE` in this process, which so gets the signals that npm passes on.
+// `dist/FILE` in this process.
 //
 // A build is made beside `dist/` and takes its place when it is whole: a server that runs from there goes on, and of
 // two commands at once the second waits for the build of the first.
@@ -28,6 +28,9 @@ function fingerprint() {
   }
   return hash.digest('hex')
 }
+
+/** How often a command that npm started looks whether npm's shell is still there. */
+const SHELL_CHECK_MS = 500
 
 const isBuilt = () => existsSync(STAMP) && readFileSync(STAMP, 'utf8') === fingerprint()
 
@@ -80,5 +83,11 @@ const [file, ...options] = process.argv.slice(2)
 if (file !== undefined) {
   const path = resolve('dist', file)
   process.argv = [process.execPath, path, ...options]
+  // npm passes a signal on to its shell, which ends without passing it on.
+  if (process.env.npm_lifecycle_event !== undefined) {
+    const shell = process.ppid
+    const endWithShell = () => process.ppid === shell || process.kill(process.pid, 'SIGTERM')
+    setInterval(endWithShell, SHELL_CHECK_MS).unref()
+  }
   await import(pathToFileURL(path).href)
 }

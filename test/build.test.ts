@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
@@ -29,6 +31,21 @@ t.test('commands build what changed, once, and leave a build that is in use alon
   t.match(await run('src/command.js'), { code: 1, output: /error TS2322/ })
   t.match(readFileSync(join(cwd, 'dist/src/command.js'), 'utf8'), 'first', 'what does not compile replaces nothing')
   t.same(left(), [])
+
+  // What npm does: it tells its shell to end, which does not tell its command.
+  write(`declare const console: any, process: any, setInterval: any
+    process.once('SIGTERM', () => { console.log('ended'); process.exit() })
+    setInterval(() => {}, 1000)
+    console.log('up')`)
+  const env = { ...process.env, npm_lifecycle_event: 'start' }
+  const shell = spawn('sh', ['-c', `"${process.execPath}" "${resolve('build.js')}" src/command.js; true`], { cwd, env })
+  let told = ''
+  shell.stdout.on('data', (text) => {
+    told += text
+    if (told === 'up\n') shell.kill()
+  })
+  await once(shell, 'close')
+  t.equal(told, 'up\nended\n')
 
   // Of a process that was killed while it built.
   writeFileSync(join(cwd, '.dist.lock'), '999999999')
