@@ -99,7 +99,7 @@ export default fp(
       const own = byOwner.get(sub) ?? { key: '', streams: new Set() }
       const { streams } = own
       if (all.size >= max) return sendProblem(reply, 'unavailable')
-      // It may be that of a phone that lost its network: nothing tells for a quarter of an hour.
+      // The oldest may be of a phone that lost its network. The kernel reports that after a quarter of an hour.
       const [oldest] = streams
       if (oldest !== undefined && streams.size >= perUserMax) {
         streams.delete(oldest)

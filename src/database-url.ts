@@ -14,7 +14,7 @@ const UNSUPPORTED: Record<string, string> = {
   sslrootcert: 'set NODE_EXTRA_CA_CERTS to that path instead, with sslmode=verify-full'
 }
 
-/** Of libpq's parameters those that the rest of the URL says. */
+/** Parameters of libpq that repeat another part of the URL. */
 const ELSEWHERE = new Set(['dbname', 'hostaddr', 'password', 'port', 'user'])
 
 const directoryOf = (value: string | null) => (value?.startsWith('/') ? value : undefined)

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-// Not by name: in a Node.js that lacks it nothing would run, not even what says so (`requireNode` in commands/run.ts).
+// A named import of `parseEnv` stops an old Node.js before `requireNode` (commands/run.ts) can say that it is too old.
 import util from 'node:util'
 import { ConfigError } from './config-error.ts'
 

@@ -47,7 +47,7 @@ export function uuidv7s(count: number): string[] {
   return Array.from({ length: count }, (_, i) => idOf(ms, tick, i))
 }
 
-/** The time in a UUIDv7 of ours, as PostgreSQL takes it: to the microsecond, which ids in order are in order by. */
+/** The time in a UUIDv7 of ours, to the microsecond, as PostgreSQL reads it. A later id never has an earlier time. */
 export function timeOf(id: string): string {
   const ms = Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
   const microseconds = Math.floor((Number.parseInt(id.slice(15, 18), 16) * 1000) / TICKS)

@@ -5,6 +5,11 @@ import { join, resolve } from 'node:path'
 import t from 'tap'
 import { folder, start } from './program.ts'
 
+/** What the commands below use of Node.js, whose types take a second to read. */
+const NODE = `declare const console: { log(...texts: unknown[]): void }
+declare const process: { argv: string[]; once(signal: string, run: () => void): void; exit(): void }
+declare function setInterval(run: () => void, ms: number): void`
+
 t.test('commands build what changed, once, and leave a build that is in use alone (issue 16)', async (t) => {
   const cwd = folder(t)
   for (const name of ['src', 'drizzle']) mkdirSync(join(cwd, name))
@@ -12,11 +17,11 @@ t.test('commands build what changed, once, and leave a build that is in use alon
   writeFileSync(join(cwd, 'package.json'), '{ "type": "module" }')
   const compilerOptions = { target: 'es2023', lib: ['es5'], rootDir: '.', types: [], skipLibCheck: true }
   writeFileSync(join(cwd, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }))
-  const write = (text: string) => writeFileSync(join(cwd, 'src/command.ts'), `${text}\nexport {}\n`)
+  const write = (text: string) => writeFileSync(join(cwd, 'src/command.ts'), `${NODE}\n${text}\nexport {}\n`)
   const run = (...options: string[]) => start(t, resolve('build.js'), cwd, {}, options).ended
   const left = () => readdirSync(cwd).filter((name) => name.startsWith('.dist'))
 
-  write('declare const console: any, process: any\nconsole.log("first", process.argv.slice(2).join())')
+  write('console.log("first", process.argv.slice(2).join())')
   const [one, other] = await Promise.all([run('src/command.js', '--a', 'b'), run('src/command.js', '--c')])
   t.match(one, { code: 0, output: 'first --a,b\n' })
   t.match(other, { code: 0, output: 'first --c\n' })
@@ -33,8 +38,7 @@ t.test('commands build what changed, once, and leave a build that is in use alon
   t.same(left(), [])
 
   // What npm does: it tells its shell to end, which does not tell its command.
-  write(`declare const console: any, process: any, setInterval: any
-    process.once('SIGTERM', () => { console.log('ended'); process.exit() })
+  write(`process.once('SIGTERM', () => { console.log('ended'); process.exit() })
     setInterval(() => {}, 1000)
     console.log('up')`)
   const env = { ...process.env, npm_lifecycle_event: 'start' }
@@ -49,7 +53,7 @@ t.test('commands build what changed, once, and leave a build that is in use alon
 
   // Of a process that was killed while it built.
   writeFileSync(join(cwd, '.dist.lock'), '999999999')
-  write('declare const console: any\nconsole.log("second")')
+  write('console.log("second")')
   t.match(await run('src/command.js'), { code: 0, output: 'second\n' })
   t.not(statSync(join(cwd, 'dist')).ino, made)
 })

@@ -7,6 +7,8 @@ import { classify } from '../db/errors.ts'
 import { misconfiguration } from '../db/misconfiguration.ts'
 
 /**
+ * Refuses a Node.js that is too old.
+ *
  * @param version of Node.js, such as 20.19.0
  * @throws {ConfigError} when it is older than what `package.json` asks for
  */

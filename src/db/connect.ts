@@ -65,7 +65,7 @@ const LISTEN_AGAIN_MS = 1000
 /** A search of 10,000 tasks of 10,000 characters takes a quarter of it (docs/performance.md). */
 const SCAN_TIMEOUT_MS = 2000
 
-/** How much later than PostgreSQL itself would cancel a statement we give up its connection. */
+/** A connection may stay silent for this much longer than PostgreSQL lets a statement run. */
 const SILENCE_MARGIN_MS = 1000
 
 /**

@@ -148,7 +148,7 @@ const LOOKS = 10
 /** How long after the end of a connection, or of an attempt to make one, the next is made. */
 const PAUSE_MS = 200
 
-/** How often a connection that owes answers is looked at: whether there was any since. */
+/** How often a connection that owes an answer is checked for one. */
 const SILENCE_CHECK_MS = 500
 
 /** How long after the one before PostgreSQL is asked to cancel what is in flight. */

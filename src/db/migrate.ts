@@ -48,9 +48,9 @@ export function mismatch(
 }
 
 /**
- * Makes our record where there is none, with what Drizzle's table says of ours: versions before 0.2 used that. It stays
- * as it was, since instances of such a version may still run. Everybody may read the record: the role of `DATABASE_RLS`
- * was given its rights before.
+ * Makes our record where there is none, and copies our migrations from Drizzle's table, which earlier versions used.
+ * That table stays, because instances of such a version may still run. Everybody may read the record, because the role
+ * of `DATABASE_RLS` got its rights before the record was made.
  */
 const recordFrom = (versions: readonly number[]) =>
   sql.raw(`

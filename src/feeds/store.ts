@@ -51,8 +51,8 @@ export function feedStore(owned: OwnedBy) {
       .returning(opened)
   )
   const start = own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(opened))
-  // A write that looked for the feed before it was committed has a smaller number than a transaction that begins after
-  // that, or has no number yet and holds on to what it saw.
+  // This transaction begins after the feed was committed. A write that missed the feed has a smaller number, or it has
+  // no number yet and holds an older snapshot.
   const mark = own.prepare((own) =>
     own
       .update({

@@ -3,7 +3,7 @@ import { connect } from 'node:net'
 import { sql } from 'drizzle-orm'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import postgres from 'postgres'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
 import { feeds } from '../../src/db/schema.ts'
 import { feedStore } from '../../src/feeds/store.ts'
@@ -23,6 +23,13 @@ const SETTLE_MS = 100
 const create = async (app: FastifyInstance, user: string) => {
   const headers = asUser(user)
   return (await app.inject({ method: 'POST', url: '/api/tasks', headers, payload: { title: 'x' } })).json()
+}
+
+/** Until a statement waits for an advisory lock. */
+async function blocked(client: postgres.Sql): Promise<void> {
+  for (let waits = false; !waits; ) {
+    waits = (await client`select from pg_locks where locktype = 'advisory' and not granted`).length > 0
+  }
 }
 
 t.test('streams', async (t) => {
@@ -86,6 +93,26 @@ t.test('streams', async (t) => {
   /** Until streams that were closed have been noticed. */
   const open = async (n: number) => {
     while (figure(app, 'streams') !== n) await new Promise(setImmediate)
+  }
+
+  /** A stream that opens begins only when `finish` has committed the task "late", which its list then has. */
+  async function waitsFor(
+    t: Test,
+    user: string,
+    opening: Promise<Watch>,
+    fire: ReturnType<typeof holdTimers>,
+    finish: () => PromiseLike<unknown>
+  ) {
+    const first = await Promise.race([opening.then(() => 'begins'), fire(() => true).then(() => 'waits')])
+    t.equal(first, 'waits')
+    await finish()
+    // Once at least, and as long as a transaction of another test is older still: all databases of a server have one
+    // horizon.
+    for (let begins = false; !begins; ) {
+      begins = await Promise.race([opening.then(() => true), fire(() => true).then(() => false)])
+    }
+    t.match(await (await opening).next(), { event: 'reload' })
+    t.match((await app.inject({ url: '/api/tasks', headers: asUser(user) })).json(), [{ title: 'late' }])
   }
 
   const act = (user: string, url: string) => app.inject({ method: 'POST', url, headers: asUser(user) })
@@ -252,16 +279,7 @@ t.test('streams', async (t) => {
     await writer`insert into tasks (user_id, id, title) values (${user}, gen_random_uuid(), 'late')`
     const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
     const opening = watch(t, app, user)
-    const first = await Promise.race([opening.then(() => 'begins'), fire(() => true).then(() => 'waits')])
-    t.equal(first, 'waits')
-    await writer`commit`
-    // Once at least, and as long as a transaction of another test is older still: all databases of a server have one
-    // horizon.
-    for (let begins = false; !begins; ) {
-      begins = await Promise.race([opening.then(() => true), fire(() => true).then(() => false)])
-    }
-    t.match(await (await opening).next(), { event: 'reload' })
-    t.match((await app.inject({ url: '/api/tasks', headers: asUser(user) })).json(), [{ title: 'late' }])
+    await waitsFor(t, user, opening, fire, () => writer`commit`)
   })
 
   t.test(
@@ -282,23 +300,14 @@ t.test('streams', async (t) => {
         await Promise.all([holder.end(), writer.end()])
       })
       const opening = watch(t, app, user)
-      for (let waits = false; !waits; ) {
-        waits = (await holder`select from pg_locks where locktype = 'advisory' and not granted`).length > 0
-      }
+      await blocked(holder)
       // Its number is greater than that of the feed, which it does not see.
       await writer`begin`
       await writer`insert into tasks (user_id, id, title) values (${user}, gen_random_uuid(), 'late')`
       await writer`select record_change(user_id, 'tasks', id, 1, 'created') from tasks where user_id = ${user}`
       const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
       await holder`select pg_advisory_unlock(16)`
-      const first = await Promise.race([opening.then(() => 'begins'), fire(() => true).then(() => 'waits')])
-      t.equal(first, 'waits')
-      await writer`commit`
-      for (let begins = false; !begins; ) {
-        begins = await Promise.race([opening.then(() => true), fire(() => true).then(() => false)])
-      }
-      t.match(await (await opening).next(), { event: 'reload' })
-      t.match((await app.inject({ url: '/api/tasks', headers: asUser(user) })).json(), [{ title: 'late' }])
+      await waitsFor(t, user, opening, fire, () => writer`commit`)
     }
   )
 
@@ -321,20 +330,13 @@ t.test('streams', async (t) => {
       const written = writer`insert into tasks (user_id, id, title) values (${user}, gen_random_uuid(), 'late')
         returning case when exists(select from feeds where user_id = ${user}) then
           record_change(user_id, 'tasks', id, 1, 'created') end`.execute()
-      for (let waits = false; !waits; ) {
-        waits = (await holder`select from pg_locks where locktype = 'advisory' and not granted`).length > 0
-      }
+      await blocked(holder)
       const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
       const opening = watch(t, app, user)
-      const first = await Promise.race([opening.then(() => 'begins'), fire(() => true).then(() => 'waits')])
-      t.equal(first, 'waits')
-      await holder`select pg_advisory_unlock(16)`
-      await written
-      for (let begins = false; !begins; ) {
-        begins = await Promise.race([opening.then(() => true), fire(() => true).then(() => false)])
-      }
-      t.match(await (await opening).next(), { event: 'reload' })
-      t.match((await app.inject({ url: '/api/tasks', headers: asUser(user) })).json(), [{ title: 'late' }])
+      await waitsFor(t, user, opening, fire, async () => {
+        await holder`select pg_advisory_unlock(16)`
+        await written
+      })
     }
   )
 

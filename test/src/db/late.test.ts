@@ -1,5 +1,5 @@
 import { once } from 'node:events'
-import { type AddressInfo, createServer } from 'node:net'
+import { type AddressInfo, createServer, type Socket } from 'node:net'
 import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import postgres from 'postgres'
@@ -191,6 +191,16 @@ for (const kind of ['a write', 'a transaction']) {
 
 const CANCEL = Buffer.from('\0\0\0\x10\x04\xd2\x16\x2e\0\0\0\x07\0\0\0\x09', 'latin1')
 
+/** Does what PostgreSQL does for a new connection, up to the answer to the driver's empty statement. */
+async function letIn(socket: Socket): Promise<void> {
+  // The tests wait for the end by the other side, which may be an error here.
+  socket.on('error', () => {})
+  await once(socket, 'data')
+  socket.write(welcome)
+  await once(socket, 'data')
+  socket.write(empty)
+}
+
 for (const ending of ['never answers', 'ends the connection', 'cannot be reached any more']) {
   t.test(`a write is given up by a server that ${ending} when it is cancelled (issue 15)`, async (t) => {
     const { server, store } = await fakeServer(t)
@@ -198,12 +208,7 @@ for (const ending of ['never answers', 'ends the connection', 'cannot be reached
     const arrived = once(server, 'connection')
     const late = store.create(newUser() as Owner, { title: 'late' }, deadline).catch(codeOf)
     const [socket] = await arrived
-    // The end by the other side is what is waited for.
-    socket.on('error', () => {})
-    await once(socket, 'data')
-    socket.write(welcome)
-    await once(socket, 'data')
-    socket.write(empty)
+    await letIn(socket)
     t.match(String((await once(socket, 'data'))[0]), 'insert into')
     const requests: Buffer[] = []
     server.on('connection', (cancelling) => {
@@ -256,11 +261,7 @@ t.test('a connection is given up once, however often it is stopped', async (t) =
   const arrived = once(server, 'connection')
   const answer = client.send('select 1').catch(codeOf)
   const [socket] = await arrived
-  socket.on('error', () => {})
-  await once(socket, 'data')
-  socket.write(welcome)
-  await once(socket, 'data')
-  socket.write(empty)
+  await letIn(socket)
   await once(socket, 'data')
   server.on('connection', (cancelling) => cancelling.destroy())
   const stop = client.canceller()
