@@ -90,8 +90,10 @@ const CLOSE = { Connection: 'close' }
 export const withToken = (token: string, method: string, path: string, body = '') =>
   http(method, path, { Authorization: `Bearer ${token}`, ...CLOSE }, body)
 
-/** In a row of /proc/net/tcp, of which 0 is the number: a connection that no process has any more has no inode. */
-const [LOCAL, REMOTE, INODE] = [1, 2, 9]
+/** Columns of a row of /proc/net/tcp. A connection that the service has closed, or has not accepted yet, has no inode. */
+const [LOCAL, REMOTE, STATE, INODE] = [1, 2, 3, 9]
+/** ESTABLISHED and CLOSE_WAIT: the service has not closed the connection. */
+const OPEN = ['01', '08']
 
 /** How many connections of an address the service at `port` has open. */
 export function connections(port: number, address = ATTACKER): number {
@@ -102,6 +104,6 @@ export function connections(port: number, address = ATTACKER): number {
   return rows.filter((row) => {
     const columns = row.trim().split(/\s+/)
     const matches = columns[LOCAL]?.endsWith(`:${local}`) && columns[REMOTE]?.startsWith(`${remote}:`)
-    return matches && columns[INODE] !== '0'
+    return matches && (columns[INODE] !== '0' || OPEN.includes(columns[STATE] ?? ''))
   }).length
 }

@@ -198,7 +198,8 @@ export type Service = Awaited<ReturnType<typeof service>>
 const SECRET = 'the secret of the drills, which is long enough'
 /** Three times as long as any request may take. */
 const SILENT_MS = 15_000
-const agent = new Agent({ keepAlive: true, maxSockets: 5000 })
+/** It keeps all of its connections: by default it would close those beyond 256 whenever they have nothing to do. */
+const agent = new Agent({ keepAlive: true, maxSockets: 5000, maxFreeSockets: 5000 })
 
 /** What a request was answered: status 0 when it was not. */
 export interface Answer {
