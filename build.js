@@ -10,6 +10,7 @@ import { createRequire } from 'node:module'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { pathToFileURL } from 'node:url'
+import { endWithShell } from './npm-shell.js'
 
 const COPIED = ['drizzle', 'package.json']
 const SOURCES = ['src', 'plugins', 'routes', 'test', ...COPIED, 'tsconfig.json', 'package-lock.json']
@@ -28,9 +29,6 @@ function fingerprint() {
   }
   return hash.digest('hex')
 }
-
-/** How often a command that npm started looks whether npm's shell is still there. */
-const SHELL_CHECK_MS = 500
 
 const isBuilt = () => existsSync(STAMP) && readFileSync(STAMP, 'utf8') === fingerprint()
 
@@ -83,11 +81,6 @@ const [file, ...options] = process.argv.slice(2)
 if (file !== undefined) {
   const path = resolve('dist', file)
   process.argv = [process.execPath, path, ...options]
-  // npm passes a signal on to its shell, which ends without passing it on.
-  if (process.env.npm_lifecycle_event !== undefined) {
-    const shell = process.ppid
-    const endWithShell = () => process.ppid === shell || process.kill(process.pid, 'SIGTERM')
-    setInterval(endWithShell, SHELL_CHECK_MS).unref()
-  }
+  endWithShell()
   await import(pathToFileURL(path).href)
 }

@@ -1,8 +1,8 @@
 import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
-import { developmentToken } from './auth/development-token.ts'
 import { readOptions, run } from './commands/run.ts'
 import { loadConfig } from './config.ts'
+import { welcome } from './welcome.ts'
 
 /** Within this the requests in flight end and the process exits 0; Docker and Kubernetes kill after 10 s and more. */
 const DRAIN_MS = 8000
@@ -27,31 +27,11 @@ await run(async () => {
     // Node's 511 makes clients of a crowd wait for seconds until TCP tries again; the kernel has a limit of its own
     // (somaxconn).
     const address = await server.listen({ host: config.host, port: config.port, backlog: 4096 })
-    if (!config.production) console.log(await welcome(address))
+    if (!config.production) console.log(await welcome(config, address))
   } catch (error) {
     // It would exit 0 once nothing is left to do.
     grace.uninstall()
     await server.close()
     throw error
-  }
-  async function welcome(address: string): Promise<string> {
-    const lines = [
-      '',
-      `  The API         ${address}/api/tasks`,
-      `  Documentation   ${address}${config.docs ? '/docs' : '/openapi.json'}`,
-      `  OpenAPI         ${address}/openapi.json`,
-      ''
-    ]
-    if (config.auth.jwksUrl === undefined) {
-      const token = await developmentToken(config, 'alice')
-      lines.push(
-        `  Try it, as alice for ${config.auth.maxLifetimeSeconds / 60} minutes (npm run token -- --sub bob for somebody else):`,
-        '',
-        `  curl -H 'Authorization: Bearer ${token}' \\`,
-        `    -H 'Content-Type: application/json' -d '{"title":"Buy milk"}' ${address}/api/tasks`,
-        ''
-      )
-    }
-    return lines.join('\n')
   }
 })

@@ -6,6 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
+import { endWithShell } from '../../npm-shell.js'
 import { startAuth } from './auth.js'
 
 const { WEB_PORT = '5173', AUTH_PORT = '4000', PORT = '3000', TOKEN_LIFETIME = '15m' } = process.env
@@ -41,6 +42,7 @@ const vite = spawn(process.execPath, [path('node_modules/vite/bin/vite.js'), ...
 })
 
 const programs = [rowkeeper, vite]
+endWithShell()
 let stopping = false
 const stop = () => {
   if (!stopping) for (const program of programs) program.kill()

@@ -223,6 +223,25 @@ t.test('a thousand tokens with unknown kids cause one fetch a second', async (t)
   t.equal(server.fetches(), 3)
 })
 
+t.test('while the issuer hangs there is no second fetch, however many ask (issue 16)', async (t) => {
+  const { store, settled, server, time, fetched } = await setUp(t)
+  await settled()
+  server.answer((request, response) => {
+    if (request.method === 'HEAD') response.end()
+  })
+  const early = store.find({ alg: 'EdDSA', kid: 'early' })
+  time.advance(SECOND)
+  await fetched(2)
+  time.advance(SECOND + 1)
+  const late = store.find({ alg: 'EdDSA', kid: 'late' })
+  // A fetch that began would arrive before this one's answer.
+  await fetch(server.url, { method: 'HEAD' })
+  t.equal(server.fetches(), 3, 'ours alone came')
+  time.advance(SECOND)
+  t.equal(await early, 'keys_unavailable')
+  t.equal(await late, 'keys_unavailable')
+})
+
 t.test('a token without kid is for the only key of its algorithm', async (t) => {
   const { store, settled, server, refreshed } = await setUp(t, publish([{ ...first.jwk, kid: undefined }]))
   await settled()

@@ -17,8 +17,10 @@ const PHONE = { width: 360, height: 740 }
 /** The URL of one task. */
 const TASK = /\/api\/tasks\/[0-9a-f-]{36}$/
 
-const example = spawn(process.execPath, ['examples/spa/start.js'], {
+const example = spawn('sh', ['-c', `"${process.execPath}" examples/spa/start.js; true`], {
   env: {
+    // As npm's shell, which does not pass its signals on.
+    npm_lifecycle_event: 'example',
     // Vite would colour the address that is read below, where CI is set.
     ...{ WEB_PORT: '5273', AUTH_PORT: '4100', PORT: '3100', NO_COLOR: '1' },
     ...process.env,
@@ -27,7 +29,8 @@ const example = spawn(process.execPath, ['examples/spa/start.js'], {
   },
   stdio: ['ignore', 'pipe', 'inherit']
 })
-const ended = once(example, 'exit')
+// When the last of its processes has ended: they have the same output.
+const ended = once(example, 'close')
 
 /** The origins of Rowkeeper, of the Better Auth server and of the app, in the order in which `npm start` tells them. */
 const origins = new Promise<[string, string, string]>((resolve, reject) => {

@@ -3,10 +3,11 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { freePort } from '../free-port.ts'
 import { attack, connections, http } from './attackers.ts'
 import { type Attack, abortions, DOCUMENTATION, raw, unread } from './attacks.ts'
 import { Honest } from './honest.ts'
-import { ask, cluster, drill, expect, freePort, quick, type Service, service, tokenOf } from './kit.ts'
+import { ask, cluster, drill, expect, quick, type Service, service, tokenOf } from './kit.ts'
 
 const EACH = 100
 const ABORTED = quick ? 1000 : 10_000

@@ -3,12 +3,12 @@ import { createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { Agent, type IncomingHttpHeaders, request } from 'node:http'
-import { type AddressInfo, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
+import { freePort } from '../free-port.ts'
 
 /** Whether the drills are to be short: `--quick`, as CI runs them. */
 export const quick = process.argv.includes('--quick')
@@ -51,14 +51,6 @@ export function folder(): string {
   const path = mkdtempSync(join(tmpdir(), 'rowkeeper-drill-'))
   afterwards(() => rmSync(path, { recursive: true, force: true, maxRetries: 3 }))
   return path
-}
-
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  return port
 }
 
 const hasEnded = (child: ChildProcess | undefined) => child?.exitCode !== null || child.signalCode !== null

@@ -3,7 +3,8 @@ import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { afterwards, ask, cluster, drill, expect, folder, freePort, quick, service, until, writers } from './kit.ts'
+import { freePort } from '../free-port.ts'
+import { afterwards, ask, cluster, drill, expect, folder, quick, service, until, writers } from './kit.ts'
 
 const ROUNDS = quick ? 1 : 5
 

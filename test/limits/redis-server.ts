@@ -1,22 +1,12 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { createServer } from 'node:net'
 import { createInterface } from 'node:readline'
 import { Redis } from 'ioredis'
 import type { Test } from 'tap'
+import { freePort } from '../free-port.ts'
 
 /** Why the tests that need a Redis do not run, if they do not: it takes `TEST_REDIS=1` and redis-server on the path. */
 export const skip = process.env.TEST_REDIS === undefined && 'TEST_REDIS is not set'
-
-/** A port of 127.0.0.1 on which nobody listens. */
-export async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const address = server.address()
-  server.close()
-  await once(server, 'close')
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 /** A Redis of its own for `t`, which can be started, killed and signalled. */
 export async function redisServer(t: Test) {

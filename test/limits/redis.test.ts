@@ -3,8 +3,9 @@ import { type AddressInfo, createServer, type Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import { openRedis } from '../../src/limits/redis.ts'
+import { freePort } from '../free-port.ts'
 import { asUser, buildAlone, newUser } from '../helper.ts'
-import { freePort, redisServer, skip } from './redis-server.ts'
+import { redisServer, skip } from './redis-server.ts'
 
 const instance = (t: Test, url: string, env: Record<string, string> = {}) =>
   buildAlone(t, { REDIS_URL: url, RATE_LIMIT_WINDOW: '1 hour', ...env })
@@ -195,5 +196,8 @@ t.test('windows', { skip }, async (t) => {
   const counted = await incr('c')
   t.equal(counted?.current, 10, 'of the other instances')
   t.ok(Number(counted?.ttl) <= 1000, 'and their window')
+  const alone = await incr('c', 5)
+  t.equal(alone?.current, 11)
+  t.ok(Number(alone?.ttl) <= 1000, 'which the one of this process does not outlast (issue 16)')
   t.not(store.child(), store)
 })

@@ -55,6 +55,14 @@ t.test('what the limiter counted counts', async (t) => {
   t.equal(failing(budget, 5), 2 + 40, 'in its window')
 })
 
+t.test('checks in flight still count when the limiter tells a count without them (issue 16)', async (t) => {
+  stopClock(t)
+  const budget = new VerificationBudget(10, 60_000)
+  for (let times = 0; times < 5; times++) t.ok(budget.tryAcquire('a'))
+  budget.sync('a', 1, 1000)
+  t.equal(failing(budget, 5), 5 + 40)
+})
+
 t.test('without a budget every signature is checked', async (t) => {
   const budget = new VerificationBudget(null, 60_000)
   for (let times = 0; times < 10_000; times++) {

@@ -1,9 +1,9 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
-import { type AddressInfo, createServer } from 'node:net'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
+import { freePort } from '../free-port.ts'
 
 const DIST = new URL('../../', import.meta.url)
 /** A busy machine needs most of it for the first start of the embedded engine. */
@@ -25,15 +25,6 @@ export interface Service {
 /** Runs `dist/<file>` with `env`; its output is shown. */
 function node(file: string, env: Env) {
   return spawn(process.execPath, [fileURLToPath(new URL(file, DIST))], { env, stdio: ['ignore', 'inherit', 'inherit'] })
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, 'close')
-  return port
 }
 
 /** Starts the built service on a free port and waits until it is ready. Throws when it ends before that. */
