@@ -3,8 +3,8 @@ import { spawn } from 'node:child_process'
 import { createRequire } from 'node:module'
 import { endWithShell } from './npm-shell.js'
 import { run } from './src/commands/run.ts'
-import { loadConfig } from './src/config.ts'
-import { welcome } from './src/welcome.ts'
+import { welcome } from './src/commands/welcome.ts'
+import { loadConfig } from './src/config/config.ts'
 
 await run(async () => {
   const config = loadConfig()

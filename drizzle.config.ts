@@ -1,5 +1,5 @@
 import { defineConfig } from 'drizzle-kit'
-import { loadConfig } from './src/config.ts'
+import { loadConfig } from './src/config/config.ts'
 import { embeddedFolder } from './src/db/connect.ts'
 import { RECORD } from './src/db/migrate.ts'
 

@@ -2,10 +2,11 @@ import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
-import { Problem, problemOfFramework } from '../src/errors.ts'
-import { figuresOf } from '../src/figures.ts'
 import { type Closing, Connections, type Exchange } from '../src/http/connection.ts'
+import { problemOfFramework } from '../src/http/framework-errors.ts'
+import { Problem } from '../src/http/problems.ts'
 import { UnsentAnswers } from '../src/limits/unsent.ts'
+import { addMetrics } from '../src/telemetry/metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -100,7 +101,8 @@ export default fp(
     })
     app.server.on('connect', (_request, socket: Socket) => connections.of(socket).refuse('bad_request'))
 
-    figuresOf(app).push(
+    addMetrics(
+      app,
       {
         name: 'unsent_bytes',
         help: 'Bytes of answers that clients have not taken yet',

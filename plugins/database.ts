@@ -1,13 +1,13 @@
 import { getTableName } from 'drizzle-orm'
 import fp from 'fastify-plugin'
-import { ConfigError } from '../src/config.ts'
+import { ConfigError } from '../src/config/config.ts'
 import { type Connection, connect } from '../src/db/connect.ts'
 import { classify, codeOf } from '../src/db/errors.ts'
 import { misconfiguration } from '../src/db/misconfiguration.ts'
 import { type OwnedBy, type OwnedTable, ownedBy } from '../src/db/owned.ts'
 import { measureStored, StorageQuota } from '../src/db/storage-quota.ts'
 import type { Transact } from '../src/db/transaction.ts'
-import { figuresOf } from '../src/figures.ts'
+import { addMetrics } from '../src/telemetry/metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -60,7 +60,8 @@ export default fp(
     )
     app.decorate('hearChanges', connection.listen)
 
-    figuresOf(app).push(
+    addMetrics(
+      app,
       {
         name: 'database_pending',
         help: 'Statements and transactions that the database has not answered yet',

@@ -1,9 +1,9 @@
 import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
-import { sendProblem } from '../src/errors.ts'
-import { figuresOf } from '../src/figures.ts'
 import { Deadline } from '../src/http/deadline.ts'
+import { sendProblem } from '../src/http/problems.ts'
 import { InFlight } from '../src/limits/in-flight.ts'
+import { addMetrics } from '../src/telemetry/metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -79,7 +79,7 @@ export default fp(
       done()
     })
 
-    figuresOf(app).push({
+    addMetrics(app, {
       name: 'requests_in_flight',
       help: 'Requests that are not answered yet, but for those for the health of the instance',
       kind: 'gauge',

@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
-import { Problem } from '../src/errors.ts'
 import { parseBody } from '../src/http/json-body.ts'
+import { Problem } from '../src/http/problems.ts'
 
 /**
  * Parses JSON bodies: `application/json`, and for PATCH `application/merge-patch+json` (RFC 7396). A DELETE without a

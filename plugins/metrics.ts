@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import fp from 'fastify-plugin'
-import { figuresOf } from '../src/figures.ts'
+import '../src/telemetry/metrics.ts'
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
@@ -50,7 +50,7 @@ export default fp(
     // Whoever reads nothing for so long is cut: Node closes a connection whose timeout nobody listens to.
     server.setTimeout(TIMEOUT_MS)
     app.addHook('onReady', async () => {
-      for (const { name, help, kind, read, label } of figuresOf(app)) {
+      for (const { name, help, kind, read, label } of app.metrics) {
         const Metric = kind === 'counter' ? Counter : Gauge
         new Metric({
           name: `rowkeeper_${name}`,

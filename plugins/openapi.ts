@@ -2,7 +2,7 @@ import fastifyHelmet from '@fastify/helmet'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
-import { nameSchemas } from '../src/openapi.ts'
+import { nameSchemas } from '../src/http/openapi.ts'
 import { version } from '../src/version.ts'
 
 // The page loads nothing from elsewhere. Its widgets bring styles of their own; no script may be inline.

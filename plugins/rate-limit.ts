@@ -3,12 +3,12 @@ import { parse as parseDuration } from '@lukeed/ms'
 import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import type { User } from '../src/auth/user.ts'
-import { sendProblem } from '../src/errors.ts'
-import { figuresOf } from '../src/figures.ts'
+import { sendProblem } from '../src/http/problems.ts'
 import { ClientAddresses } from '../src/limits/address.ts'
-import { type Limit, limitOf, tell } from '../src/limits/fields.ts'
+import { type Limit, limitOf, tell } from '../src/limits/headers.ts'
 import { MemoryStore } from '../src/limits/memory.ts'
 import { CHECKS_PER_SECOND, VerificationBudget } from '../src/limits/verification-budget.ts'
+import { addMetrics } from '../src/telemetry/metrics.ts'
 
 type Next = (error?: Error) => void
 
@@ -83,7 +83,8 @@ export default fp(
     }
 
     const refused: Record<string, number> = { anonymous: 0, signatures: 0, user: 0, route: 0 }
-    figuresOf(app).push(
+    addMetrics(
+      app,
       {
         name: 'limited_total',
         help: 'Requests that were refused (429), by limit',

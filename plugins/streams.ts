@@ -3,12 +3,12 @@ import { finished, Readable } from 'node:stream'
 import type { FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import type { Owner } from '../src/auth/user.ts'
+import { feedStore } from '../src/changes/feed.ts'
+import { endOf, type Source, streamOf } from '../src/changes/stream.ts'
+import { type Reason, WakeUp } from '../src/changes/wake-up.ts'
 import { codeOf } from '../src/db/errors.ts'
-import { sendProblem } from '../src/errors.ts'
-import { feedStore } from '../src/feeds/store.ts'
-import { endOf, type Source, streamOf } from '../src/feeds/stream.ts'
-import { type Reason, WakeUp } from '../src/feeds/wake-up.ts'
-import { figuresOf } from '../src/figures.ts'
+import { sendProblem } from '../src/http/problems.ts'
+import { addMetrics } from '../src/telemetry/metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
@@ -21,7 +21,7 @@ declare module 'fastify' {
   }
 }
 
-/** A feed lives a day longer than that (`src/feeds/store.ts`). */
+/** A feed lives a day longer than that (`src/changes/feed.ts`). */
 const LONGEST_MS = 3_600_000
 
 /** For the client to take the last event; then the connection is cut. */
@@ -79,7 +79,7 @@ export default fp(
       done()
     })
 
-    figuresOf(app).push({
+    addMetrics(app, {
       name: 'streams',
       help: 'Streams of changes that are open',
       kind: 'gauge',

@@ -1,4 +1,4 @@
-import type { App } from '../src/app.ts'
+import type { App } from '../src/http/application.ts'
 
 /** The front door: the documentation page, or the document where there is no page. */
 export default async function root(app: App): Promise<void> {

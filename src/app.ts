@@ -2,71 +2,74 @@ import { randomUUID } from 'node:crypto'
 import type { Server } from 'node:http'
 import { fileURLToPath } from 'node:url'
 import fastifyAutoload from '@fastify/autoload'
-import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
-import { type Config, loadConfig } from './config.ts'
-import { loggable, problemOfFramework, refusals } from './errors.ts'
+import type { FastifyHttpOptions } from 'fastify'
+import fp from 'fastify-plugin'
+import auth from '../plugins/auth.ts'
+import connections from '../plugins/connections.ts'
+import cors from '../plugins/cors.ts'
+import database from '../plugins/database.ts'
+import deadline from '../plugins/deadline.ts'
+import drain from '../plugins/drain.ts'
+import headers from '../plugins/headers.ts'
+import jsonBody from '../plugins/json-body.ts'
+import metrics from '../plugins/metrics.ts'
+import notFound from '../plugins/not-found.ts'
+import openapi from '../plugins/openapi.ts'
+import problems from '../plugins/problems.ts'
+import rateLimit from '../plugins/rate-limit.ts'
+import requestChecks from '../plugins/request-checks.ts'
+import requestId from '../plugins/request-id.ts'
+import streams from '../plugins/streams.ts'
+import { type Config, loadConfig } from './config/config.ts'
+import { problemOfFramework } from './http/framework-errors.ts'
+import { validatorCompiler } from './http/validation.ts'
+import { schemaErrorFormatter } from './http/validation-errors.ts'
 import { trustedProxies } from './limits/address.ts'
-import { RequestLog } from './request-log.ts'
-import { trace } from './tracing.ts'
-import { schemaErrorFormatter, validatorCompiler } from './validation.ts'
-
-declare module 'fastify' {
-  interface FastifyInstance {
-    config: Config
-  }
-}
-
-/** The instance that routes are written for: TypeBox schemas give handlers the types of what they validated. */
-export type App = FastifyInstance<
-  FastifyInstance['server'],
-  import('node:http').IncomingMessage,
-  import('node:http').ServerResponse,
-  FastifyInstance['log'],
-  TypeBoxTypeProvider
->
+import { errorSerializer } from './telemetry/error-serializer.ts'
+import { RequestLog } from './telemetry/request-log.ts'
+import { trace } from './telemetry/tracing.ts'
 
 /** Fits every valid task: 10,000 characters of description, each written as a surrogate pair of `\uXXXX` escapes. */
 const BODY_LIMIT_BYTES = 128 * 1024
 
-/** For all of a request to arrive; then it is a 408. */
+/** The time in which a whole request must arrive. A slower one gets a 408. */
 const REQUEST_TIMEOUT_MS = 4000
 
 /**
- * After so long without a packet the kernel asks the client's once a second, ten times, whether the client is there: a
- * stream whose client vanished is over before its next heartbeat.
+ * TCP keepalive: after so long without a packet the kernel probes the client once a second, ten times. The stream of a
+ * client that vanished ends before its next heartbeat.
  */
-const PROBE_MS = 5000
+const KEEPALIVE_PROBE_MS = 5000
 
-/** For the application to start: the embedded database makes its folder in seconds, on a busy machine in many. */
+/** The time in which the application must start. The embedded database takes seconds for its folder, or longer. */
 const START_TIMEOUT_MS = 60_000
 
 /** A path that no route has. */
-const NOWHERE = '/.refused'
+const UNROUTABLE = '/.unroutable'
 
 const REQUEST_ID = /^[\w.-]{8,128}$/
 
-/** The options of the server that the application needs, whoever starts it: production, fastify-cli, the tests. */
+/** The options of the server, the same for production, fastify-cli, the tests and the load test. */
 export const serverOptions = (config: Config) =>
   ({
-    logger: { level: config.logLevel, serializers: { err: loggable } },
+    logger: { level: config.logLevel, serializers: { err: errorSerializer } },
     logController: new RequestLog(config.logLevel, config.logSecret),
     trustProxy: config.trustProxy.length > 0 && trustedProxies(config.trustProxy),
     bodyLimit: BODY_LIMIT_BYTES,
     pluginTimeout: START_TIMEOUT_MS,
-    // While draining, requests on open connections are still answered, not refused.
+    // While the instance drains, requests on open connections are still answered.
     return503OnClosing: false,
-    // Looked for twice a second; the two together stay within the deadline of plugins/deadline.ts.
+    // Node checks it twice a second (below), so the two together stay within the deadline of plugins/deadline.ts.
     requestTimeout: REQUEST_TIMEOUT_MS,
     keepAliveTimeout: config.keepAliveMs,
-    // A request without Host is refused by plugins/problems.ts, as a problem document. With Node's default for the
-    // headers, which is a minute, it forgets of a body that never ends once its request was answered.
     http: {
       connectionsCheckingInterval: 500,
+      // With Node's default of a minute, Node forgets a body that never ends once its request was answered.
       headersTimeout: REQUEST_TIMEOUT_MS,
+      // plugins/request-checks.ts refuses a request without Host, with a problem document.
       requireHostHeader: false,
       keepAlive: true,
-      keepAliveInitialDelay: PROBE_MS
+      keepAliveInitialDelay: KEEPALIVE_PROBE_MS
     },
     routerOptions: { ignoreTrailingSlash: true },
     // A client's own id is kept only when it is safe to log and to answer.
@@ -74,36 +77,70 @@ export const serverOptions = (config: Config) =>
       const given = headers['x-request-id']
       return typeof given === 'string' && REQUEST_ID.test(given) ? given : randomUUID()
     },
-    // A URL that cannot be decoded or has an overlong parameter skips hooks and error handlers. It goes round again as
-    // a request that leads nowhere, to get the fields, the limits and the log line of every other.
+    // A URL that cannot be decoded or has an overlong parameter skips hooks and error handlers. It is routed again to a
+    // path that no route has, so that it gets the header fields, the limits and the log line of every other request.
     frameworkErrors: (error, { raw, server }, reply) => {
-      refusals.set(raw, problemOfFramework(error, 'internal_error'))
-      raw.url = NOWHERE
+      server.routerErrors.set(raw, problemOfFramework(error, 'internal_error'))
+      raw.url = UNROUTABLE
       server.routing(raw, reply.raw)
     },
-    // plugins/connections.ts answers what Node's parser refuses, after the answers that come first.
+    // plugins/connections.ts answers what Node's parser refuses, after the answers that come before it.
     clientErrorHandler: () => {}
   }) satisfies FastifyHttpOptions<Server>
 
-/** The same, by the environment: what fastify-cli takes (`--options`). */
+/** The options by the environment, for fastify-cli (`--options`). */
 export const options = serverOptions(loadConfig())
 
-const folder = (name: string) => fileURLToPath(new URL(`../${name}`, import.meta.url))
-
 /**
- * The application: configuration, then `plugins/`, then `routes/`.
+ * The application: the configuration, the plugins, then the routes.
+ *
+ * The order of the plugins is the order of their hooks: a request meets the `onRequest` hooks from top to bottom.
+ * Authentication and the limits of users are hooks of the routes under `/api` (`routes/api/autohooks.ts`), and so come
+ * after all of these. `test/src/app.test.ts` holds the order.
+ *
+ * It is not encapsulated: `frameworkErrors` above gets the root instance, and needs the decorators of the plugins.
  *
  * @param opts.config the configuration, read from the environment unless given
  */
-export default async function app(fastify: FastifyInstance, opts: { config?: Config }): Promise<void> {
-  const config = opts.config ?? loadConfig()
-  fastify.decorate('config', config)
-  for (const warning of config.warnings) fastify.log.warn(warning)
-  fastify.setValidatorCompiler(validatorCompiler)
-  fastify.setSchemaErrorFormatter(schemaErrorFormatter('not_found'))
-  // Bodies are JSON that PostgreSQL or src/errors.ts made, or small objects: no serialiser to compile for each status.
-  fastify.setSerializerCompiler(() => JSON.stringify)
-  await trace(fastify)
-  await fastify.register(fastifyAutoload, { dir: folder('plugins'), options: {} })
-  await fastify.register(fastifyAutoload, { dir: folder('routes'), options: {}, autoHooks: true, cascadeHooks: true })
-}
+export default fp(
+  async (fastify, opts: { config?: Config }) => {
+    const config = opts.config ?? loadConfig()
+    fastify.decorate('config', config)
+    for (const warning of config.warnings) fastify.log.warn(warning)
+    fastify.setValidatorCompiler(validatorCompiler)
+    fastify.setSchemaErrorFormatter(schemaErrorFormatter('not_found'))
+    // Bodies are JSON that PostgreSQL or src/http/problems.ts made, or small objects. No serializer has to be compiled.
+    fastify.setSerializerCompiler(() => JSON.stringify)
+    // Tracing wraps the hooks that are added after it.
+    await trace(fastify)
+
+    // Decorators that the others use. They add no hooks that a request meets before authentication.
+    await fastify.register(rateLimit)
+    await fastify.register(auth)
+
+    // Every answer has an exchange, whose client may leave at any time.
+    await fastify.register(connections)
+    // Every answer carries these fields, errors included.
+    await fastify.register(headers)
+    await fastify.register(requestId)
+    await fastify.register(problems)
+    // A malformed request is refused before any work is done for it.
+    await fastify.register(requestChecks)
+    // A preflight ends here: it carries no token, and has no place in flight.
+    await fastify.register(cors)
+    await fastify.register(database)
+    // The cap on requests in flight, and the deadline. They cover unknown paths too, so they come before not-found.
+    await fastify.register(deadline)
+    await fastify.register(drain)
+    await fastify.register(jsonBody)
+    await fastify.register(metrics)
+    // Unknown paths and methods: authenticated, limited and answered before their body arrives.
+    await fastify.register(notFound)
+    await fastify.register(openapi)
+    await fastify.register(streams)
+
+    const dir = fileURLToPath(new URL('../routes', import.meta.url))
+    await fastify.register(fastifyAutoload, { dir, options: {}, autoHooks: true, cascadeHooks: true })
+  },
+  { name: 'rowkeeper' }
+)

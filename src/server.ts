@@ -1,8 +1,8 @@
 import closeWithGrace from 'close-with-grace'
 import Fastify from 'fastify'
 import { readOptions, run } from './commands/run.ts'
-import { loadConfig } from './config.ts'
-import { welcome } from './welcome.ts'
+import { welcome } from './commands/welcome.ts'
+import { loadConfig } from './config/config.ts'
 
 /** Within this the requests in flight end and the process exits 0; Docker and Kubernetes kill after 10 s and more. */
 const DRAIN_MS = 8000

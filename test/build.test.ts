@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import t from 'tap'
-import { folder, start } from './program.ts'
+import { folder, start } from './support/program.ts'
 
 /** What the commands below use of Node.js, whose types take a second to read. */
 const NODE = `declare const console: { log(...texts: unknown[]): void }

@@ -6,7 +6,7 @@ import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
-import { build, newUser, tokenFor } from './helper.ts'
+import { build, newUser, tokenFor } from './support/app.ts'
 
 const FOLDER = resolve('dist/test/client')
 

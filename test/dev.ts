@@ -3,7 +3,7 @@ import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { createInterface } from 'node:readline'
-import { freePort } from './free-port.ts'
+import { freePort } from './support/free-port.ts'
 
 const port = await freePort('127.0.0.2')
 const npm = spawn('npm', ['run', 'dev'], {

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import pino from 'pino'
 import { connect } from '../src/db/connect.ts'
-import { TEMPLATE } from './template.ts'
+import { TEMPLATE } from './support/template.ts'
 
 // Runs once, before the suite (.taprc): a migrated folder for each test process to copy, since making one takes
 // seconds.

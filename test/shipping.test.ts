@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { validate } from 'dockerfile-utils'
 import t from 'tap'
 import { parse } from 'yaml'
-import { Environment } from '../src/environment.ts'
+import { Environment } from '../src/config/environment.ts'
 
 const read = (name: string) => readFileSync(name, 'utf8')
 

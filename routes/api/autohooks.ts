@@ -1,7 +1,7 @@
 import type { onRequestHookHandler } from 'fastify'
-import type { App } from '../../src/app.ts'
 import type { User } from '../../src/auth/user.ts'
-import { sendProblem } from '../../src/errors.ts'
+import type { App } from '../../src/http/application.ts'
+import { sendProblem } from '../../src/http/problems.ts'
 
 declare module 'fastify' {
   interface FastifyContextConfig {

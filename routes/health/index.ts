@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../../src/app.ts'
-import { sendProblem } from '../../src/errors.ts'
-import { problems } from '../../src/openapi.ts'
+import type { App } from '../../src/http/application.ts'
+import { problems } from '../../src/http/openapi.ts'
+import { sendProblem } from '../../src/http/problems.ts'
 
 const Status = Type.Object(
   { status: Type.Literal('ok') },

@@ -1,4 +1,4 @@
-import type { ProblemCode } from '../errors.ts'
+import type { ProblemCode } from '../http/problems.ts'
 import type { VerificationBudget } from '../limits/verification-budget.ts'
 import type { Key } from './key.ts'
 import { Refusals } from './refusals.ts'
@@ -10,6 +10,8 @@ import type { Waiters } from './waiters.ts'
 export interface KeySource {
   /** Changes with the keys. */
   readonly version: number
+  /** Whether there is any key. Without one no token can be judged. */
+  hasKeys(): boolean
   /**
    * The key for a header, a promise when it was not used before, or why it is none of those held; undefined when the
    * issuer may have it.

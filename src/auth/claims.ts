@@ -1,5 +1,5 @@
-import type { Config } from '../config.ts'
-import type { ProblemCode } from '../errors.ts'
+import type { Config } from '../config/config.ts'
+import type { ProblemCode } from '../http/problems.ts'
 import type { Token } from './token.ts'
 import type { Owner, User } from './user.ts'
 

@@ -1,7 +1,7 @@
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
-import type { Config } from '../config.ts'
-import { developmentSecret } from './secret.ts'
+import type { Config } from '../config/config.ts'
+import { developmentSecret } from './development-secret.ts'
 
 /**
  * Signs a token as the issuer of the shared-secret mode would, for trying the API out. Production's tokens come from

@@ -1,7 +1,6 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
-
-export type KeyAlgorithm = 'EdDSA' | 'ES256' | 'ES512' | 'PS256' | 'RS256'
+import type { KeyAlgorithm } from '../config/algorithms.ts'
 
 /** A key of a JSON Web Key Set that can verify tokens. */
 export interface PublishedKey {

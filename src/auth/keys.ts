@@ -1,5 +1,5 @@
 import type { FastifyBaseLogger } from 'fastify'
-import type { ProblemCode } from '../errors.ts'
+import type { ProblemCode } from '../http/problems.ts'
 import { type KeySource, RECHECK_MS } from './checker.ts'
 import { download, reasonOf } from './download.ts'
 import { KeySetError, type PublishedKey, readKeySet } from './jwk.ts'

@@ -1,7 +1,7 @@
 import { createPublicKey } from 'node:crypto'
 import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
-import type { KeyAlgorithm } from './jwk.ts'
+import type { KeyAlgorithm } from '../config/algorithms.ts'
 
 /**
  * The signature check of one public key. It costs time and memory, so it is made when a token first names the key: an

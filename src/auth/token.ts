@@ -1,4 +1,4 @@
-import type { ProblemCode } from '../errors.ts'
+import type { ProblemCode } from '../http/problems.ts'
 
 /** The parts of a JWS in compact form (RFC 7515 section 7.1), decoded but not yet believed. */
 export interface Token {

@@ -1,6 +1,6 @@
 import { LruMap } from 'toad-cache'
-import type { Config } from '../config.ts'
-import type { ProblemCode } from '../errors.ts'
+import type { Config } from '../config/config.ts'
+import type { ProblemCode } from '../http/problems.ts'
 import { judgeClaims, judgeHeader, type Profile, profilesOf } from './claims.ts'
 import type { Key } from './key.ts'
 import { parseToken, type Token } from './token.ts'

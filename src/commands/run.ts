@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import pino from 'pino'
-import { type Config, ConfigError, loadConfig } from '../config.ts'
+import { type Config, ConfigError, loadConfig } from '../config/config.ts'
 import { type Connection, connect } from '../db/connect.ts'
 import { classify } from '../db/errors.ts'
 import { misconfiguration } from '../db/misconfiguration.ts'

@@ -19,13 +19,13 @@ import {
 export const ownerId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
 
 // Mode `string`: the service never turns a timestamp into a Date (PostgreSQL writes the JSON, see src/tasks/store.ts).
-export const moment = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
+export const dateTime = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
 
 const ownership = { userId: ownerId('user_id').notNull(), id: uuid('id').notNull() }
 
 const history = {
-  createdAt: moment('created_at').notNull().defaultNow(),
-  updatedAt: moment('updated_at').notNull().defaultNow(),
+  createdAt: dateTime('created_at').notNull().defaultNow(),
+  updatedAt: dateTime('updated_at').notNull().defaultNow(),
   version: integer('version').notNull().default(1)
 }
 

@@ -1,15 +1,15 @@
 import { sql } from 'drizzle-orm'
 import { bigint, boolean, customType, index, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core'
-import { moment, ownedTable, ownerId, policyOf, sweptBy } from './owned-table.ts'
+import { dateTime, ownedTable, ownerId, policyOf, sweptBy } from './owned-table.ts'
 
 export const tasks = ownedTable('tasks', {
   title: text('title').notNull(),
   description: text('description'),
   completed: boolean('completed').notNull().default(false),
-  dueAt: moment('due_at')
+  dueAt: dateTime('due_at')
 })
 
-/** What was answered to a POST with an `Idempotency-Key`, to be answered again for a day (`src/idempotency.ts`). */
+/** What was answered to a POST with an `Idempotency-Key`, to be answered again for a day (`src/resource/idempotency.ts`). */
 export const idempotencyKeys = pgTable(
   'idempotency_keys',
   {
@@ -20,7 +20,7 @@ export const idempotencyKeys = pgTable(
     /** Whether the answer was too large to keep, and `json` names its rows only. */
     abridged: boolean('abridged').notNull().default(false),
     location: text('location'),
-    createdAt: moment('created_at').notNull().defaultNow()
+    createdAt: dateTime('created_at').notNull().defaultNow()
   },
   (table) => {
     const over = sql`${table.createdAt} < now() - interval '24 hours'`
@@ -49,7 +49,7 @@ export const feeds = pgTable(
     /** The number of the last change. */
     seq: bigint('seq', { mode: 'number' }).notNull(),
     startedBy: transactionId('started_by').notNull(),
-    expiresAt: moment('expires_at').notNull()
+    expiresAt: dateTime('expires_at').notNull()
   },
   (table) => {
     const over = sql`${table.expiresAt} < now()`
@@ -69,7 +69,7 @@ export const changes = pgTable(
     id: uuid('id').notNull(),
     version: integer('version').notNull(),
     kind: text('kind', { enum: ['created', 'updated', 'deleted'] }).notNull(),
-    createdAt: moment('created_at').notNull().defaultNow()
+    createdAt: dateTime('created_at').notNull().defaultNow()
   },
   (table) => {
     const over = sql`${table.createdAt} < now() - interval '24 hours'`

@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto'
 import type { IncomingMessage } from 'node:http'
 import type { Socket } from 'node:net'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import { type ProblemCode, rawProblem, sendProblem } from '../errors.ts'
+import { type ProblemCode, sendProblem } from './problems.ts'
+import { rawProblem } from './raw-answer.ts'
 
 /** One request and its answer, from the first hook until the client has the answer or is gone. */
 export interface Exchange {

@@ -1,5 +1,5 @@
 import { isUtf8 } from 'node:buffer'
-import { Problem } from '../errors.ts'
+import { Problem } from './problems.ts'
 
 /**
  * The most values that a body may have: several times what the largest valid one has. `JSON.parse` takes up to half a

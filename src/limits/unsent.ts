@@ -1,5 +1,5 @@
-import type { ProblemCode } from '../errors.ts'
 import type { Connection, Connections, Exchange } from '../http/connection.ts'
+import type { ProblemCode } from '../http/problems.ts'
 
 /** An answer of at most so many bytes is never refused. */
 const SMALL_BYTES = 16 * 1024

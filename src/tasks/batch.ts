@@ -1,7 +1,7 @@
 import type { Owner } from '../auth/user.ts'
 import type { Transaction } from '../db/transaction.ts'
-import { Problem } from '../errors.ts'
-import { UNCONDITIONAL, type VersionCondition } from '../http/entity-tag.ts'
+import { UNCONDITIONAL, type VersionCondition } from '../http/preconditions.ts'
+import { Problem } from '../http/problems.ts'
 import { MAX_OPERATIONS, type TaskBatch } from './schemas.ts'
 import type { StoredTask, taskStore } from './store.ts'
 

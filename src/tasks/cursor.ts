@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
-import { Problem } from '../errors.ts'
-import { isMoment, isStorable } from '../validation.ts'
+import { isDateTime, isText } from '../http/formats.ts'
+import { Problem } from '../http/problems.ts'
 import { DEFAULT_LIMIT, DEFAULT_SORT, type TaskQuery } from './schemas.ts'
 
 /** Where a page ended: the id of its last task, and what it is sorted by; empty by creation, and for no `dueAt`. */
@@ -43,7 +43,7 @@ export function readCursor(query: TaskQuery, cursor: string): Position {
 
 /** Whether PostgreSQL takes the key for what the list is sorted by. */
 function fits({ sort = DEFAULT_SORT }: TaskQuery, key: string): boolean {
-  return key === '' || (sort.endsWith('title') ? isStorable(key) : isMoment(key))
+  return key === '' || (sort.endsWith('title') ? isText(key) : isDateTime(key))
 }
 
 /**

@@ -1,5 +1,5 @@
-import type { ProblemCode } from '../errors.ts'
-import { problems, unauthorized } from '../openapi.ts'
+import { problems, unauthorized } from '../http/openapi.ts'
+import type { ProblemCode } from '../http/problems.ts'
 
 export const ETag = { type: 'string', description: 'Of exactly this answer; of a task, its version', examples: ['"1"'] }
 export const Replayed = { type: 'string', description: '`true` when the answer was given before' }

@@ -5,7 +5,7 @@ import { jsonOf } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import type { Within } from '../db/transaction.ts'
-import { toUtc } from '../validation.ts'
+import { toUtc } from '../http/formats.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import { DEFAULT_LIMIT, DEFAULT_SORT, SORTS, type Sort, type TaskQuery } from './schemas.ts'
 

@@ -1,19 +1,19 @@
 import { type Static, type TSchema, Type } from '@sinclair/typebox'
-import { UUID_PATTERN } from '../validation.ts'
+import { UUID_PATTERN } from '../http/uuid.ts'
 
-// `storable` and `moment` are formats of src/validation.ts.
-const Title = Type.String({ minLength: 1, maxLength: 200, format: 'storable', examples: ['Buy milk'] })
+// The formats are those of src/http/formats.ts.
+const Title = Type.String({ minLength: 1, maxLength: 200, format: 'text', examples: ['Buy milk'] })
 // One schema of two types, not a union of two schemas: what is wrong is then said once.
 const Description = Type.Unsafe<string | null>({
   type: ['string', 'null'],
   maxLength: 10_000,
-  format: 'storable',
+  format: 'text',
   examples: ['Two litres, semi-skimmed']
 })
 const Completed = Type.Boolean({ examples: [false] })
 const DueAt = Type.Unsafe<string | null>({
   type: ['string', 'null'],
-  format: 'moment',
+  format: 'date-time',
   description: 'RFC 3339, with an offset; answered in UTC',
   examples: ['2030-01-31T09:00:00Z']
 })
@@ -101,15 +101,15 @@ export const TaskQuery = Type.Object({
     Type.String({
       minLength: 1,
       maxLength: 200,
-      format: 'storable',
+      format: 'text',
       description: 'Only those with this text in the title or the description, in whatever case'
     })
   ),
   dueBefore: Type.Optional(
-    Type.String({ format: 'moment', description: 'Only those due before this moment (RFC 3339, with an offset)' })
+    Type.String({ format: 'date-time', description: 'Only those due before this moment (RFC 3339, with an offset)' })
   ),
   dueAfter: Type.Optional(
-    Type.String({ format: 'moment', description: 'Only those due after this moment (RFC 3339, with an offset)' })
+    Type.String({ format: 'date-time', description: 'Only those due after this moment (RFC 3339, with an offset)' })
   ),
   count: Type.Optional(
     Type.Literal('exact', { description: 'Asks for `X-Total-Count`, which costs a statement of its own' })

@@ -2,7 +2,7 @@
 // call, reads the answer. `CHROMIUM` is the browser's path, `SCREENSHOT` where a picture of the page goes, if anywhere.
 import assert from 'node:assert/strict'
 import { developmentToken } from '../../src/auth/development-token.ts'
-import { loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { launch } from './chromium.ts'
 
 const browser = await launch()

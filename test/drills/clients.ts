@@ -3,7 +3,7 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort } from '../free-port.ts'
+import { freePort } from '../support/free-port.ts'
 import { attack, connections, http } from './attackers.ts'
 import { type Attack, abortions, DOCUMENTATION, raw, unread } from './attacks.ts'
 import { Honest } from './honest.ts'

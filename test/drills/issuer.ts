@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
-import { type KeyPair, keyPair, part } from '../key-pair.ts'
-import { keyServer, publish } from '../key-server.ts'
+import { type KeyPair, keyPair, part } from '../support/key-pair.ts'
+import { keyServer, publish } from '../support/key-server.ts'
 import { afterwards } from './kit.ts'
 
 const LIFE_SECONDS = 300

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { freePort } from '../free-port.ts'
+import { freePort } from '../support/free-port.ts'
 
 /** Whether the drills are to be short: `--quick`, as CI runs them. */
 export const quick = process.argv.includes('--quick')

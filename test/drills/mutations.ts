@@ -183,7 +183,7 @@ const MUTATIONS: Mutation[] = [
     file: 'src/auth/signature.ts',
     find: 'modulusLength !== undefined &&',
     put: 'false &&',
-    test: 'auth/signatures.test',
+    test: 'src/auth/signatures.test',
     title: 'an RSA signature that lacks its leading zero'
   },
   {
@@ -285,7 +285,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: no wait for writes that did not see the feed`,
-    file: 'src/feeds/store.ts',
+    file: 'src/changes/feed.ts',
     find: `tries < SETTLE_TRIES`,
     put: `tries < 0`,
     test: STREAMS,
@@ -293,7 +293,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: a feed that counts as settled at once`,
-    file: 'src/feeds/store.ts',
+    file: 'src/changes/feed.ts',
     find: `pg_snapshot_xmin(pg_current_snapshot())`,
     put: `pg_snapshot_xmax(pg_current_snapshot())`,
     test: STREAMS,
@@ -314,7 +314,7 @@ const MUTATIONS: Mutation[] = [
     file: 'src/db/user-data.ts',
     find: `of ownedTables) await`,
     put: `of ownedTables.toReversed()) await`,
-    test: 'commands/user.test',
+    test: 'src/commands/user.test',
     title: 'a purge waits for a write that is under way',
     server: true
   },
@@ -352,7 +352,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: a gap that nobody is told of`,
-    file: 'src/feeds/stream.ts',
+    file: 'src/changes/stream.ts',
     find: `rows.every(({ seq }, i) => seq === last + 1 + i)`,
     put: `true`,
     test: EVENTS,
@@ -360,7 +360,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: an end that is gone and nobody is told of`,
-    file: 'src/feeds/stream.ts',
+    file: 'src/changes/stream.ts',
     find: `last >= head`,
     put: `true`,
     test: EVENTS,
@@ -368,7 +368,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: any number of missed changes`,
-    file: 'src/feeds/stream.ts',
+    file: 'src/changes/stream.ts',
     find: `seq - last <= MOST_MISSED`,
     put: `true`,
     test: EVENTS,
@@ -376,7 +376,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: a number that is not reached yet`,
-    file: 'src/feeds/stream.ts',
+    file: 'src/changes/stream.ts',
     find: `last <= seq &&`,
     put: ``,
     test: EVENTS,
@@ -392,7 +392,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: a stream whose feed is gone goes on`,
-    file: 'src/feeds/stream.ts',
+    file: 'src/changes/stream.ts',
     find: `!(await store.isCurrent(owner, feed, wakeUp.deadline))`,
     put: `false`,
     test: STREAMS,
@@ -416,7 +416,7 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: 'beyond isolation: a write with a later number than its feed is not waited for',
-    file: 'src/feeds/store.ts',
+    file: 'src/changes/feed.ts',
     find: 'startedBy: UNMARKED',
     put: 'startedBy: sql`pg_current_xact_id()`',
     test: STREAMS,
@@ -465,10 +465,10 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: 'beyond isolation: hosts that begin like the loopback are it',
-    file: 'src/config.ts',
+    file: 'src/config/config.ts',
     find: '|\\[::1\\])$/',
     put: '|\\[::1\\])/',
-    test: 'src/config.test',
+    test: 'src/config/config.test',
     title: 'published keys'
   },
   {
@@ -476,23 +476,23 @@ const MUTATIONS: Mutation[] = [
     file: 'src/limits/address.ts',
     find: 'IPV6_PREFIX_BITS = 64',
     put: 'IPV6_PREFIX_BITS = 72',
-    test: 'limits/tiers.test',
+    test: 'src/limits/tiers.test',
     title: 'IPv6 counts by /64'
   },
   {
     what: 'beyond isolation: an offset of 75 minutes',
-    file: 'src/validation.ts',
+    file: 'src/http/validation.ts',
     find: '2[0-3]):[0-5]\\d)$/',
     put: '2[0-3]):\\d\\d)$/',
-    test: 'src/validation.test',
-    title: 'a moment is within the bounds'
+    test: 'src/http/validation.test',
+    title: 'a date-time is within the bounds'
   },
   {
     what: 'beyond isolation: segments that are not canonical',
     file: 'src/auth/token.ts',
     find: "if (bytes.toString('base64url') !== segment) return undefined",
     put: '',
-    test: 'auth/forgeries.test',
+    test: 'src/auth/forgeries.test',
     title: 'what is not JSON in strict UTF-8'
   },
   {

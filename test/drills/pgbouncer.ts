@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { developmentToken } from '../../src/auth/development-token.ts'
-import { loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 import { until } from './kit.ts'
 
 // The service behind PgBouncer in transaction mode, set up as docs/running.md says, with more requests at once than

@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { freePort } from '../free-port.ts'
+import { freePort } from '../support/free-port.ts'
 import { afterwards, cluster, drill, expect, folder, service, tokenOf, until } from './kit.ts'
 
 /** Starts a proxy with a configuration, and resolves with the URL that it serves. */

@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
-import { freePort } from '../free-port.ts'
+import { freePort } from '../support/free-port.ts'
 import { afterwards, ask, cluster, drill, expect, folder, quick, service, until, writers } from './kit.ts'
 
 const ROUNDS = quick ? 1 : 5

@@ -3,8 +3,8 @@
 import postgres from 'postgres'
 import t from 'tap'
 import { SORTS } from '../../src/tasks/schemas.ts'
-import { asUser, build, databaseUrl } from '../helper.ts'
-import { type Statement, watchStatements } from '../statements.ts'
+import { asUser, build, databaseUrl } from '../support/app.ts'
+import { type Statement, watchStatements } from '../support/statements.ts'
 
 const USERS = 10_000
 const TASKS = 1_000_000

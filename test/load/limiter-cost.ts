@@ -6,7 +6,7 @@ import Fastify, { type FastifyInstance, type RouteHandlerMethod } from 'fastify'
 import fp from 'fastify-plugin'
 import appPlugin, { serverOptions } from '../../src/app.ts'
 import { developmentToken } from '../../src/auth/development-token.ts'
-import { loadConfig } from '../../src/config.ts'
+import { loadConfig } from '../../src/config/config.ts'
 
 /**
  * What the limiter of users adds to a request with a known token: the same route with and without it, in turn, over

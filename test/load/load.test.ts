@@ -1,7 +1,7 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import t from 'tap'
-import { folder } from '../program.ts'
+import { folder } from '../support/program.ts'
 import { page } from './page.ts'
 import { type Person, titleOf } from './people.ts'
 import { differences, type Report, type Result, readReport, table } from './report.ts'

@@ -3,7 +3,7 @@ import { once } from 'node:events'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
-import { freePort } from '../free-port.ts'
+import { freePort } from '../support/free-port.ts'
 
 const DIST = new URL('../../', import.meta.url)
 /** A busy machine needs most of it for the first start of the embedded engine. */

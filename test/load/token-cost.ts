@@ -4,10 +4,10 @@ import fastifyJwt from '@fastify/jwt'
 import Fastify from 'fastify'
 import { Key } from '../../src/auth/key.ts'
 import { SignatureCheck } from '../../src/auth/signature.ts'
-import { loadConfig } from '../../src/config.ts'
-import type { Algorithm } from '../issuer.ts'
-import { keyPair } from '../key-pair.ts'
-import { verifying } from '../verify.ts'
+import { loadConfig } from '../../src/config/config.ts'
+import type { Algorithm } from '../support/issuer.ts'
+import { keyPair } from '../support/key-pair.ts'
+import { verifying } from '../support/verify.ts'
 
 // `node dist/test/load/token-cost.js`: microseconds for a token that is seen first, again, and with a bad signature. It
 // uses one core for some seconds. Signatures are checked by @fastify/jwt, as the service does.

@@ -6,7 +6,7 @@ import { readFileSync } from 'node:fs'
 import autocannon from 'autocannon'
 import postgres from 'postgres'
 import t from 'tap'
-import { databaseUrl, SECRET, tokenFor } from '../helper.ts'
+import { databaseUrl, SECRET, tokenFor } from '../support/app.ts'
 
 const ROUNDS = 5
 const SECONDS = 4

@@ -3,7 +3,7 @@ import { connect as connectSocket } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { asUser, buildAlone, claimsOf, newUser, SECRET, sign, tokenFor } from '../helper.ts'
+import { asUser, buildAlone, claimsOf, newUser, SECRET, sign, tokenFor } from '../support/app.ts'
 
 const HS256 = { alg: 'HS256', typ: 'JWT' }
 const now = () => Math.floor(Date.now() / 1000)

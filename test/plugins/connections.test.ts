@@ -6,9 +6,9 @@ import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
 import { Connection, Connections } from '../../src/http/connection.ts'
 import { UnsentAnswers } from '../../src/limits/unsent.ts'
-import { holdTimers } from '../events.ts'
-import { asUser, buildAlone, figure as metric, newUser } from '../helper.ts'
-import { stopClock } from '../limits/clock.ts'
+import { asUser, buildAlone, figure as metric, newUser } from '../support/app.ts'
+import { stopClock } from '../support/clock.ts'
+import { holdTimers } from '../support/events.ts'
 
 const GOOD = 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { asUser, build, buildAlone } from '../helper.ts'
+import { asUser, build, buildAlone } from '../support/app.ts'
 
 const ORIGIN = 'https://app.example.com'
 const preflight = (origin: string, method = 'PATCH') => ({

@@ -3,9 +3,9 @@ import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import t from 'tap'
 import type { Deadline } from '../../src/http/deadline.ts'
-import { holdTimers } from '../events.ts'
-import { build, buildAlone, figure as metric } from '../helper.ts'
-import { stopClock } from '../limits/clock.ts'
+import { build, buildAlone, figure as metric } from '../support/app.ts'
+import { stopClock } from '../support/clock.ts'
+import { holdTimers } from '../support/events.ts'
 
 const isDeadline = (ms: number) => ms === 4700
 

@@ -1,7 +1,7 @@
 import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import t from 'tap'
-import { asUser, build, newUser } from '../helper.ts'
+import { asUser, build, newUser } from '../support/app.ts'
 
 const EVERYWHERE = [
   '/',

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { guard } from '../guard.ts'
-import { build, claimsOf } from '../helper.ts'
-import { ALGORITHMS, ISSUER_SECRET, type Session, startIssuer } from '../issuer.ts'
+import { build, claimsOf } from '../support/app.ts'
+import { guard } from '../support/guard.ts'
+import { ALGORITHMS, ISSUER_SECRET, type Session, startIssuer } from '../support/issuer.ts'
 
 const API = 'https://api.example.com'
 

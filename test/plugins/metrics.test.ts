@@ -4,9 +4,8 @@ import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { figuresOf } from '../../src/figures.ts'
-import { asUser, buildAlone, databaseUrl, figure, newUser } from '../helper.ts'
-import { keyServer } from '../key-server.ts'
+import { asUser, buildAlone, databaseUrl, figure, newUser } from '../support/app.ts'
+import { keyServer } from '../support/key-server.ts'
 
 /** Builds with metrics; returns the application, and what asks for a path of their server. */
 async function buildMeasured(
@@ -17,7 +16,7 @@ async function buildMeasured(
   const at: AddressInfo[] = []
   const app = await buildAlone(t, { METRICS_PORT: '0', ...env }, (app) => {
     app.log.info = (told: AddressInfo) => void at.push(told)
-    figuresOf(app).push({ name: 'of_a_test', help: 'What a route adds', kind: 'gauge', read: () => 7 })
+    app.metrics.push({ name: 'of_a_test', help: 'What a route adds', kind: 'gauge', read: () => 7 })
     extend?.(app)
   })
   const port = at.find((one) => one.port !== undefined)?.port
@@ -75,7 +74,7 @@ t.test('a request whose client left is counted as that (issue 15)', async (t) =>
 t.test('however many scrape at once, the metrics are put together once (issue 15)', async (t) => {
   let reads = 0
   const { port } = await buildMeasured(t, {}, (app) => {
-    figuresOf(app).push({ name: 'reads', help: 'Counts itself', kind: 'gauge', read: () => ++reads })
+    app.metrics.push({ name: 'reads', help: 'Counts itself', kind: 'gauge', read: () => ++reads })
   })
   const socket = connect(port, '127.0.0.1')
   socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
@@ -85,7 +84,7 @@ t.test('however many scrape at once, the metrics are put together once (issue 15
 
 t.test('metrics that cannot be put together are a 500, and the process lives (issue 15)', async (t) => {
   const { ask } = await buildMeasured(t, {}, (app) => {
-    figuresOf(app).push({
+    app.metrics.push({
       name: 'broken',
       help: 'Throws',
       kind: 'gauge',

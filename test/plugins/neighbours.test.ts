@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { asUser, buildAlone, claimsOf, figure, newUser, sign } from '../helper.ts'
-import { stopClock } from '../limits/clock.ts'
-import { redisServer, skip } from '../limits/redis-server.ts'
+import { asUser, buildAlone, claimsOf, figure, newUser, sign } from '../support/app.ts'
+import { stopClock } from '../support/clock.ts'
+import { redisServer, skip } from '../support/redis-server.ts'
 
 // Issue 15, number 12: users on the address of somebody who sends forged tokens.
 

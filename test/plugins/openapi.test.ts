@@ -1,6 +1,6 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import t from 'tap'
-import { asUser, build, buildAlone, newUser, routesOf } from '../helper.ts'
+import { asUser, build, buildAlone, newUser, routesOf } from '../support/app.ts'
 
 t.test('the document describes every route, and lints clean', async (t) => {
   const app = await buildAlone(t)

@@ -5,8 +5,8 @@ import { text } from 'node:stream/consumers'
 import { sql } from 'drizzle-orm'
 import t, { type Test } from 'tap'
 import { tasks } from '../../src/db/schema.ts'
-import { loggable } from '../../src/errors.ts'
-import { asUser, build, buildAlone, newUser } from '../helper.ts'
+import { errorSerializer } from '../../src/telemetry/error-serializer.ts'
+import { asUser, build, buildAlone, newUser } from '../support/app.ts'
 
 async function listening(t: Test, env: Record<string, string> = {}) {
   const app = await buildAlone(t, env)
@@ -273,7 +273,7 @@ t.test('an unexpected database error leaves its reason in the log, and no values
   // Their own causes.
   const loop = Object.assign(new Error('loop'), { cause: undefined as unknown })
   loop.cause = loop
-  t.match(loggable(loop), { message: 'loop', code: undefined })
+  t.match(errorSerializer(loop), { message: 'loop', code: undefined })
 })
 
 t.test('what a database error means to the client', async (t) => {

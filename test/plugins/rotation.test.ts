@@ -1,10 +1,10 @@
 import type { RequestListener } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { buildAlone, claimsOf, figure } from '../helper.ts'
-import { type KeyPair, keyPair } from '../key-pair.ts'
-import { keyServer, publish, until } from '../key-server.ts'
-import { stopClock } from '../limits/clock.ts'
+import { buildAlone, claimsOf, figure } from '../support/app.ts'
+import { stopClock } from '../support/clock.ts'
+import { type KeyPair, keyPair } from '../support/key-pair.ts'
+import { keyServer, publish, until } from '../support/key-server.ts'
 
 // Issue 15, numbers 13, 14 and 15: what happens to users while the keys of their issuer change.
 

@@ -1,9 +1,9 @@
 import t, { type Test } from 'tap'
 import { Key } from '../../src/auth/key.ts'
-import { type Watch, watch } from '../events.ts'
-import { build, claimsOf, figure, newUser } from '../helper.ts'
-import { type KeyPair, keyPair } from '../key-pair.ts'
-import { keyServer, publish, until } from '../key-server.ts'
+import { build, claimsOf, figure, newUser } from '../support/app.ts'
+import { type Watch, watch } from '../support/events.ts'
+import { type KeyPair, keyPair } from '../support/key-pair.ts'
+import { keyServer, publish, until } from '../support/key-server.ts'
 
 // Issue 15, number 11: a stream does not outlive the key that verified its token.
 

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { watch } from '../events.ts'
-import { asUser, build, newUser } from '../helper.ts'
+import { asUser, build, newUser } from '../support/app.ts'
+import { watch } from '../support/events.ts'
 
 const OFF = { RATE_LIMIT_MAX: 'off' }
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'

@@ -3,14 +3,14 @@ import type { FastifyInstance } from 'fastify'
 import pino from 'pino'
 import t from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
+import { feedStore } from '../../src/changes/feed.ts'
 import { connect } from '../../src/db/connect.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
 import { deleteExpired } from '../../src/db/retention.ts'
 import { changes, feeds } from '../../src/db/schema.ts'
-import { feedStore } from '../../src/feeds/store.ts'
 import { taskStore } from '../../src/tasks/store.ts'
-import { holdTimers, watch } from '../events.ts'
-import { asUser, build, newUser, testConfig } from '../helper.ts'
+import { asUser, build, newUser, testConfig } from '../support/app.ts'
+import { holdTimers, watch } from '../support/events.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 

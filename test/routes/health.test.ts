@@ -1,6 +1,6 @@
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import t from 'tap'
-import { asUser, build, newUser } from '../helper.ts'
+import { asUser, build, newUser } from '../support/app.ts'
 
 t.test('health is public, never limited, and says nothing', async (t) => {
   const app = await build(t, { RATE_LIMIT_MAX: '1', RATE_LIMIT_ANONYMOUS_MAX: '1' })

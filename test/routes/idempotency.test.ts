@@ -12,8 +12,8 @@ import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
 import { deleteExpired } from '../../src/db/retention.ts'
 import { idempotencyKeys } from '../../src/db/schema.ts'
 import { Busy } from '../../src/db/transaction.ts'
-import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/idempotency.ts'
-import { asUser, build, databaseUrl, newUser, testConfig } from '../helper.ts'
+import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/resource/idempotency.ts'
+import { asUser, build, databaseUrl, newUser, testConfig } from '../support/app.ts'
 
 const OFF = { RATE_LIMIT_MAX: 'off' }
 /** Nobody counts what is kept. */

@@ -1,7 +1,7 @@
 import t from 'tap'
-import { build, routesOf } from '../helper.ts'
-import { isolationSuite } from '../isolation.ts'
-import { tasks } from '../tasks.ts'
+import { isolationSuite } from '../contract/isolation.ts'
+import { build, routesOf } from '../support/app.ts'
+import { tasks } from '../support/tasks.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 

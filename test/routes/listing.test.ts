@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { asUser, build, newUser } from '../helper.ts'
+import { asUser, build, newUser } from '../support/app.ts'
 
 const links = (header: unknown) =>
   Object.fromEntries(

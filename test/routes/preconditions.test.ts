@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { asUser, build, newUser } from '../helper.ts'
-import { watchStatements } from '../statements.ts'
+import { asUser, build, newUser } from '../support/app.ts'
+import { watchStatements } from '../support/statements.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 const WRITES = ['PUT', 'PATCH', 'DELETE'] as const

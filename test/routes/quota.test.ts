@@ -1,6 +1,6 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { asUser, build, newUser } from '../helper.ts'
+import { asUser, build, newUser } from '../support/app.ts'
 
 const ENV = { RATE_LIMIT_MAX: 'off', USER_STORAGE_MAX_MB: '1' }
 const BATCH = '/api/tasks/batch'

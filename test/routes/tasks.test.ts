@@ -1,5 +1,5 @@
 import t from 'tap'
-import { asUser, build, newUser } from '../helper.ts'
+import { asUser, build, newUser } from '../support/app.ts'
 
 const UNKNOWN = '00000000-0000-4000-8000-000000000000'
 

@@ -3,8 +3,8 @@ import { statSync, symlinkSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
 import t from 'tap'
-import { SECRET, tokenFor } from '../helper.ts'
-import { folder, start } from '../program.ts'
+import { SECRET, tokenFor } from '../support/app.ts'
+import { folder, start } from '../support/program.ts'
 
 const SERVER = 'src/server.js'
 
@@ -111,7 +111,7 @@ t.test('a port that is taken ends it with a sentence', async (t) => {
 
 t.test('an error that nobody caught is logged and ends it', async (t) => {
   const env = { NODE_ENV: 'production', DATABASE_URL: 'postgres://x/y', BETTER_AUTH_SECRET: SECRET, PORT: '0' }
-  const server = start(t, 'test/crash.js', folder(t), env)
+  const server = start(t, 'test/support/crash.js', folder(t), env)
   await server.printed(/listening at/)
   server.child.kill('SIGUSR2')
   const { code, output } = await server.ended

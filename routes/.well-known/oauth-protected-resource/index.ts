@@ -1,8 +1,8 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../../../src/app.ts'
-import { metadataOf } from '../../../src/auth/resource.ts'
-import { Problem } from '../../../src/errors.ts'
-import { problems } from '../../../src/openapi.ts'
+import { metadataOf } from '../../../src/auth/metadata.ts'
+import type { App } from '../../../src/http/application.ts'
+import { problems } from '../../../src/http/openapi.ts'
+import { Problem } from '../../../src/http/problems.ts'
 
 const Metadata = Type.Object(
   {

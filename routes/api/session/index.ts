@@ -1,7 +1,7 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../../../src/app.ts'
 import type { User } from '../../../src/auth/user.ts'
-import { problems } from '../../../src/openapi.ts'
+import type { App } from '../../../src/http/application.ts'
+import { problems } from '../../../src/http/openapi.ts'
 
 const Session = Type.Object(
   {

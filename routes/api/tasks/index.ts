@@ -1,25 +1,20 @@
 import { Type } from '@sinclair/typebox'
 import type { FastifyReply, FastifyRequest } from 'fastify'
-import type { App } from '../../../src/app.ts'
 import type { Owner } from '../../../src/auth/user.ts'
 import type { Transaction } from '../../../src/db/transaction.ts'
-import { Problem, sendProblem } from '../../../src/errors.ts'
-import {
-  isAnother,
-  isUnchanged,
-  tagOf,
-  UNCONDITIONAL,
-  type VersionCondition,
-  versionCondition
-} from '../../../src/http/entity-tag.ts'
-import { IdempotencyKey, idempotency } from '../../../src/idempotency.ts'
-import { JSON_TYPE } from '../../../src/openapi.ts'
+import type { App } from '../../../src/http/application.ts'
+import { isAnother, isUnchanged, tagOf } from '../../../src/http/entity-tag.ts'
+import { JSON_TYPE } from '../../../src/http/openapi.ts'
+import { UNCONDITIONAL, type VersionCondition, versionCondition } from '../../../src/http/preconditions.ts'
+import { Problem, sendProblem } from '../../../src/http/problems.ts'
+import { UUID_PATTERN } from '../../../src/http/uuid.ts'
+import { schemaErrorFormatter } from '../../../src/http/validation-errors.ts'
+import { IdempotencyKey, idempotency } from '../../../src/resource/idempotency.ts'
 import { pageLinks } from '../../../src/tasks/cursor.ts'
 import { BODY_ERRORS, ETag, KEY_ERRORS, operation, Replayed } from '../../../src/tasks/document.ts'
 import { hasRoom } from '../../../src/tasks/room.ts'
 import { NewTask, Task, TaskChange, TaskQuery } from '../../../src/tasks/schemas.ts'
 import { type StoredTask, taskStore } from '../../../src/tasks/store.ts'
-import { schemaErrorFormatter, UUID_PATTERN } from '../../../src/validation.ts'
 
 const NOT_FOUND = 'task_not_found'
 

@@ -7,7 +7,7 @@ import { classify, codeOf } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
-import { asUser, build, newUser, testConfig } from '../../helper.ts'
+import { asUser, build, newUser, testConfig } from '../../support/app.ts'
 
 /** What a statement leaves behind on its connection is nothing to the next one. */
 async function open(t: Test, env: Record<string, string> = {}) {

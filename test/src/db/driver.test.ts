@@ -13,9 +13,9 @@ import { startEmbedded } from '../../../src/db/embedded.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
-import { databaseUrl, newUser, testConfig } from '../../helper.ts'
-import { watchStatements } from '../../statements.ts'
-import { TEMPLATE } from '../../template.ts'
+import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { watchStatements } from '../../support/statements.ts'
+import { TEMPLATE } from '../../support/template.ts'
 
 const server = process.env.TEST_DATABASE_URL
 

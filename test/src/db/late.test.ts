@@ -11,8 +11,8 @@ import { classify, codeOf } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
-import { databaseUrl, newUser, testConfig } from '../../helper.ts'
-import { watchStatements } from '../../statements.ts'
+import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { watchStatements } from '../../support/statements.ts'
 
 // Another session must hold something up, and the embedded engine has one session.
 const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'

@@ -4,7 +4,7 @@ import pino from 'pino'
 import t from 'tap'
 import { connect } from '../../../src/db/connect.ts'
 import { MIGRATIONS, migrate, mismatch, versionsOf } from '../../../src/db/migrate.ts'
-import { testConfig } from '../../helper.ts'
+import { testConfig } from '../../support/app.ts'
 
 t.test('a schema of another version is told, and is none to start with', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })

@@ -10,8 +10,8 @@ import { PooledConnection } from '../../../src/db/lane.ts'
 import { Pool } from '../../../src/db/pool.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
-import { build, testConfig } from '../../helper.ts'
-import { watchStatements } from '../../statements.ts'
+import { build, testConfig } from '../../support/app.ts'
+import { watchStatements } from '../../support/statements.ts'
 
 const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => name as Owner) as [Owner, Owner, Owner]
 const fields = { id: tasks.id }

@@ -8,8 +8,8 @@ import { connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { deleteExpired } from '../../../src/db/retention.ts'
 import { idempotencyKeys } from '../../../src/db/schema.ts'
-import { databaseUrl, newUser, testConfig } from '../../helper.ts'
-import { violation, watchStatements } from '../../statements.ts'
+import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { violation, watchStatements } from '../../support/statements.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 const MIB = 2 ** 20

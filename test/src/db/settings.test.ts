@@ -3,7 +3,7 @@ import pino from 'pino'
 import postgres from 'postgres'
 import t from 'tap'
 import { connect } from '../../../src/db/connect.ts'
-import { asUser, build, databaseUrl, newUser, testConfig } from '../../helper.ts'
+import { asUser, build, databaseUrl, newUser, testConfig } from '../../support/app.ts'
 
 const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'
 

@@ -6,8 +6,8 @@ import { connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { changes, tasks } from '../../../src/db/schema.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
-import { newUser, testConfig } from '../../helper.ts'
-import { watchStatements } from '../../statements.ts'
+import { newUser, testConfig } from '../../support/app.ts'
+import { watchStatements } from '../../support/statements.ts'
 
 t.test('a statement shows its fields as their columns have them, and moments to the microsecond', async (t) => {
   const { database } = await testConfig()

@@ -6,7 +6,7 @@ import { ownedBy } from '../../../src/db/owned.ts'
 import { idempotencyKeys, tasks } from '../../../src/db/schema.ts'
 import { measureStored, StorageQuota } from '../../../src/db/storage-quota.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
-import { newUser, testConfig } from '../../helper.ts'
+import { newUser, testConfig } from '../../support/app.ts'
 
 const [alice, bob] = ['alice', 'bob'] as unknown as [Owner, Owner]
 

@@ -1,6 +1,6 @@
 import t from 'tap'
-import { Problem } from '../../../src/errors.ts'
 import { MAX_VALUES, parseBody } from '../../../src/http/json-body.ts'
+import { Problem } from '../../../src/http/problems.ts'
 
 /** What becomes of a body: its value, or the code of its problem. */
 function outcome(body: string | Buffer): unknown {
@@ -33,7 +33,7 @@ t.test('issue 15: a body with more values than anybody has use for is refused be
       t.type(error, Problem)
       t.match(error, {
         problem: 'validation_failed',
-        faults: [{ in: 'body', pointer: '', detail: 'must NOT have more than 10000 values' }]
+        issues: [{ in: 'body', pointer: '', detail: 'must NOT have more than 10000 values' }]
       })
     }
   }

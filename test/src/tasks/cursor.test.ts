@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t from 'tap'
-import { Problem } from '../../../src/errors.ts'
+import { Problem } from '../../../src/http/problems.ts'
 import { readCursor, writeCursor } from '../../../src/tasks/cursor.ts'
 import { TaskQuery } from '../../../src/tasks/schemas.ts'
 
@@ -9,7 +9,7 @@ function faults(query: TaskQuery, cursor: string) {
   try {
     readCursor(query, cursor)
   } catch (error) {
-    if (error instanceof Problem && error.problem === 'validation_failed') return error.faults
+    if (error instanceof Problem && error.problem === 'validation_failed') return error.issues
     throw error
   }
   return undefined

@@ -3,8 +3,8 @@ import pino from 'pino'
 import t from 'tap'
 import { connect } from '../../../src/db/connect.ts'
 import { SORTS } from '../../../src/tasks/schemas.ts'
-import { asUser, build, newUser, testConfig } from '../../helper.ts'
-import { type Statement, watchStatements } from '../../statements.ts'
+import { asUser, build, newUser, testConfig } from '../../support/app.ts'
+import { type Statement, watchStatements } from '../../support/statements.ts'
 
 const FILTER = 'completed=false&q=1&dueAfter=2020-01-01T00:00:00Z&dueBefore=2040-01-01T00:00:00Z'
 

@@ -1,5 +1,5 @@
 import { Type } from '@sinclair/typebox'
-import type { App } from '../../../../src/app.ts'
+import type { App } from '../../../../src/http/application.ts'
 import { operation } from '../../../../src/tasks/document.ts'
 import { taskStore } from '../../../../src/tasks/store.ts'
 

@@ -1,0 +1,44 @@
+import type { FastifyRequest } from 'fastify'
+import type { ProblemCode } from '../http/problems.ts'
+import { bearerToken } from './bearer.ts'
+import type { Conclusion, TokenChecker } from './checker.ts'
+import type { Verifier } from './verifier.ts'
+
+/** Finds out whom a request's token identifies, in steps of growing cost. */
+export class Authenticator {
+  readonly #verifier: Verifier
+  readonly #checker: TokenChecker
+  readonly #addressOf: (request: FastifyRequest) => string
+
+  /** @param addressOf the address that a failed check counts against */
+  constructor(verifier: Verifier, checker: TokenChecker, addressOf: (request: FastifyRequest) => string) {
+    this.#verifier = verifier
+    this.#checker = checker
+    this.#addressOf = addressOf
+  }
+
+  /**
+   * Answers with a callback and not a promise: a token that is known already must not cost a turn of the event loop.
+   *
+   * @param fail takes an error that nobody expects
+   */
+  authenticate(
+    request: FastifyRequest,
+    conclude: (conclusion: Conclusion) => void,
+    fail: (error: Error) => void
+  ): void {
+    const conclusion = this.#check(request)
+    if (conclusion instanceof Promise) conclusion.then(conclude, fail)
+    else conclude(conclusion)
+  }
+
+  #check(request: FastifyRequest): Conclusion | ProblemCode | Promise<Conclusion> {
+    const bearer = bearerToken(request.raw)
+    if ('problem' in bearer) return bearer.problem
+    const verdict = this.#verifier.known(bearer.token)
+    if (verdict !== undefined) return verdict
+    const candidate = this.#verifier.examine(bearer.token)
+    if (typeof candidate === 'string') return candidate
+    return this.#checker.check(candidate, this.#addressOf(request))
+  }
+}

@@ -1,0 +1,170 @@
+import { STATUS_CODES } from 'node:http'
+import { Type } from '@sinclair/typebox'
+import type { FastifyReply } from 'fastify'
+
+type Definition = readonly [status: number, detail: string, field?: string | number]
+
+/** Seconds after which a client may try again when we cannot say better (RFC 9110 section 10.2.3). */
+const RETRY_AFTER_SECONDS = 1
+
+/**
+ * Every error the service can send: code -> [status, detail, what a header field of it says]. That is the seconds of
+ * `Retry-After` where the same request may succeed later, or the RFC 6750 challenge.
+ *
+ * The challenge is what follows `Bearer` in `WWW-Authenticate` (RFC 6750 section 3): nothing when the request carried
+ * no bearer credentials at all, `invalid_token` when it carried bad ones.
+ */
+const PROBLEMS = {
+  bad_request: [400, 'The request is malformed'],
+  invalid_json: [400, 'The body is not valid JSON'],
+  validation_failed: [400, 'The request does not fit the schema'],
+  value_out_of_range: [400, 'A value cannot be stored'],
+  authorization_missing: [401, 'Authorization header missing', ''],
+  authorization_scheme: [401, 'Invalid authorization format. Use: Bearer <token>', ''],
+  authorization_format: [401, 'Invalid authorization format. Use: Bearer <token>', 'invalid_token'],
+  token_subject: [401, 'Invalid token: missing user identifier', 'invalid_token'],
+  token_too_long: [401, 'Invalid token: longer than 8 KiB', 'invalid_token'],
+  token_malformed: [401, 'Invalid token: malformed', 'invalid_token'],
+  token_algorithm: [401, 'Invalid token: algorithm not accepted', 'invalid_token'],
+  token_type: [401, 'Invalid token: type not accepted', 'invalid_token'],
+  token_critical: [401, 'Invalid token: critical header not understood', 'invalid_token'],
+  token_key: [401, 'Invalid token: signed with an unknown key', 'invalid_token'],
+  token_signature: [401, 'Invalid token: wrong signature', 'invalid_token'],
+  token_claim: [401, 'Invalid token: a claim is missing or has the wrong type', 'invalid_token'],
+  token_expired: [401, 'Invalid token: expired', 'invalid_token'],
+  token_not_yet: [401, 'Invalid token: not valid yet', 'invalid_token'],
+  token_lifetime: [401, 'Invalid token: lifetime too long', 'invalid_token'],
+  token_bound: [401, 'Invalid token: bound to its holder, not a bearer token', 'invalid_token'],
+  token_issuer: [401, 'Invalid token: wrong issuer', 'invalid_token'],
+  token_audience: [401, 'Invalid token: wrong audience', 'invalid_token'],
+  insufficient_scope: [403, "You don't have permission to access this resource", 'insufficient_scope'],
+  not_found: [404, 'Not found'],
+  task_not_found: [404, 'Task not found'],
+  method_not_allowed: [405, 'Method not allowed'],
+  request_timeout: [408, 'The request took too long to arrive'],
+  idempotency_key_in_flight: [
+    409,
+    'The first request with this idempotency key is not answered yet',
+    RETRY_AFTER_SECONDS
+  ],
+  quota_exceeded: [409, 'You have stored as much as you may'],
+  precondition_failed: [412, 'The resource has changed since'],
+  body_too_large: [413, 'The body is too large'],
+  url_too_long: [414, 'The URL is too long'],
+  unsupported_media_type: [415, 'The content type is not supported'],
+  expectation_failed: [417, 'The expectation cannot be met'],
+  idempotency_key_reused: [422, 'The idempotency key was used for another request'],
+  rate_limited: [429, 'Too many requests'],
+  too_many_in_flight: [429, 'Too many requests in flight', RETRY_AFTER_SECONDS],
+  headers_too_large: [431, 'The headers are too large'],
+  internal_error: [500, 'Something went wrong'],
+  unavailable: [503, 'The service is temporarily unavailable', RETRY_AFTER_SECONDS],
+  keys_unavailable: [503, 'The keys of the issuer are temporarily unavailable', RETRY_AFTER_SECONDS]
+} as const satisfies Record<string, Definition>
+
+export type ProblemCode = keyof typeof PROBLEMS
+
+/** The schema of an error body (RFC 9457), as every route documents it. */
+export const ProblemSchema = Type.Object(
+  {
+    type: Type.Literal('about:blank', { description: 'RFC 9457: the title is that of the status' }),
+    title: Type.String({ examples: ['Bad Request'] }),
+    status: Type.Integer({ examples: [400] }),
+    detail: Type.String({ examples: ['The request does not fit the schema'] }),
+    code: Type.Unsafe<ProblemCode>({
+      type: 'string',
+      description: 'Stable, for programs',
+      enum: Object.keys(PROBLEMS)
+    }),
+    errors: Type.Optional(
+      Type.Array(
+        Type.Object(
+          {
+            in: Type.Union([Type.Literal('body'), Type.Literal('query'), Type.Literal('header')]),
+            pointer: Type.String({
+              description: 'JSON Pointer (RFC 6901) to the value at fault',
+              examples: ['/title']
+            }),
+            detail: Type.String({ examples: ['must NOT have more than 200 characters'] })
+          },
+          { additionalProperties: false }
+        ),
+        { maxItems: 20 }
+      )
+    )
+  },
+  { title: 'Problem', additionalProperties: false }
+)
+
+/** What is sent of a problem, made once. */
+export interface Prepared {
+  status: number
+  /** The media type is `application/problem+json` in UTF-8; made once, so that equal answers are equal bytes. */
+  body: Buffer
+  members: { type: string; title: string | undefined; status: number; detail: string; code: ProblemCode }
+  challenge: string | undefined
+  retryAfter: number | undefined
+}
+
+const challengeOf = (error: string, detail: string) =>
+  // A quoted-string cannot hold a quotation mark; none of our details has one (asserted by a test).
+  error === '' ? 'Bearer' : `Bearer error="${error}", error_description="${detail}"`
+
+const prepared = new Map<ProblemCode, Prepared>()
+for (const [name, [status, detail, field]] of Object.entries<Definition>(PROBLEMS)) {
+  const code = name as ProblemCode
+  const members = { type: 'about:blank', title: STATUS_CODES[status], status, detail, code }
+  prepared.set(code, {
+    status,
+    body: Buffer.from(JSON.stringify(members)),
+    members,
+    challenge: typeof field === 'string' ? challengeOf(field, detail) : undefined,
+    retryAfter: typeof field === 'number' ? field : undefined
+  })
+}
+
+/** What is sent of a problem. */
+export const preparedProblem = (code: ProblemCode): Prepared => prepared.get(code) as Prepared
+
+/** `[code, status, detail]` of every error, for the README's table and the documents of the routes. */
+export const problemList = [...prepared].map(([code, { status, members }]) => [code, status, members.detail] as const)
+
+/** The members of a problem without issues. */
+export const problemMembers = (code: ProblemCode) => preparedProblem(code).members
+
+export const PROBLEM_JSON = 'application/problem+json; charset=utf-8'
+
+/** One fault of a request that does not fit its schema: where it was, a JSON Pointer to it, and what is wrong there. */
+export interface ValidationIssue {
+  in: string
+  pointer: string
+  detail: string
+}
+
+/**
+ * An error to throw where there is no reply at hand (parsers, schema validation). The error handler answers it with
+ * its code. Nothing of it reaches the client but what the table holds and, for validation, the issues.
+ */
+export class Problem extends Error {
+  readonly problem: ProblemCode
+  readonly issues: ValidationIssue[] | undefined
+
+  constructor(code: ProblemCode, issues?: ValidationIssue[]) {
+    super(preparedProblem(code).members.detail)
+    this.problem = code
+    this.issues = issues
+  }
+}
+
+/**
+ * Answers `reply` with a problem document (RFC 9457): status, body, and the header fields that it requires
+ * (`WWW-Authenticate`, `Retry-After`). Returns the reply, for `return sendProblem(...)`.
+ */
+export function sendProblem(reply: FastifyReply, code: ProblemCode, issues?: ValidationIssue[]): FastifyReply {
+  const { status, body, members, challenge, retryAfter } = preparedProblem(code)
+  // Without it some may be stored (RFC 9111 section 4.2.2), and shown again when what was wrong is over.
+  reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
+  if (challenge !== undefined) reply.header('www-authenticate', challenge)
+  if (retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
+  return reply.send(issues === undefined ? body : Buffer.from(JSON.stringify({ ...members, errors: issues })))
+}

@@ -1,0 +1,27 @@
+import type { TSchema } from '@sinclair/typebox'
+
+// AJV's own coercion would read `0x10`, `1e1` and ` 5 ` as numbers. Text that is none of these stays text, and AJV
+// refuses it.
+const PARSERS: Record<string, (text: string) => unknown> = {
+  integer: (text) => (/^\d+$/.test(text) ? Number(text) : text),
+  boolean: (text) => (text === 'true' ? true : text === 'false' ? false : text)
+}
+
+/**
+ * Makes the function that gives the parameters of a query string their types, in place. A query string is all text:
+ * integers are decimal digits, booleans `true` or `false`.
+ *
+ * @param schema an object whose members are the parameters
+ */
+export function createQueryCoercion(schema: TSchema): (query: Record<string, unknown>) => void {
+  const parsers = Object.entries<TSchema>(schema.properties).flatMap(([name, { type }]) => {
+    const parse = PARSERS[type]
+    return parse === undefined ? [] : [[name, parse] as const]
+  })
+  return (query) => {
+    for (const [name, parse] of parsers) {
+      const text = query[name]
+      if (typeof text === 'string') query[name] = parse(text)
+    }
+  }
+}

@@ -1,0 +1,38 @@
+import type { FastifySchemaValidationError } from 'fastify'
+import { Problem, type ProblemCode } from './problems.ts'
+
+// The messages of our own formats (src/http/formats.ts).
+const MESSAGES: Record<string, string> = {
+  text: 'must NOT contain U+0000 or a lone surrogate',
+  'date-time': 'must be an RFC 3339 date-time with an offset, of years 0001 to 9999, to the microsecond at most'
+}
+
+// Parts that Fastify names differently.
+const PARTS: Record<string, string> = { querystring: 'query', headers: 'header' }
+
+const ISSUES_MAX = 20
+
+// RFC 6901 section 3.
+const escapePointer = (name: unknown) => String(name).replaceAll('~', '~0').replaceAll('/', '~1')
+
+/** A JSON Pointer to the member with the issue, also when it is missing or unknown. */
+function pointerOf({ instancePath, params }: FastifySchemaValidationError): string {
+  const member = params.missingProperty ?? params.additionalProperty
+  return member === undefined ? instancePath : `${instancePath}/${escapePointer(member)}`
+}
+
+/**
+ * Makes the formatter that turns validation errors into problems: a body or query that does not fit is
+ * `validation_failed` with its issues, and a path that does not fit is the resource's own "not found".
+ */
+export const schemaErrorFormatter = (notFound: ProblemCode) => (errors: FastifySchemaValidationError[], part: string) =>
+  part === 'params'
+    ? new Problem(notFound)
+    : new Problem(
+        'validation_failed',
+        errors.slice(0, ISSUES_MAX).map((error) => ({
+          in: PARTS[part] ?? part,
+          pointer: pointerOf(error),
+          detail: MESSAGES[String(error.params.format)] ?? String(error.message)
+        }))
+      )

@@ -1,0 +1,426 @@
+import { sql } from 'drizzle-orm'
+import fc from 'fast-check'
+import type { InjectOptions, LightMyRequestResponse } from 'fastify'
+import pino from 'pino'
+import type { Test } from 'tap'
+import { connect, type Db } from '../../src/db/connect.ts'
+import { asUser, build, newUser, testConfig } from '../support/app.ts'
+import { watch } from '../support/events.ts'
+import { type Statement, watchStatements } from '../support/statements.ts'
+
+/** What the suite must know of a resource that is protected like tasks are. */
+export interface Resource {
+  /** The URL of the collection, `/api/tasks`. */
+  url: string
+  /** The URL of its stream of changes, if it has one. */
+  events?: string
+  /** The problem code of an item that is not there. */
+  notFound: string
+  /** A body that creates an item, the same item twice if sent twice, and one that changes it. */
+  sample: object
+  change: object
+  /** Bodies that create and change items; each of their members is answered as it was sent. */
+  samples: fc.Arbitrary<object>
+  changes: fc.Arbitrary<object>
+}
+
+const UNKNOWN = '01900000-0000-7000-8000-000000000000'
+const MALFORMED = [
+  'x',
+  '1',
+  'null',
+  '%20',
+  '%00',
+  `${UNKNOWN}x`,
+  UNKNOWN.slice(1),
+  UNKNOWN.replaceAll('-', ''),
+  `%7B${UNKNOWN}%7D`,
+  `urn:uuid:${UNKNOWN}`,
+  `${UNKNOWN}%00`,
+  `${UNKNOWN}%0A`,
+  'zzzzzzzz-zzzz-zzzz-zzzz-zzzzzzzzzzzz',
+  '١٢٣٤٥٦٧٨-1234-7234-8234-123456789012',
+  "'%20or%20''='"
+]
+
+// Ids of RFC 9562 that are no UUIDv7: well-formed, so unknown rather than malformed, with the same answer.
+const OTHER_UUIDS = [
+  '00000000-0000-0000-0000-000000000000',
+  'FFFFFFFF-FFFF-FFFF-FFFF-FFFFFFFFFFFF',
+  '6ba7b810-9dad-11d1-80b4-00c04fd430c8'
+]
+
+const VERBS = ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'] as const
+
+// What a caller may say of somebody else, and must not be believed.
+const lyingHeaders = (victim: string): Record<string, string> => ({
+  'x-user-id': victim,
+  'x-forwarded-user': victim,
+  'x-sub': victim,
+  cookie: `user=${victim}; sub=${victim}`
+})
+const lyingMembers = (victim: string) =>
+  ['userId', 'user_id', 'userid', 'owner', 'ownerId', 'sub', 'user', 'id', '__proto__'].map(
+    // As text, since an object literal would set its prototype.
+    (name) => `"${name}":${name === 'user' || name === '__proto__' ? `{"userId":"${victim}"}` : `"${victim}"`}`
+  )
+
+/** Who asks for what, as `inject` takes it. */
+const by = (user: string, method: InjectOptions['method'], url: string, payload?: object): InjectOptions => ({
+  ...(method && { method }),
+  url,
+  headers: asUser(user),
+  ...(payload && method !== 'GET' && method !== 'HEAD' && method !== 'DELETE' && { payload })
+})
+
+/**
+ * Holds a resource to the promise that a user reaches their own items and nobody else's: the matrix of verbs, ids and
+ * lies; foreign, unknown and deleted ids answered alike and at the same cost; and random stories of several users
+ * against a model.
+ *
+ * @param env variables as in the environment
+ * @param stories how many random stories, of up to 60 requests each
+ */
+export function isolationSuite(t: Test, resource: Resource, env: Record<string, string> = {}, stories = 80): void {
+  const { url: collection, events, sample, change } = resource
+  const environment = { RATE_LIMIT_MAX: 'off', ...env }
+
+  t.test(`nobody reaches the ${collection} of somebody else`, async (t) => {
+    const app = await build(t, environment)
+    const [alice, mallory] = [newUser('alice'), newUser('mallory')]
+    const create = (user: string) => app.inject(by(user, 'POST', collection, sample))
+
+    /** All of an answer that a client can see and that may differ between two ids. */
+    const visible = async (options: InjectOptions) => {
+      const { statusCode, headers, rawPayload } = await app.inject(options)
+      const { date: _date, 'x-request-id': _id, ...rest } = headers
+      return { statusCode, headers: rest, bytes: rawPayload.toString('hex') }
+    }
+
+    for (const method of VERBS) {
+      t.test(`${method}: own, foreign, unknown and malformed ids`, async (t) => {
+        const stored = await create(alice)
+        const url = String(stored.headers.location)
+        for (const liar of [{}, lyingHeaders(alice)]) {
+          const ask = (at: string) => {
+            const options = by(mallory, method, at, change)
+            return visible({ ...options, headers: { ...options.headers, ...liar } })
+          }
+          const foreign = await ask(url)
+          const unknown = await ask(`${collection}/${UNKNOWN}`)
+          t.equal(foreign.statusCode, 404)
+          t.same(foreign, unknown, 'a foreign item is answered exactly as a missing one')
+          for (const id of [...MALFORMED, ...OTHER_UUIDS]) {
+            t.same(await ask(`${collection}/${id}`), unknown, `as is ${id}`)
+          }
+          if (method !== 'HEAD') {
+            t.match(JSON.parse(Buffer.from(unknown.bytes, 'hex').toString()), { status: 404, code: resource.notFound })
+          }
+          t.same(
+            await ask(`${url}?userId=${alice}&user_id=${alice}&sub=${alice}`),
+            unknown,
+            'a query string names no owner'
+          )
+        }
+        t.equal((await app.inject(by(alice, 'GET', url))).body, stored.body, "mallory's requests changed nothing")
+        const own = by(alice, method, url, change)
+        own.headers = { ...own.headers, ...lyingHeaders(mallory) }
+        t.equal((await app.inject(own)).statusCode, 200, 'nor does a lie keep alice from her own')
+      })
+    }
+
+    t.test('a body that names an owner is a 400, and does nothing', async (t) => {
+      const stored = await create(alice)
+      const url = String(stored.headers.location)
+      for (const member of lyingMembers(alice)) {
+        for (const [user, method, at, body] of [
+          [mallory, 'POST', collection, sample],
+          [alice, 'PUT', url, change],
+          [alice, 'PATCH', url, change]
+        ] as const) {
+          const payload = JSON.stringify(body).replace('{', `{${member},`)
+          const headers = { ...asUser(user), 'content-type': 'application/json' }
+          const answer = await app.inject({ method, url: at, headers, payload })
+          t.match(answer.json(), { status: 400, code: 'validation_failed' }, `${method} ${member}`)
+        }
+      }
+      t.equal((await app.inject(by(mallory, 'GET', collection))).body, '[]')
+      t.equal((await app.inject(by(alice, 'GET', url))).body, stored.body)
+    })
+
+    t.test('lists and cursors stay within their owner', async (t) => {
+      const [bob, eve] = [newUser('bob'), newUser('eve')]
+      const ids = new Map<string, string[]>([bob, eve].map((user) => [user, []]))
+      for (const user of [bob, eve, bob, eve, bob]) {
+        const options = by(user, 'POST', `${collection}?userId=${bob}&user_id=${bob}&sub=${bob}`, sample)
+        const created = await app.inject({ ...options, headers: { ...options.headers, ...lyingHeaders(bob) } })
+        ids.get(user)?.unshift(created.json().id)
+      }
+      const listed = async (user: string, url: string) => {
+        const options = by(user, 'GET', url)
+        const answer = await app.inject({ ...options, headers: { ...options.headers, ...lyingHeaders(bob) } })
+        return answer.json().map(({ id }: { id: string }) => id)
+      }
+      for (const user of [bob, eve]) t.same(await listed(user, collection), ids.get(user))
+      t.same(await listed(eve, `${collection}?userId=${bob}`), ids.get(eve))
+      const page = await app.inject(by(bob, 'GET', `${collection}?limit=1`))
+      const next = /<([^>]+)>; rel="next"/.exec(String(page.headers.link))?.[1] ?? ''
+      const foreign = (await listed(eve, next)) as string[]
+      t.ok(
+        foreign.every((id) => ids.get(eve)?.includes(id)),
+        "bob's cursor shows eve her own"
+      )
+    })
+
+    t.test('owners that differ in case, accents or spaces only are different owners', async (t) => {
+      const base = newUser('Zoë')
+      const owners = [
+        base,
+        base.toLowerCase(),
+        base.normalize('NFD'),
+        ` ${base}`,
+        `${base} `,
+        `${base}%`,
+        base.slice(0, -1)
+      ]
+      const ids: string[] = []
+      for (const owner of owners) ids.push((await create(owner)).json().id)
+      for (const [i, owner] of owners.entries()) {
+        t.match((await app.inject(by(owner, 'GET', collection))).json(), [{ id: ids[i] }])
+        t.equal((await app.inject(by(owner, 'GET', collection))).json().length, 1)
+      }
+    })
+
+    t.test('without a valid token the handler does not run', async (t) => {
+      const sent: Statement[] = []
+      const stop = watchStatements((statement) => sent.push(statement))
+      for (const headers of [{}, lyingHeaders(alice), { authorization: 'Bearer x.y.z', ...lyingHeaders(alice) }]) {
+        for (const method of ['GET', 'POST'] as const) {
+          t.equal((await app.inject({ method, url: `${collection}?access_token=x`, headers })).statusCode, 401)
+        }
+        for (const method of VERBS) {
+          t.equal((await app.inject({ method, url: `${collection}/${UNKNOWN}`, headers })).statusCode, 401, method)
+        }
+      }
+      stop()
+      t.same(sent, [], 'nothing was asked of the database')
+    })
+  })
+
+  if (events !== undefined) {
+    t.test(
+      `${events}: while several users write at once, each hears of their own items and of all of them`,
+      async (t) => {
+        const app = await build(t, environment)
+        const users = [newUser('alice'), newUser('bob'), newUser('mallory')]
+        const write = async (user: string) => {
+          const { headers } = await app.inject(by(user, 'POST', collection, sample))
+          const url = String(headers.location)
+          await app.inject(by(user, 'PATCH', url, change))
+          // Nothing changes, so nobody hears of it.
+          for (const other of users.filter((one) => one !== user)) {
+            await app.inject(by(other, 'PATCH', url, change))
+            await app.inject(by(other, 'DELETE', url))
+          }
+          await app.inject(by(user, 'DELETE', url))
+          return ['created', 'updated', 'deleted'].map((kind) => `${kind} ${url.split('/').at(-1)}`)
+        }
+        const streams = await Promise.all(
+          users.map((user) => watch(t, app, user, { url: `${events}?userId=${users[0]}&sub=${users[0]}` }))
+        )
+        for (const stream of streams) t.equal((await stream.next())?.event, 'reload')
+        const written = await Promise.all(
+          users.map(async (user) => (await Promise.all(Array.from({ length: 6 }, () => write(user)))).flat())
+        )
+        for (const [i, stream] of streams.entries()) {
+          const heard = await stream.changes(written[i]?.length ?? 0)
+          t.same(heard.map(([kind, id]) => `${kind} ${id}`).sort(), written[i]?.sort(), `stream ${i}`)
+          // After somebody else's number what comes is their own. One more: the number may happen to be that of their
+          // last.
+          const theirs = await watch(t, app, String(users[i]), { url: events, lastId: streams[(i + 1) % 3]?.lastId })
+          const own = [...(written[i] ?? []), ...(await write(String(users[i])))]
+          const next = await theirs.next()
+          t.ok(next?.event === 'reload' || own.some((one) => one.endsWith(JSON.parse(String(next?.data)).id)))
+        }
+      }
+    )
+  }
+
+  t.test(
+    `${collection}: a foreign, an unknown and a deleted id cost the same statements, and the same plans`,
+    async (t) => {
+      const app = await build(t, environment)
+      const [alice, mallory] = [newUser('alice'), newUser('mallory')]
+      const make = async (user: string) =>
+        String((await app.inject(by(user, 'POST', collection, sample))).headers.location)
+      const deleted = await make(mallory)
+      await app.inject(by(mallory, 'DELETE', deleted))
+      const urls = { foreign: await make(alice), unknown: `${collection}/${UNKNOWN}`, deleted }
+      const sent: Record<string, Record<keyof typeof urls, Statement[]>> = {}
+      for (const method of VERBS) {
+        const of = { foreign: [], unknown: [], deleted: [] } as Record<keyof typeof urls, Statement[]>
+        sent[method] = of
+        // The first of a connection is prepared.
+        await app.inject(by(mallory, method, urls.unknown, change))
+        for (const name of ['foreign', 'unknown', 'deleted'] as const) {
+          const stop = watchStatements((statement) => of[name].push(statement))
+          t.equal((await app.inject(by(mallory, method, urls[name], change))).statusCode, 404)
+          stop()
+        }
+        const texts = (name: keyof typeof urls) => of[name].map(({ text }) => text)
+        t.ok(of.unknown.length > 0, `${method} asks the database`)
+        for (const name of ['foreign', 'deleted'] as const) t.same(texts(name), texts('unknown'), `${method}: ${name}`)
+      }
+
+      // The embedded database has one session, which is the application's.
+      await app.close()
+      const { database } = await testConfig(environment)
+      const { db, close } = await connect(database, pino({ level: 'silent' }))
+      t.teardown(close)
+      /** The plans of statements, and how many rows went through each step, without having done anything. */
+      const plan = async (statements: Statement[]) => {
+        const lines: string[] = []
+        const UNDO = new Error('undo')
+        const ask = async (transaction: Db) => {
+          for (const { text, parameters } of statements.filter(({ text }) => !/^(?:begin|commit)$/.test(text))) {
+            const explain = text.includes('rowkeeper.owner')
+              ? ''
+              : 'explain (analyze, costs off, timing off, summary off, buffers off) '
+            const parts = text
+              .split(/\$(\d+)/)
+              .map((part, i) => (i % 2 === 0 ? sql.raw(part) : sql`${parameters[Number(part) - 1]}`))
+            const rows = await transaction.execute(sql.join([sql.raw(explain), ...parts]))
+            lines.push(...rows.map((row) => String(row['QUERY PLAN']).replaceAll(/'[^']*'/g, '?')))
+          }
+          throw UNDO
+        }
+        await t.rejects(db.transaction(ask), UNDO)
+        return lines
+      }
+      for (const [method, of] of Object.entries(sent)) {
+        const expected = await plan(of.unknown)
+        t.match(expected.join('\n'), /Index/, method)
+        for (const name of ['foreign', 'deleted'] as const) t.same(await plan(of[name]), expected, `${method}: ${name}`)
+      }
+    }
+  )
+
+  t.test(`${collection}: whatever several users do, each has what a model of theirs has`, async (t) => {
+    const app = await build(t, environment)
+    let requests = 0
+    const story = fc.commands(commands(resource), { maxCommands: 60, size: 'max' })
+    await fc.assert(
+      fc.asyncProperty(story, async (story) => {
+        const run = newUser('story')
+        const real: Real = {
+          inject: (options) => {
+            requests++
+            return app.inject(options)
+          },
+          user: (n) => `${run}-${n}`
+        }
+        await fc.asyncModelRun(() => ({ model: { items: [] }, real }), story)
+      }),
+      { numRuns: stories, seed: SEED }
+    )
+    t.ok(requests > stories * 20, `${requests} requests`)
+  })
+}
+
+const SEED = 20_261_124
+const USERS = 3
+
+interface Item {
+  user: number
+  /** What was last answered of it; undefined once it is deleted. */
+  json: Record<string, unknown> | undefined
+  url: string
+}
+
+interface Model {
+  /** Of all users, in the order of creation. */
+  items: Item[]
+}
+
+interface Real {
+  inject(options: InjectOptions): Promise<LightMyRequestResponse>
+  user(n: number): string
+}
+
+type Command = fc.AsyncCommand<Model, Real>
+
+function equal(actual: unknown, expected: unknown, what: string): void {
+  if (fc.stringify(actual) !== fc.stringify(expected)) {
+    throw new Error(`${what}: got ${fc.stringify(actual)}, not ${fc.stringify(expected)}`)
+  }
+}
+
+/** Throws unless `members` are among those of `json`. */
+const holds = (json: Record<string, unknown>, members: object) =>
+  equal(Object.fromEntries(Object.keys(members).map((name) => [name, json[name]])), { ...members }, 'the answer')
+
+function commands({ url: collection, notFound, samples, changes }: Resource): fc.Arbitrary<Command>[] {
+  const user = fc.nat({ max: USERS - 1 })
+  // Of the items of everybody, the deleted ones too.
+  const pick = fc.nat({ max: 30 })
+
+  const create = fc.tuple(user, samples).map(
+    ([n, body]): Command => ({
+      check: () => true,
+      async run({ items }, real) {
+        const answer = await real.inject(by(real.user(n), 'POST', collection, body))
+        equal(answer.statusCode, 201, 'the status')
+        const json = answer.json()
+        holds(json, body)
+        items.push({ user: n, json, url: String(answer.headers.location) })
+      },
+      toString: () => `user ${n} creates ${fc.stringify(body)}`
+    })
+  )
+
+  const reach = fc.tuple(user, pick, fc.constantFrom('GET', 'PUT', 'PATCH', 'DELETE'), changes).map(
+    ([n, i, method, body]): Command => ({
+      check: ({ items }) => items.length > 0,
+      async run({ items }, real) {
+        const item = items[i % items.length] as Item
+        const answer = await real.inject(by(real.user(n), method as 'GET', item.url, body))
+        const json = answer.json()
+        const { json: before } = item
+        if (before === undefined || item.user !== n) {
+          equal([answer.statusCode, json.code], [404, notFound], 'a foreign or deleted item')
+          return
+        }
+        equal(answer.statusCode, 200, 'the status')
+        if (method === 'DELETE') item.json = undefined
+        else if (method === 'GET') equal(json, before, 'an item')
+        else {
+          const { updatedAt } = json
+          equal(json, { ...before, ...body, updatedAt, version: Number(before.version) + 1 }, 'a changed item')
+          item.json = json
+        }
+      },
+      toString: () => `user ${n}: ${method} item ${i} ${fc.stringify(body)}`
+    })
+  )
+
+  const list = fc.tuple(user, fc.integer({ min: 1, max: 7 })).map(
+    ([n, limit]): Command => ({
+      check: () => true,
+      async run({ items }, real) {
+        const listed: unknown[] = []
+        let next: string | undefined = `${collection}?limit=${limit}`
+        while (next !== undefined) {
+          const answer: LightMyRequestResponse = await real.inject(by(real.user(n), 'GET', next))
+          equal(answer.statusCode, 200, 'the status')
+          listed.push(...answer.json())
+          next = /<([^>]+)>; rel="next"/.exec(String(answer.headers.link))?.[1]
+        }
+        const own = items.filter(({ user, json }) => user === n && json !== undefined)
+        equal(listed, own.map(({ json }) => json).reverse(), `the list of user ${n}`)
+      },
+      toString: () => `user ${n} lists by ${limit}`
+    })
+  )
+
+  return [create, create, reach, reach, reach, list]
+}

@@ -1,6 +1,0 @@
-// The server, with an error in it that nobody catches once it gets this signal.
-process.once('SIGUSR2', () => {
-  throw new Error('nobody catches this')
-})
-
-await import('../src/server.ts')

@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs'
+import Fastify from 'fastify'
+import t from 'tap'
+import { problemList, sendProblem } from '../../../src/http/problems.ts'
+import { errorSerializer } from '../../../src/telemetry/error-serializer.ts'
+
+t.test("the README's table lists every error", async (t) => {
+  const readme = readFileSync('README.md', 'utf8')
+  const rows = [...readme.matchAll(/^\| (\d{3}) \| `(\w+)` \| `(.*?)` \|$/gm)].map(([, status, code, detail]) => [
+    code,
+    Number(status),
+    detail
+  ])
+  t.same(rows, problemList)
+})
+
+t.test('every detail can stand in a quoted-string of WWW-Authenticate (RFC 9110 section 5.6.4)', async (t) => {
+  for (const [code, , detail] of problemList) t.match(detail, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, code)
+})
+
+t.test('Retry-After is of the code: it is there where the same request may succeed later', async (t) => {
+  const app = Fastify()
+  for (const [code] of problemList) app.get(`/${code}`, (_request, reply) => sendProblem(reply, code))
+  const later = ['idempotency_key_in_flight', 'too_many_in_flight', 'unavailable', 'keys_unavailable']
+  for (const [code] of problemList) {
+    const answer = await app.inject(`/${code}`)
+    t.equal(answer.headers['retry-after'], later.includes(code) ? '1' : undefined, code)
+  }
+})
+
+t.test('no URL is logged of a request that was answered twice', async (t) => {
+  const app = Fastify()
+  const errors: unknown[] = []
+  app.get('/', (_request, reply) => {
+    reply.log.warn = ((line: { err: Error }) => errors.push(errorSerializer(line.err))) as typeof reply.log.warn
+    reply.send('first')
+    return reply.send('second')
+  })
+  await app.inject('/?q=private')
+  t.match(errors, [{ type: 'FastifyError', message: 'The reply was sent already', stack: String }])
+  t.notMatch(JSON.stringify(errors), 'private')
+})

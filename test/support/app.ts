@@ -1,0 +1,194 @@
+import { createHmac, randomUUID } from 'node:crypto'
+import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Readable } from 'node:stream'
+import { Ajv } from 'ajv'
+import addFormats from 'ajv-formats'
+import { readMigrationFiles } from 'drizzle-orm/migrator'
+import { drizzle } from 'drizzle-orm/postgres-js'
+import Fastify, { type FastifyInstance } from 'fastify'
+import postgres from 'postgres'
+import t, { type Test } from 'tap'
+import appPlugin, { serverOptions } from '../../src/app.ts'
+import type { User } from '../../src/auth/user.ts'
+import { type Config, loadConfig } from '../../src/config/config.ts'
+import { MIGRATIONS, migrate, versionsOf } from '../../src/db/migrate.ts'
+import { violation, watchStatements } from './statements.ts'
+import { TEMPLATE } from './template.ts'
+
+export const SECRET = 'the secret of the test suite, which is long enough'
+
+/**
+ * The database of this test process, its own and migrated: a copy of the embedded template, or with `TEST_DATABASE_URL`
+ * (an administrator's) a new database on that server. Made on first use and gone with the process. `walled` is it for a
+ * role that row-level security binds.
+ */
+let databases: Promise<{ owner: string; walled: string }> | undefined
+export async function databaseUrl(user: 'owner' | 'walled' = 'owner'): Promise<string> {
+  databases ??= makeDatabase()
+  return (await databases)[user]
+}
+
+async function makeDatabase() {
+  const server = process.env.TEST_DATABASE_URL
+  if (server === undefined) {
+    const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-test-'))
+    t.teardown(() => rmSync(folder, { recursive: true, force: true }))
+    cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
+    const url = `pglite://${join(folder, 'pg')}`
+    return { owner: url, walled: url }
+  }
+  const name = `rowkeeper_test_${process.pid}_${Date.now()}`
+  const admin = postgres(server, { max: 1, onnotice: () => {} })
+  await admin.unsafe(`create database ${name}`)
+  const owner = Object.assign(new URL(server), { pathname: `/${name}` })
+  const client = postgres(owner.href, { max: 1, onnotice: () => {} })
+  await migrate(drizzle({ client }))
+  // Of the version after this one, and not recorded: running instances do not look again.
+  const later = process.env.TEST_LATER_MIGRATIONS
+  for (const { folderMillis, sql } of later === undefined ? [] : readMigrationFiles({ migrationsFolder: later })) {
+    if (!versionsOf(MIGRATIONS).includes(folderMillis)) for (const statement of sql) await client.unsafe(statement)
+  }
+  await client.unsafe(roleFromReadme(name))
+  await client.end()
+  t.teardown(async () => {
+    await admin.unsafe(`drop database ${name} with (force)`)
+    await admin.unsafe(`drop role ${name}`)
+    await admin.end()
+  })
+  return { owner: owner.href, walled: Object.assign(new URL(owner), { username: name, password: name }).href }
+}
+
+/** The statements by which an operator makes the role of `DATABASE_RLS`, for a role `name` with that password. */
+function roleFromReadme(name: string): string {
+  const [, block = ''] = /^```sql\n([\s\S]*?)^```$/m.exec(readFileSync('README.md', 'utf8')) ?? []
+  return block.replaceAll('rowkeeper', name).replace('…', name)
+}
+
+/** A configuration as the environment would give it, complete but for what `env` says otherwise. */
+export async function testConfig(env: Record<string, string> = {}): Promise<Config> {
+  const DATABASE_URL = env.DATABASE_URL ?? (await databaseUrl(env.DATABASE_RLS === 'true' ? 'walled' : 'owner'))
+  return loadConfig({
+    NODE_ENV: 'test',
+    LOG_LEVEL: 'silent',
+    BETTER_AUTH_SECRET: SECRET,
+    RATE_LIMIT_ANONYMOUS_MAX: 'off',
+    ...env,
+    DATABASE_URL
+  })
+}
+
+interface Route {
+  method: string
+  url: string
+}
+
+/** The routes of each application that was built. */
+export const routesOf = new WeakMap<FastifyInstance, Route[]>()
+
+/** What the metrics say now (`src/telemetry/metrics.ts`): a number, or one for each value of the label. */
+export const figure = (app: FastifyInstance, name: string) => app.metrics.find((one) => one.name === name)?.read()
+
+/**
+ * The real application, as production starts it, on this process's database. It closes itself at the end of `t`, and
+ * every answer is held to what the route documents: an undocumented status or body fails the test.
+ *
+ * @param env variables as in the environment, `{ RATE_LIMIT_MAX: '2' }`
+ * @param extend registers more before the application starts
+ */
+export async function build(
+  t: Test,
+  env: Record<string, string> = {},
+  extend?: (app: FastifyInstance) => Promise<void> | void
+): Promise<FastifyInstance> {
+  const config = await testConfig(env)
+  const app = Fastify(serverOptions(config))
+  t.teardown(() => app.close())
+  app.addHook('onSend', (request, reply, payload, done) => {
+    const fault = undocumented(request.routeOptions.schema?.response, reply.statusCode, payload)
+    if (fault !== undefined) t.fail(`${request.method} ${request.url}: ${fault}`)
+    done()
+  })
+  audit(t, app)
+  const routes: Route[] = []
+  routesOf.set(app, routes)
+  app.addHook('onRoute', ({ method, url }) => {
+    for (const one of [method].flat()) routes.push({ method: one, url })
+  })
+  await app.register(appPlugin, { config })
+  await extend?.(app)
+  await app.ready()
+  return app
+}
+
+/** The same without a database, which takes longer to start than most tests: what asks it something is answered 503. */
+export const buildAlone: typeof build = (t, env, extend) =>
+  build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none', ...env }, extend)
+
+/** The verified callers of the requests that are in hand, in every application of this process. */
+const callers = new Map<string, string>()
+
+/**
+ * Fails `t` for every statement that names an owned table and is not bound to a verified caller of a request in hand.
+ */
+function audit(t: Test, app: FastifyInstance): void {
+  // Their ids are unique in an application only.
+  const prefix = randomUUID()
+  app.addHook('preHandler', (request, _reply, done) => {
+    const user: User | null = request.user
+    if (user !== null) callers.set(prefix + request.id, user.sub)
+    done()
+  })
+  app.addHook('onResponse', (request, _reply, done) => {
+    callers.delete(prefix + request.id)
+    done()
+  })
+  const stop = watchStatements((statement) => {
+    const fault = violation(statement, callers.values())
+    if (fault !== undefined) t.fail(fault)
+  })
+  app.addHook('onClose', async () => stop())
+}
+
+const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, strict: false })
+addFormats.default(ajv)
+// What the service's own formats check is checked on the way in.
+ajv.addFormat('text', true)
+
+function undocumented(response: unknown, status: number, payload: unknown): string | undefined {
+  if (response === undefined) return undefined
+  const documented = (response as Record<number, { content?: Record<string, { schema: object }> }>)[status]
+  if (documented === undefined) return `the status ${status} is not documented`
+  const schema = documented.content === undefined ? documented : Object.values(documented.content)[0]?.schema
+  if (schema === undefined || typeof (payload as Buffer | string)?.toString !== 'function') return undefined
+  // A stream goes on.
+  if (payload instanceof Readable) return undefined
+  const text = String(payload)
+  // Of the answer to a HEAD only the length is sent.
+  if (text === '' || status === 304) return undefined
+  return ajv.validate(schema, JSON.parse(text)) ? undefined : ajv.errorsText()
+}
+
+/** Signs a compact JWS by hand, independent of the library that verifies it. Strings are taken as they are. */
+export function sign(header: object | string, payload: object | string, secret = SECRET, hash = 'sha256'): string {
+  const part = (value: object | string) =>
+    Buffer.from(typeof value === 'string' ? value : JSON.stringify(value)).toString('base64url')
+  const input = `${part(header)}.${part(payload)}`
+  return `${input}.${createHmac(hash, secret).update(input).digest('base64url')}`
+}
+
+/** The claims of a good token for `sub`; `claims` replaces or, with undefined, removes some. */
+export function claimsOf(sub: string, claims: object = {}): Record<string, unknown> {
+  const now = Math.floor(Date.now() / 1000)
+  return { sub, iat: now, exp: now + 600, ...claims }
+}
+
+/** A good token for `sub`. */
+export const tokenFor = (sub: string, claims: object = {}) => sign({ alg: 'HS256', typ: 'JWT' }, claimsOf(sub, claims))
+
+/** Headers of a request by `sub`. */
+export const asUser = (sub: string, claims: object = {}) => ({ authorization: `Bearer ${tokenFor(sub, claims)}` })
+
+/** A user that no other test has. */
+export const newUser = (name = 'user') => `${name}-${randomUUID()}`

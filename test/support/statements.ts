@@ -1,0 +1,177 @@
+import { Socket } from 'node:net'
+import { getTableName } from 'drizzle-orm'
+import { ownedTables } from '../../src/db/user-data.ts'
+
+/** A statement as it left for the database, with its parameters as text. */
+export interface Statement {
+  text: string
+  parameters: (string | null)[]
+}
+
+const PROTOCOL_3 = 196_608
+const SERVICE = 'application_name\0rowkeeper\0'
+
+const watchers = new Set<(statement: Statement) => void>()
+
+/** Calls `watcher` for every statement that the service sends from this process; returns what ends that. */
+export function watchStatements(watcher: (statement: Statement) => void): () => void {
+  watchers.add(watcher)
+  return () => watchers.delete(watcher)
+}
+
+/** Reads what a client writes (PostgreSQL, chapter "Message Formats"). */
+class Reader {
+  #rest = Buffer.alloc(0)
+  readonly #texts = new Map<string, string>()
+
+  read(bytes: Buffer): void {
+    this.#rest = Buffer.concat([this.#rest, bytes])
+    while (this.#rest.length >= 5) {
+      const length = this.#rest.readInt32BE(1) + 1
+      if (this.#rest.length < length) return
+      this.#message(String.fromCharCode(this.#rest[0] ?? 0), this.#rest.subarray(5, length))
+      this.#rest = this.#rest.subarray(length)
+    }
+  }
+
+  #message(type: string, body: Buffer): void {
+    let at = 0
+    const text = () => {
+      const start = at
+      at = body.indexOf(0, at) + 1
+      return body.toString('utf8', start, at - 1)
+    }
+    const int16 = () => {
+      at += 2
+      return body.readInt16BE(at - 2)
+    }
+    const value = () => {
+      const length = body.readInt32BE(at)
+      const start = at + 4
+      at = start + Math.max(length, 0)
+      return length < 0 ? null : body.toString('utf8', start, at)
+    }
+    if (type === 'Q') this.#tell({ text: text(), parameters: [] })
+    if (type === 'P') this.#texts.set(text(), text())
+    if (type === 'B') {
+      text()
+      const statement = this.#texts.get(text()) ?? 'a statement that was never parsed'
+      const formats = int16()
+      at += 2 * formats
+      this.#tell({ text: statement, parameters: Array.from({ length: int16() }, value) })
+    }
+  }
+
+  #tell(statement: Statement): void {
+    for (const watcher of watchers) watcher(statement)
+  }
+}
+
+// At the socket, where nothing that is sent can pass by: not in the driver, whose callers might be others than Drizzle.
+const readers = new WeakMap<Socket, Reader>()
+const write = Socket.prototype.write
+Socket.prototype.write = function (this: Socket, chunk: unknown, ...rest: unknown[]) {
+  if (Buffer.isBuffer(chunk)) {
+    const reader = readers.get(this)
+    if (reader !== undefined) reader.read(chunk)
+    else if (chunk.length > 8 && chunk.readInt32BE(4) === PROTOCOL_3 && chunk.includes(SERVICE)) {
+      readers.set(this, new Reader())
+    }
+  }
+  return write.call(this, chunk as string, ...(rest as []))
+} as typeof write
+
+/** `text` up to the parenthesis that closes what it is in, with whatever is in parentheses of its own blanked out. */
+function level(text: string): string {
+  let blanked = ''
+  let depth = 0
+  for (const character of text) {
+    if (character === ')' && depth-- === 0) break
+    blanked += depth === 0 ? character : '·'
+    if (character === '(') depth++
+  }
+  return blanked
+}
+
+const END = /^(?:$|\)| returning | order by | limit )/
+
+/**
+ * The number of the parameter that a WHERE binds the owner to, if it does so before all else and nothing can widen it.
+ */
+function ownerOf(where: string, table: string): number | undefined {
+  const [start, open, number] = new RegExp(`^where (\\()?"${table}"\\."user_id" = \\$(\\d+)`).exec(where) ?? []
+  if (start === undefined) return undefined
+  let rest = where.slice(start.length)
+  if (open !== undefined) {
+    // Each of the other conditions is in parentheses.
+    const beside = level(rest)
+    if (!/^(?: and \(·*\))+$/.test(beside)) return undefined
+    rest = rest.slice(beside.length + 1)
+  }
+  return END.test(rest) ? Number(number) : undefined
+}
+
+/** How the wall is told of an owner: alone, or with the lock of a transaction that is to be alone. */
+const NAMING =
+  /^select set_config\('rowkeeper\.owner', \$(\d+), true\)(?:, pg_try_advisory_xact_lock\(hashtextextended\(\$\d+, 0\)\) as free)?$/
+
+/**
+ * The statements that are nobody's: they delete what nobody can be answered any more, a portion of the rows whose time
+ * is over, and return nothing of it.
+ */
+const SWEEPS = [
+  { table: 'idempotency_keys', over: `"idempotency_keys"."created_at" < now() - interval '24 hours'` },
+  { table: 'feeds', over: `"feeds"."expires_at" < now()` },
+  { table: 'changes', over: `"changes"."created_at" < now() - interval '24 hours'` }
+].map(
+  ({ table, over }) =>
+    `delete from "${table}" where ${over} and ctid = any(array(select ctid from (` +
+    'select ctid, sum(bytes) over (rows unbounded preceding) - bytes as before from (' +
+    `select ctid, SIZE as bytes from "${table}" where ${over} limit 1000 for update skip locked` +
+    ') locked) summed where before < 16777216))'
+)
+const SIZE = /28(?: \+ coalesce\(pg_column_size\("\w+"\."\w+"\), 0\))+/
+
+const DEFINITION = /^\s*(?:create|alter) /i
+
+/**
+ * What is wrong with a statement that was sent while requests of `callers` were in hand, if anything: wherever it names
+ * an owned table it must be bound to one of them.
+ */
+export function violation({ text: sent, parameters }: Statement, callers: Iterable<string>): string | undefined {
+  const verified = new Set<unknown>(callers)
+  // A literal could hold what looks like a filter.
+  const text = sent.replaceAll(/'(?:[^']|'')*'/g, "''")
+  const bound = (number: number | undefined, how: string) => {
+    if (number === undefined) return `${how} is not bound to an owner: ${text}`
+    const owner = parameters[number - 1]
+    return verified.has(owner) ? undefined : `${how} is bound to ${owner}, who did not ask: ${text}`
+  }
+  // Migrations, which nobody asks for.
+  if (DEFINITION.test(text) && verified.size === 0) return undefined
+  if (/rowkeeper"?\s*\.\s*"?owner|set_config/i.test(sent)) {
+    const number = NAMING.exec(sent.trim().replaceAll(/\s+/g, ' '))?.[1]
+    return bound(number === undefined ? undefined : Number(number), 'the wall')
+  }
+  if (SWEEPS.includes(sent.replace(SIZE, 'SIZE'))) return undefined
+  for (const table of ownedTables.map(getTableName)) {
+    if (new RegExp(`\\b${table}\\b`, 'i').test(text) && /--|\/\*|;/.test(text)) return `it hides something: ${sent}`
+    for (const { 0: found, 1: verb, index } of text.matchAll(new RegExp(`(\\w+ )?"?\\b${table}\\b"?(?!"?\\.)`, 'gi'))) {
+      const after = text.slice(index + found.length)
+      let fault: string | undefined
+      if (verb === 'into ') {
+        // One row, whose first column is the owner.
+        const row = /^ \("user_id"[^)]*\) values \(\$(\d+)[,)](?!.*(?:\), ?\(| on conflict (?!do nothing)))/.exec(after)
+        fault = bound(row === null ? undefined : Number(row[1]), 'an insert')
+      } else if (verb === 'from ') {
+        fault = bound(ownerOf(after.trimStart(), table), verb)
+      } else if (verb === 'update ') {
+        const set = level(after).split(' where ')[0] ?? ''
+        if (/\buser_id\b/.test(after.slice(0, set.length))) fault = `an owner is changed: ${text}`
+        else fault = bound(ownerOf(after.slice(set.length + 1), table), verb)
+      } else fault = `${table} is named where no owner can be bound: ${text}`
+      if (fault !== undefined) return fault
+    }
+  }
+  return undefined
+}
