@@ -1,13 +1,12 @@
 // The package's declarations keep it; without it they would lack `request.user`.
 /// <reference types="@fastify/jwt" preserve="true" />
-import type { FastifyInstance, FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
+import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
 import { Authenticator } from '../src/auth/authenticator.ts'
-import { type KeySource, TokenChecker } from '../src/auth/checker.ts'
-import { developmentSecret, SECRET_FILE } from '../src/auth/development-secret.ts'
+import { TokenChecker } from '../src/auth/checker.ts'
 import type { Key } from '../src/auth/key.ts'
+import { publishedKeys, sharedSecret } from '../src/auth/key-source.ts'
 import { KeyStore } from '../src/auth/keys.ts'
-import { sharedSecretKey } from '../src/auth/shared-secret.ts'
 import type { User } from '../src/auth/user.ts'
 import { createVerifier, type Verdict } from '../src/auth/verifier.ts'
 import { Waiters } from '../src/auth/waiters.ts'
@@ -49,29 +48,6 @@ declare module 'fastify' {
 /** The longest pause before a fetch of the keys, and the fetch: when a client with no place to wait may retry. */
 const KEYS_RETRY_SECONDS = 2
 
-async function sharedSecret(app: FastifyInstance): Promise<KeySource> {
-  const { secret, algorithms } = app.config.auth
-  if (secret === undefined) app.log.warn(`BETTER_AUTH_SECRET is not set: using the one kept in ${SECRET_FILE}`)
-  return sharedSecretKey(app, secret ?? developmentSecret(), String(algorithms[0]))
-}
-
-/** The keys at `url`, fetched while the application starts and runs. */
-function publishedKeys(app: FastifyInstance, url: string): KeySource {
-  const { algorithms, secretIgnored } = app.config.auth
-  if (secretIgnored) {
-    app.log.warn(
-      'BETTER_AUTH_SECRET is ignored: tokens are verified with the published keys (ALGORITHM=HS256 would use it)'
-    )
-  }
-  app.log.info(`tokens are verified with the keys that are published at ${url}`)
-  const store = new KeyStore(url, algorithms, app.log)
-  app.addHook('onClose', async () => store.close())
-  // @fastify/jwt decorates it in the other mode. Here each key has an instance of its own (src/auth/signature.ts).
-  app.decorateRequest('user', null as never)
-  addMetrics(app, ...keyMetrics(store))
-  return store
-}
-
 /**
  * Verifies the caller. Decorates the instance with the hooks that routes use. Where a route is registered decides which
  * hook it gets (`routes/api/autohooks.ts`).
@@ -86,6 +62,7 @@ export default fp(
     const checker = new TokenChecker(verifier, keys, app.limits.verification, waiters)
     const authenticator = new Authenticator(verifier, checker, (request) => app.limits.addressOf(request))
     addMetrics(app, ...tokenMetrics(verifier, waiters))
+    if (keys instanceof KeyStore) addMetrics(app, ...keyMetrics(keys))
     app.decorate('hasKeys', () => keys.hasKeys())
     app.decorateRequest('tokenKey', null as never)
 
@@ -121,11 +98,8 @@ export default fp(
         )
       }
 
-    app.decorate(
-      'authenticate',
-      hook((problem, request, reply) => refuse(problem, request, reply))
-    )
-
+    const required = hook((problem, request, reply) => refuse(problem, request, reply))
+    app.decorate('authenticate', required)
     app.decorate('authenticateOptional', ({ rejectBadToken = false } = {}) =>
       hook((problem, request, reply, done) => {
         const rejected = rejectBadToken && problem !== 'authorization_missing'

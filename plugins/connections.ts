@@ -1,9 +1,9 @@
 import type { Socket } from 'node:net'
 import { Readable } from 'node:stream'
-import type { FastifyReply } from 'fastify'
 import fp from 'fastify-plugin'
 import { type Closing, Connections, type Exchange } from '../src/http/connection.ts'
 import { problemOfFramework } from '../src/http/framework-errors.ts'
+import { payloadBytes } from '../src/http/payload.ts'
 import { Problem } from '../src/http/problems.ts'
 import { UnsentAnswers } from '../src/limits/unsent.ts'
 import { addMetrics } from '../src/telemetry/metrics.ts'
@@ -37,13 +37,6 @@ const TAKEN_BYTES_PER_MS = 8
 /** What a stream of a file has in memory at most. */
 const STREAM_BYTES = 128 * 1024
 
-/** The bytes of an answer; 0 when its end is open, as that of a stream of changes. */
-function lengthOf(payload: unknown, reply: FastifyReply): number {
-  if (typeof payload === 'string') return Buffer.byteLength(payload)
-  if (Buffer.isBuffer(payload)) return payload.length
-  return Number(reply.getHeader('content-length') ?? 0)
-}
-
 /** Keeps account of each connection: what is not finished on it, what its client has not taken, and how it ends. */
 export default fp(
   async (app) => {
@@ -64,7 +57,7 @@ export default fp(
 
     app.addHook('onSend', (request, reply, payload, done) => {
       const { exchange } = request
-      const bytes = lengthOf(payload, reply)
+      const bytes = payloadBytes(payload, reply)
       // A stream waits for its client by itself, with a little in memory.
       const kept = payload instanceof Readable ? Math.min(bytes, STREAM_BYTES) : bytes
       const refusal = exchange.aborted ? undefined : unsent.reserve(exchange, kept)
@@ -111,7 +104,7 @@ export default fp(
       },
       {
         name: 'requests_aborted_total',
-        help: 'Requests whose client did not get the answer, by who closed the connection: the client, or the service and why',
+        help: 'Requests whose client did not get the answer, by who closed the connection: client, or why the service did',
         kind: 'counter',
         label: 'reason',
         read: () => aborted

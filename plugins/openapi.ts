@@ -27,7 +27,8 @@ export default fp(
           title: 'Rowkeeper',
           version,
           description:
-            'Tasks of the signed-in user, and of nobody else. Send the JWT of your Better Auth server as a bearer token. ' +
+            'Tasks of the signed-in user, and of nobody else. ' +
+            'Send the JWT of your Better Auth server as a bearer token. ' +
             'Errors are problem details (RFC 9457) whose `code` is stable.',
           license: { name: 'MIT', identifier: 'MIT' }
         },

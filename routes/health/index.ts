@@ -43,7 +43,7 @@ export default async function health(app: App): Promise<void> {
     async (_request, reply) => {
       if (app.isDraining() || app.isOverloaded()) return sendProblem(reply, 'unavailable')
       if (!app.hasKeys()) return sendProblem(reply, 'keys_unavailable')
-      return (await app.isDatabaseUsable()) ? { status: 'ok' as const } : sendProblem(reply, 'unavailable')
+      return (await app.isDatabaseReady()) ? { status: 'ok' as const } : sendProblem(reply, 'unavailable')
     }
   )
 }

@@ -1,6 +1,6 @@
 import { gt, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
-import type { OwnedBy } from '../db/owned.ts'
+import type { OwnedBy, OwnedTable, ownedBy } from '../db/owned.ts'
 import { changes, feeds } from '../db/schema.ts'
 import type { Run } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
@@ -13,60 +13,67 @@ export type Change = Pick<typeof changes.$inferSelect, 'seq' | 'resource' | 'id'
 /** The feed of an owner: the key that its instances are notified with, and the number of its last change. */
 export type Feed = Pick<typeof feeds.$inferSelect, 'key' | 'seq'>
 
+type Owned<T extends OwnedTable> = ReturnType<typeof ownedBy<T>>
+
 /** How many changes are read at a time. */
 export const PAGE = 50
 
 /** `startedBy` of a feed before the transaction that marks it: greater than the number of any transaction. */
 const UNMARKED = sql`'18446744073709551615'::xid8`
 
-/** The same of a feed that no write can miss any more. */
+/** `startedBy` of a feed that no write can miss any more. */
 const SETTLED = sql`'0'::xid8`
 
-/** A write that did not see the feed is over within the timeout of a statement, or else nothing of it is waited for. */
+/** A write that did not see the feed ends within the statement timeout. After that nothing is waited for. */
 const SETTLE_TRIES = 30
 const SETTLE_MS = 100
 
-/** The feeds of one owner at a time, each with what changed of the owner's rows. Every change is theirs who asks. */
-export function feedStore(owned: OwnedBy) {
-  const own = owned(feeds)
-  const feed = { key: feeds.key, seq: feeds.seq }
+// A feed begins at the microseconds of now, so that its numbers follow those of every earlier feed.
+const now = sql`(extract(epoch from clock_timestamp()) * 1000000)::bigint`
+const live = sql`${feeds.expiresAt} > now()`
+const fresh = { startedBy: UNMARKED, expiresAt: sql`now() + interval '25 hours'` }
 
-  // A feed begins at the microseconds of now, so that no number of an earlier one is taken for its own.
-  const now = sql`(extract(epoch from clock_timestamp()) * 1000000)::bigint`
-  const live = sql`${feeds.expiresAt} > now()`
-  const fresh = { startedBy: UNMARKED, expiresAt: sql`now() + interval '25 hours'` }
-  const opened = {
-    ...feed,
-    unmarked: sql<boolean>`${feeds.startedBy} = ${UNMARKED}`,
-    settled: sql<boolean>`${feeds.startedBy} = ${SETTLED}`
-  }
-
-  const renew = own.prepare((own) =>
-    own
-      .update({
-        seq: sql`case when ${live} then ${feeds.seq} else greatest(${feeds.seq} + 1, ${now}) end`,
-        startedBy: sql`case when ${live} then ${feeds.startedBy} else ${fresh.startedBy} end`,
-        expiresAt: fresh.expiresAt
-      })
-      .returning(opened)
-  )
-  const start = own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(opened))
-  // This transaction begins after the feed was committed. A write that missed the feed has a smaller number, or it has
-  // no number yet and holds an older snapshot.
-  const mark = own.prepare((own) =>
-    own
-      .update({
-        startedBy: sql`case when ${opened.unmarked} then pg_current_xact_id() else ${feeds.startedBy} end`
-      })
-      .returning(feed)
-  )
-  const settled = sql<boolean>`case when ${feeds.startedBy} >= pg_snapshot_xmin(pg_current_snapshot()) then false
+const feed = { key: feeds.key, seq: feeds.seq }
+const opened = {
+  ...feed,
+  unmarked: sql<boolean>`${feeds.startedBy} = ${UNMARKED}`,
+  settled: sql<boolean>`${feeds.startedBy} = ${SETTLED}`
+}
+const settled = sql<boolean>`case when ${feeds.startedBy} >= pg_snapshot_xmin(pg_current_snapshot()) then false
     else not exists(select from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
       and age(backend_xmin) > age(${feeds.startedBy}::xid)) end`
-  const isSettled = own.prepare((own) => own.select({ settled }))
-  const settle = own.prepare((own) => own.update({ startedBy: SETTLED }).returning(feed))
-  const look = own.prepare((own) => own.select({ key: feeds.key }))
-  const after = owned(changes).prepare((own) =>
+
+/** The statements on the feed of one owner. */
+function prepareFeed(own: Owned<typeof feeds>) {
+  return {
+    renew: own.prepare((own) =>
+      own
+        .update({
+          seq: sql`case when ${live} then ${feeds.seq} else greatest(${feeds.seq} + 1, ${now}) end`,
+          startedBy: sql`case when ${live} then ${feeds.startedBy} else ${fresh.startedBy} end`,
+          expiresAt: fresh.expiresAt
+        })
+        .returning(opened)
+    ),
+    start: own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(opened)),
+    // This transaction begins after the feed was committed. A write that missed the feed has a smaller number, or it
+    // has no number yet and holds an older snapshot.
+    mark: own.prepare((own) =>
+      own
+        .update({
+          startedBy: sql`case when ${opened.unmarked} then pg_current_xact_id() else ${feeds.startedBy} end`
+        })
+        .returning(feed)
+    ),
+    isSettled: own.prepare((own) => own.select({ settled })),
+    settle: own.prepare((own) => own.update({ startedBy: SETTLED }).returning(feed)),
+    currentKey: own.prepare((own) => own.select({ key: feeds.key }))
+  }
+}
+
+/** The statement that reads the changes of one owner after a number. */
+const prepareChanges = (own: Owned<typeof changes>) =>
+  own.prepare((own) =>
     own
       .select(
         {
@@ -82,34 +89,49 @@ export function feedStore(owned: OwnedBy) {
       .limit(PAGE)
   )
 
-  return {
-    /**
-     * Begins to record the owner's changes, or goes on, for a day after the longest stream. Whatever is committed from
-     * now on and not seen by a read that starts now is recorded, with a greater number.
-     *
-     * @param within of the stream that waits for it: once that is over nothing more is asked
-     */
-    async open(owner: Owner, within?: Deadline): Promise<Feed> {
-      const ask = <R>(run: Run<R>) => run(owner, {}, within)
-      // Another stream of theirs may start it in between.
-      const feed = (await ask(renew))[0] ?? (await ask(start))[0] ?? (await ask(renew))[0]
-      if (feed?.unmarked) await ask(mark)
-      // A write that looked for the feed before it was there may commit still, unrecorded.
-      for (let tries = 0; !feed?.settled && tries < SETTLE_TRIES; tries++) {
-        if ((await ask(isSettled))[0]?.settled) {
-          await ask(settle)
-          break
-        }
-        await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
-      }
-      return feed as Feed
-    },
+/** The feed of each owner, with the changes of the owner's rows. */
+export class FeedStore {
+  readonly #feed: ReturnType<typeof prepareFeed>
+  readonly #changes: ReturnType<typeof prepareChanges>
 
-    /** Whether it is still the owner's feed: another begins when theirs was deleted. */
-    isCurrent: async (owner: Owner, { key }: Feed, within?: Deadline): Promise<boolean> =>
-      (await look(owner, {}, within))[0]?.key === key,
+  constructor(owned: OwnedBy) {
+    this.#feed = prepareFeed(owned(feeds))
+    this.#changes = prepareChanges(owned(changes))
+  }
 
-    /** The first `PAGE` changes after that one. */
-    after: (owner: Owner, seq: number, within?: Deadline): Promise<Change[]> => after(owner, { seq }, within)
+  /**
+   * Begins to record the owner's changes, or continues, for a day after the longest stream. Whatever is committed from
+   * now on and is not visible to a read that starts now is recorded, with a greater number.
+   *
+   * @param within the deadline of the stream that waits: no statement is sent after it
+   */
+  async open(owner: Owner, within?: Deadline): Promise<Feed> {
+    const { renew, start, mark } = this.#feed
+    const ask = <R>(run: Run<R>) => run(owner, {}, within)
+    // Another stream of the owner may start the feed in between.
+    const feed = (await ask(renew))[0] ?? (await ask(start))[0] ?? (await ask(renew))[0]
+    if (feed?.unmarked) await ask(mark)
+    if (!feed?.settled) await this.#settle(ask)
+    return feed as Feed
+  }
+
+  /** Waits for the writes that did not see the feed: they may still commit, unrecorded. */
+  async #settle(ask: <R>(run: Run<R>) => Promise<R>): Promise<void> {
+    const { isSettled, settle } = this.#feed
+    for (let tries = 0; tries < SETTLE_TRIES; tries++) {
+      if ((await ask(isSettled))[0]?.settled) return void (await ask(settle))
+      await new Promise((resolve) => setTimeout(resolve, SETTLE_MS))
+    }
+  }
+
+  /** Whether the owner still has this feed. Once it is deleted, another one begins. */
+  async isCurrent(owner: Owner, { key }: Feed, within?: Deadline): Promise<boolean> {
+    const [current] = await this.#feed.currentKey(owner, {}, within)
+    return current?.key === key
+  }
+
+  /** The first `PAGE` changes after that number. */
+  after(owner: Owner, seq: number, within?: Deadline): Promise<Change[]> {
+    return this.#changes(owner, { seq }, within)
   }
 }

@@ -1,7 +1,7 @@
 import { encode } from 'eventsource-encoder'
 import type { Owner } from '../auth/user.ts'
 import type { Deadline } from '../http/deadline.ts'
-import { type Change, type Feed, type feedStore, PAGE } from './feed.ts'
+import { type Change, type Feed, type FeedStore, PAGE } from './feed.ts'
 import type { Reason, WakeUp } from './wake-up.ts'
 
 /**
@@ -68,7 +68,7 @@ async function* eventsOf(
  * client has taken the last, so a slow one costs the memory of a few items.
  */
 export async function* streamOf(
-  store: ReturnType<typeof feedStore>,
+  store: FeedStore,
   owner: Owner,
   source: Source,
   feed: Feed,

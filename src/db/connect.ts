@@ -1,6 +1,6 @@
 import { EventEmitter } from 'node:events'
 import { sql } from 'drizzle-orm'
-import { drizzle, type PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { drizzle } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
 import type { Options, PostgresType } from 'postgres'
 import type { Config } from '../config/config.ts'
@@ -9,18 +9,11 @@ import { type Client, open } from './driver.ts'
 import { PooledConnection, type SendFor } from './lane.ts'
 import { appliedVersions, MIGRATIONS, migrate, mismatch, REMEDIES, versionsOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
+import type { Db, Prepare } from './prepare.ts'
 import { deleteExpired } from './retention.ts'
 import { PINNED, SETTING_NAMES, unfit } from './settings.ts'
-import type { Built } from './statement.ts'
-import type { Run, Transact } from './transaction.ts'
+import type { Transact } from './transaction.ts'
 import { EMBEDDED_ROLE, wall } from './wall.ts'
-
-export type Db = PostgresJsDatabase
-
-/**
- * Prepares a statement that `build` makes, and returns what runs it for an owner with the values of its placeholders.
- */
-export type Prepare = <R>(build: (db: Db) => Built<R>) => Run<R>
 
 /** An open database. `db` reaches every row: it is for commands, and for nobody who answers requests. */
 export interface Connection {
@@ -33,7 +26,7 @@ export interface Connection {
    * comes to an instance without them would wait for them behind its own requests: measured, of 1,000 at once some were
    * refused after a second.
    */
-  warm(): Promise<PromiseSettledResult<unknown>[]>
+  preconnect(): Promise<PromiseSettledResult<unknown>[]>
   /**
    * Hears of what `record_change` recorded (migration 0003), on whatever instance: `heard` gets the key of a feed,
    * `missed` is called when it begins to, and whenever some may not have been heard because the connection that listens
@@ -48,7 +41,7 @@ export interface Connection {
    * the schema has the version of this service. A newer one is none to start with, but whoever runs already goes on:
    * each migration fits the version before.
    */
-  fault(tables: Iterable<string>): Promise<string | undefined>
+  readinessProblem(tables: Iterable<string>): Promise<string | undefined>
   /**
    * Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection
    * and the embedded engine.
@@ -100,7 +93,7 @@ export const embeddedFolder = ({ url }: Config['database']) =>
 /**
  * Opens the database of `DATABASE_URL`: PostgreSQL through postgres.js and Drizzle, or with `pglite://folder` the
  * embedded one, which is started, migrated, and spoken to through the same driver over a local socket. Connections
- * are made when they are first needed, or by `warm`, so an unreachable server fails queries, not this call.
+ * are made when they are first needed, or by `preconnect`, so an unreachable server fails queries, not this call.
  *
  * @param migrations the folder of the migrations that the schema is of; the embedded database gets them
  */
@@ -201,7 +194,7 @@ function connection(
     prepare: pool.prepare,
     transaction: pool.transaction,
     load: () => pool.load(),
-    warm: () => Promise.allSettled(clients.map((client) => client.send('select 1'))),
+    preconnect: () => Promise.allSettled(clients.map((client) => client.send('select 1'))),
     listen(heard, missed) {
       let listening = false
       const listen = async () => {
@@ -225,7 +218,7 @@ function connection(
       return first
     },
     deleteExpired: () => deleteExpired(service, log),
-    async fault(tables) {
+    async readinessProblem(tables) {
       // Their names are a parameter, and their rows are not looked at.
       const names = [...tables].map((name) => `"${name}"`).join()
       const [row] = await service.execute<Usability>(sql`

@@ -2,7 +2,7 @@ import { fileURLToPath } from 'node:url'
 import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { migrate as applyMigrations } from 'drizzle-orm/postgres-js/migrator'
-import type { Db } from './connect.ts'
+import type { Db } from './prepare.ts'
 
 /** `drizzle/`, beside the sources as beside the build. */
 export const MIGRATIONS = fileURLToPath(new URL('../../drizzle', import.meta.url))

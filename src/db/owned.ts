@@ -1,7 +1,7 @@
 import { and, eq, getTableName, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
-import type { Db, Prepare } from './connect.ts'
+import type { Db, Prepare } from './prepare.ts'
 import { type changes, feeds } from './schema.ts'
 import { type Built, type Fields, OWNER } from './statement.ts'
 

@@ -1,7 +1,7 @@
 import { Deadline } from '../http/deadline.ts'
-import type { Db, Prepare } from './connect.ts'
 import { DEADLINE_OVER, failure, isBroken, isStale, isUnknownStatement } from './errors.ts'
 import { type Demand, Lane, type PooledConnection } from './lane.ts'
+import type { Db, Prepare } from './prepare.ts'
 import { compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
 

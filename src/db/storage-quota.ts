@@ -1,8 +1,8 @@
 import { eq, sql } from 'drizzle-orm'
 import { LruMap } from 'toad-cache'
 import type { Owner } from '../auth/user.ts'
-import type { Prepare } from './connect.ts'
 import type { OwnedTable } from './owned.ts'
+import type { Prepare } from './prepare.ts'
 import { OWNER } from './statement.ts'
 import { storedBytes } from './stored-bytes.ts'
 

@@ -21,14 +21,14 @@ const BATCH = 500
 
 /** Does `work` for each owned table in one transaction, in which `owner` is named to the policies. */
 async function eachTable(
-  { db, fault }: Connection,
+  { db, readinessProblem }: Connection,
   owner: Owner,
   isolation: string,
   work: (client: TransactionClient, table: string, userId: string) => Promise<void>
 ): Promise<void> {
   // Of a later schema there may be tables that are not known here.
-  const told = await fault(ownedTables.map(getTableName))
-  if (told !== undefined) throw new Error(told)
+  const problem = await readinessProblem(ownedTables.map(getTableName))
+  if (problem !== undefined) throw new Error(problem)
   await db.$client.begin(isolation, async (client) => {
     await client`select set_config('rowkeeper.owner', ${owner}, true)`
     for (const table of ownedTables) await work(client, getTableName(table), table.userId.name)

@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 
-/** So many requests in so many milliseconds, under the name that clients see. */
+/** At most `max` requests in `windowMs` milliseconds. Clients see the name. */
 export interface Limit {
   readonly name: string
   readonly max: number
@@ -9,7 +9,7 @@ export interface Limit {
   readonly policy: string
 }
 
-/** Makes a limit. Its policy says the window in whole seconds, since the field has no fractions and no zero. */
+/** Makes a limit. The policy gives the window in whole seconds: the field has no fractions and no zero. */
 export const limitOf = (name: string, max: number, windowMs: number): Limit => ({
   name,
   max,
@@ -18,15 +18,19 @@ export const limitOf = (name: string, max: number, windowMs: number): Limit => (
 })
 
 /**
- * Tells the client of a limit: `RateLimit-Policy` and `RateLimit`, structured fields
- * (draft-ietf-httpapi-ratelimit-headers-11 sections 3 and 4, RFC 9651) that list every limit of the request, and the
- * `x-ratelimit-*` that clients know from
- * @fastify/rate-limit, which have room for one: the limit with the least left.
+ * Sets the header fields of a limit: `RateLimit-Policy` and `RateLimit`, structured fields that list every limit of the
+ * request (draft-ietf-httpapi-ratelimit-headers-11 sections 3 and 4, RFC 9651), and the `x-ratelimit-*` that clients
+ * know from @fastify/rate-limit. These have room for one limit: the one with the least left.
  *
  * @param remaining requests left
  * @param seconds until the budget is whole again, a whole number
  */
-export function tell(reply: FastifyReply, { name, max, policy }: Limit, remaining: number, seconds: number): void {
+export function setRateLimitHeaders(
+  reply: FastifyReply,
+  { name, max, policy }: Limit,
+  remaining: number,
+  seconds: number
+): void {
   const state = `"${name}";r=${remaining};t=${seconds}`
   const before = reply.getHeader('ratelimit')
   if (before === undefined) {

@@ -262,8 +262,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: a stream for whom the query names`,
     file: 'plugins/streams.ts',
-    find: `streamOf(store, sub,`,
-    put: `streamOf(store, request.query.userId ?? sub,`,
+    find: `streamOf(feeds, sub,`,
+    put: `streamOf(feeds, request.query.userId ?? sub,`,
     test: ISOLATION,
     title: HEARS
   },
@@ -277,9 +277,9 @@ const MUTATIONS: Mutation[] = [
   },
   {
     what: `events: a notification that wakes nobody`,
-    file: 'plugins/streams.ts',
-    find: `byKey.set(feed.key, streams)`,
-    put: `byKey.set(sub, streams)`,
+    file: 'src/changes/hub.ts',
+    find: `#byKey.set(key, subscription.streams)`,
+    put: `#byKey.set(owner, subscription.streams)`,
     test: EVENTS,
     title: TOLD
   },
@@ -321,23 +321,23 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: streams that outlive their token`,
     file: 'plugins/streams.ts',
-    find: `Math.min(left, LONGEST_MS)`,
-    put: `LONGEST_MS`,
+    find: `Math.min(left, STREAM_MAX_MS)`,
+    put: `STREAM_MAX_MS`,
     test: STREAMS,
     title: 'end with the token'
   },
   {
     what: `events: streams that outlive their key`,
     file: 'plugins/streams.ts',
-    find: `wakeUp.revoke()`,
-    put: ``,
+    find: `hub.revoke(stream)`,
+    put: `undefined`,
     test: 'plugins/withdrawal.test',
     title: 'a stream ends with the key'
   },
   {
     what: `events: any number of streams of a user`,
-    file: 'plugins/streams.ts',
-    find: `streams.size >= perUserMax`,
+    file: 'src/changes/hub.ts',
+    find: `streams.size >= this.#perOwnerMax`,
     put: `false`,
     test: STREAMS,
     title: 'of connections that were lost lock nobody out'
@@ -345,7 +345,7 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: any number of streams`,
     file: 'plugins/streams.ts',
-    find: `all.size >= max`,
+    find: `hub.isFull`,
     put: `false`,
     test: STREAMS,
     title: BOUNDED
@@ -385,8 +385,8 @@ const MUTATIONS: Mutation[] = [
   {
     what: `events: a client that has gone silences the user`,
     file: 'plugins/streams.ts',
-    find: `if (!wakeUp.stopped)`,
-    put: `if (true)`,
+    find: `if (!stream.stopped) throw`,
+    put: `if (true) throw`,
     test: STREAMS,
     title: 'of clients that leave before they begin'
   },

@@ -5,7 +5,7 @@ import type { FastifyInstance, FastifyRequest } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
-import { feedStore } from '../../src/changes/feed.ts'
+import { FeedStore } from '../../src/changes/feed.ts'
 import { streamOf } from '../../src/changes/stream.ts'
 import { WakeUp } from '../../src/changes/wake-up.ts'
 import { feeds } from '../../src/db/schema.ts'
@@ -66,7 +66,7 @@ t.test('streams', async (t) => {
       )
       app.get('/stepwise', { onRequest: app.authenticate }, async ({ user }) => {
         const asked: number[] = []
-        const store = feedStore(app.owned)
+        const store = new FeedStore(app.owned)
         const source = {
           resource: 'tasks',
           member: 'task',

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify'
 import pino from 'pino'
 import t from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
-import { feedStore } from '../../src/changes/feed.ts'
+import { FeedStore } from '../../src/changes/feed.ts'
 import { connect } from '../../src/db/connect.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
 import { deleteExpired } from '../../src/db/retention.ts'
@@ -223,7 +223,7 @@ t.test('changes and feeds are swept when their day is over, whosever they are', 
     const { prepare, db, close } = await connect(database, pino({ level: 'silent' }))
     const sweep = () => deleteExpired(db, pino({ level: 'silent' }))
     const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
-    const [tasks, store, own] = [taskStore(owned), feedStore(owned), owned(feeds)]
+    const [tasks, store, own] = [taskStore(owned), new FeedStore(owned), owned(feeds)]
     const done = { userId: feeds.userId }
     const find = own.prepare((own) => own.select(done))
     const expire = own.prepare((own) => {

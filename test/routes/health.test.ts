@@ -1,5 +1,6 @@
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import t from 'tap'
+import { ownedTables } from '../../src/db/user-data.ts'
 import { asUser, build, newUser } from '../support/app.ts'
 
 t.test('health is public, never limited, and says nothing', async (t) => {
@@ -31,7 +32,8 @@ t.test('readiness is red, and says why once, while the database cannot be used',
   t.equal((await app.inject('/health/ready')).statusCode, 200)
   app.log.error = (line: unknown) => void lines.push(String(line))
   // A table that its role has no right to.
-  app.owned(pgTable('pg_authid', { userId: text('user_id') }))
+  ownedTables.push(pgTable('pg_authid', { userId: text('user_id') }))
+  t.teardown(() => ownedTables.pop())
   for (let i = 0; i < 2; i++) t.match((await app.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
   t.match(lines, [/may not read and write/])
   t.equal(lines.length, 1)

@@ -3,7 +3,7 @@ import pino from 'pino'
 import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { feedStore } from '../../../src/changes/feed.ts'
+import { FeedStore } from '../../../src/changes/feed.ts'
 import { type Connection, connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { exportUser, ownedTables, purgeUser } from '../../../src/db/user-data.ts'
@@ -88,7 +88,7 @@ t.test(
     t.teardown(connection.close)
     const { users } = await fill(connection)
     const [alice] = users
-    await feedStore((table) => ownedBy(connection.prepare, table)).open(alice)
+    await new FeedStore((table) => ownedBy(connection.prepare, table)).open(alice)
     const other = postgres(await databaseUrl(), { max: 1 })
     t.teardown(() => other.end())
     await other`begin`

@@ -195,7 +195,7 @@ t.test('an instance that listens makes its connections, before a crowd has to wa
   const nowhere = await connect(database, pino({ level: 'silent' }))
   t.teardown(nowhere.close)
   t.match(
-    await nowhere.warm(),
+    await nowhere.preconnect(),
     [{ status: 'rejected' }, { status: 'rejected' }],
     'one that is not there is no fault yet'
   )

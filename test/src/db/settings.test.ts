@@ -56,8 +56,11 @@ t.test(
     })) {
       await owner.unsafe(`alter database "${name}" set ${setting} = '${value}'`)
       const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-      const { fault, close } = await connect(database, pino({ level: 'silent' }))
-      t.match(await fault(['tasks']), new RegExp(`^The setting ${setting} .* alter role "postgres" set ${setting} = '`))
+      const { readinessProblem, close } = await connect(database, pino({ level: 'silent' }))
+      t.match(
+        await readinessProblem(['tasks']),
+        new RegExp(`^The setting ${setting} .* alter role "postgres" set ${setting} = '`)
+      )
       await close()
       await owner.unsafe(`alter database "${name}" reset all`)
     }
@@ -68,15 +71,18 @@ t.test(
 const SEVERAL = SKIP === false && 'needs the one session of the embedded engine'
 t.test('a setting that a pooler changed is told, with the remedy (issue 16)', { skip: SEVERAL }, async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, fault, close } = await connect(database, pino({ level: 'silent' }))
+  const { db, readinessProblem, close } = await connect(database, pino({ level: 'silent' }))
   t.teardown(close)
   const { client_encoding: _none, ...pinned } = SETTINGS
   for (const [name, value] of Object.entries({ ...pinned, default_transaction_isolation: 'serializable' })) {
-    t.equal(await fault(['tasks']), undefined)
+    t.equal(await readinessProblem(['tasks']), undefined)
     await db.execute(sql.raw(`set ${name} = '${value}'`))
-    t.match(await fault(['tasks']), new RegExp(`^The setting ${name} .* alter role "postgres" set ${name} = '`))
+    t.match(
+      await readinessProblem(['tasks']),
+      new RegExp(`^The setting ${name} .* alter role "postgres" set ${name} = '`)
+    )
     await db.execute(sql.raw(`reset ${name}`))
   }
   await db.execute(sql.raw("set DateStyle = 'ISO, DMY'"))
-  t.equal(await fault(['tasks']), undefined, 'what writes the same does as well')
+  t.equal(await readinessProblem(['tasks']), undefined, 'what writes the same does as well')
 })

@@ -3,11 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
 import { pgTable, text } from 'drizzle-orm/pg-core'
+import Fastify from 'fastify'
 import pino from 'pino'
 import postgres from 'postgres'
-import t from 'tap'
+import t, { type Test } from 'tap'
+import database from '../../../plugins/database.ts'
 import type { Owner } from '../../../src/auth/user.ts'
-import { feedStore } from '../../../src/changes/feed.ts'
+import { FeedStore } from '../../../src/changes/feed.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
@@ -84,7 +86,7 @@ t.test("behind the wall a feed and its changes are its owner's alone", async (t)
   const { prepare } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
   const [alice, mallory] = [owner('alice'), owner('mallory')]
-  await feedStore(owned).open(alice)
+  await new FeedStore(owned).open(alice)
   await taskStore(owned).create(alice, { title: 'x' })
   for (const log of [feeds, changes]) {
     const name = getTableName(log)
@@ -196,11 +198,11 @@ t.test('the embedded database has the wall too, each time it is opened', async (
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
   for (let i = 0; i < 2; i++) {
-    const { fault, store, close, db, listen } = await open(t, {
+    const { readinessProblem, store, close, db, listen } = await open(t, {
       ...RLS,
       DATABASE_URL: `pglite://${join(folder, 'pg')}`
     })
-    t.equal(await fault(['tasks']), undefined)
+    t.equal(await readinessProblem(['tasks']), undefined)
     const alice = owner('alice')
     const { id, json } = await store.create(alice, { title: 'x' })
     t.match(await store.get(alice, id), { json })
@@ -218,10 +220,10 @@ t.test('the embedded database has the wall too, each time it is opened', async (
 t.test('readiness tells of a wall that does not stand, and of one that nobody asked for', async (t) => {
   const names = ['tasks']
   const walled = await open(t, RLS)
-  t.equal(await walled.fault(names), undefined)
-  t.equal(await walled.fault([]), undefined)
-  await t.rejects(walled.fault(['nothing']), { cause: { code: '42P01' } })
-  t.match(await walled.fault(['pg_authid']), /may not read and write "pg_authid"/)
+  t.equal(await walled.readinessProblem(names), undefined)
+  t.equal(await walled.readinessProblem([]), undefined)
+  await t.rejects(walled.readinessProblem(['nothing']), { cause: { code: '42P01' } })
+  t.match(await walled.readinessProblem(['pg_authid']), /may not read and write "pg_authid"/)
   // Each process has one embedded database, of one session.
   await walled.close()
 
@@ -230,7 +232,7 @@ t.test('readiness tells of a wall that does not stand, and of one that nobody as
   const fault = async (env: Record<string, string>, role: string) => {
     const connection = await open(t, { DATABASE_POOL_MAX: '1', ...env })
     if (embedded) await connection.db.execute(sql.raw(role))
-    const told = await connection.fault(names)
+    const told = await connection.readinessProblem(names)
     await connection.close()
     return told
   }
@@ -245,7 +247,7 @@ t.test(
   { skip: process.env.TEST_DATABASE_URL !== undefined },
   async (t) => {
     const rights = ['select', 'insert', 'update', 'delete']
-    const { db, fault, close } = await open(t, { DATABASE_POOL_MAX: '1', DATABASE_RLS: 'true' })
+    const { db, readinessProblem, close } = await open(t, { DATABASE_POOL_MAX: '1', DATABASE_RLS: 'true' })
     for (const lacking of rights) {
       await db.execute(sql.raw('reset role'))
       const granted = rights.filter((right) => right !== lacking).join()
@@ -253,37 +255,36 @@ t.test(
         sql.raw(`create role without_${lacking}; grant usage on schema drizzle to without_${lacking};
       grant ${granted} on tasks to without_${lacking}; set role without_${lacking}`)
       )
-      t.match(await fault(['tasks']), /may not read and write "tasks"/, lacking)
+      t.match(await readinessProblem(['tasks']), /may not read and write "tasks"/, lacking)
     }
     await db.execute(sql.raw('reset role'))
     await close()
   }
 )
 
-t.test('a wall that is asked for and does not stand refuses to start', async (t) => {
-  const forbidden = ownedTableNamed('pg_authid')
-  await t.rejects(
-    build(t, RLS, (app) => void app.owned(forbidden)),
-    /may not read and write/
-  )
+/** Starts the database plugin alone, for a table of that name. */
+async function startFor(t: Test, table: string): Promise<void> {
+  const app = Fastify({ pluginTimeout: 60_000 })
+  t.teardown(() => app.close())
+  app.decorate('config', await testConfig(RLS))
+  await app.register(database, { tables: [ownedTableNamed(table)] })
+  await app.ready()
+}
+
+t.test('row-level security that is asked for and does not bind the role refuses to start', async (t) => {
+  await t.rejects(startFor(t, 'pg_authid'), /may not read and write/)
 })
 
 t.test('a fault of ours at the start is told, not waited for', async (t) => {
-  const nameless = ownedTableNamed('a"b')
-  await t.rejects(
-    build(t, RLS, (app) => void app.owned(nameless)),
-    { cause: { code: '42602' } }
-  )
+  await t.rejects(startFor(t, 'a"b'), { cause: { code: '42602' } })
 })
 
 t.test(
   'a database that is not migrated yet is none to start with, an absent one is waited for (issue 16)',
   async (t) => {
-    const missing = ownedTableNamed('not_migrated')
-    await t.rejects(
-      build(t, RLS, (app) => void app.owned(missing)),
-      { message: /^The database that DATABASE_URL names has not the tables of the service: run npm run db:migrate/ }
-    )
+    await t.rejects(startFor(t, 'not_migrated'), {
+      message: /^The database that DATABASE_URL names has not the tables of the service: run npm run db:migrate/
+    })
     const absent = await build(t, { ...RLS, DATABASE_URL: 'postgres://u:p@127.0.0.1:1/none' })
     t.match((await absent.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
   }
