@@ -1,6 +1,6 @@
 import type { App } from '../src/http/application.ts'
 
-/** The front door: the documentation page, or the document where there is no page. */
+/** Serves the OpenAPI document, and redirects `/` to the documentation page, or to the document without a page. */
 export default async function root(app: App): Promise<void> {
   const { docs } = app.config
 
@@ -9,7 +9,7 @@ export default async function root(app: App): Promise<void> {
   let document: string
   app.get('/openapi.json', { schema: { hide: true } }, (_request, reply) => {
     document ??= JSON.stringify(app.swagger())
-    // It changes with a release, and then at once.
+    // The document changes with a release. Clients must then see the new one at once.
     return reply.header('cache-control', 'no-cache').type('application/json; charset=utf-8').send(document)
   })
 }

@@ -4,17 +4,17 @@ import { readOptions, run } from './commands/run.ts'
 import { welcome } from './commands/welcome.ts'
 import { loadConfig } from './config/config.ts'
 
-/** Within this the requests in flight end and the process exits 0; Docker and Kubernetes kill after 10 s and more. */
+/** Time for the requests in flight to end before the process exits. Docker kills it after 10 s, Kubernetes after 30. */
 const DRAIN_MS = 8000
 
 const USAGE =
-  'Usage: node dist/src/server.js\n\nStarts the service. Variables of the environment configure it (README).'
+  'Usage: node dist/src/server.js\n\nStarts the service. Environment variables configure it (see the README).'
 
 /** The production process: listens on HOST:PORT, and drains on SIGTERM and SIGINT. */
 await run(async () => {
   readOptions(USAGE)
   const config = loadConfig()
-  // Not at the top: it reads the environment too, and a fault there must end in a sentence.
+  // A dynamic import, because src/app.ts reads the environment too. With a static import, a fault would end in a stack.
   const { default: app, options } = await import('./app.ts')
   const server = Fastify(options)
   const grace = closeWithGrace({ delay: DRAIN_MS }, async ({ err, signal }) => {
@@ -24,12 +24,12 @@ await run(async () => {
   })
   try {
     await server.register(app, { config })
-    // Node's 511 makes clients of a crowd wait for seconds until TCP tries again; the kernel has a limit of its own
-    // (somaxconn).
+    // When the queue of new connections is full, clients wait seconds until TCP retries. Node's default is 511. The
+    // kernel has a limit too (somaxconn).
     const address = await server.listen({ host: config.host, port: config.port, backlog: 4096 })
     if (!config.production) console.log(await welcome(config, address))
   } catch (error) {
-    // It would exit 0 once nothing is left to do.
+    // Otherwise closeWithGrace would end the process with code 0 once nothing is left to do.
     grace.uninstall()
     await server.close()
     throw error

@@ -8,7 +8,10 @@ const Status = Type.Object(
   { title: 'Health', additionalProperties: false, description: 'Healthy' }
 )
 
-/** For load balancers and orchestrators: cheap, without authentication, never limited, and saying nothing sensitive. */
+/**
+ * Health checks for load balancers and orchestrators. They are cheap, public, never limited, and reveal nothing
+ * sensitive.
+ */
 export default async function health(app: App): Promise<void> {
   app.addHook('onRequest', (_request, reply, done) => {
     reply.header('cache-control', 'no-store')

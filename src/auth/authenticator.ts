@@ -4,13 +4,13 @@ import { bearerToken } from './bearer.ts'
 import type { Conclusion, TokenChecker } from './checker.ts'
 import type { Verifier } from './verifier.ts'
 
-/** Finds out whom a request's token identifies, in steps of growing cost. */
+/** Finds the user that a request's token identifies. Cheap checks come first. */
 export class Authenticator {
   readonly #verifier: Verifier
   readonly #checker: TokenChecker
   readonly #addressOf: (request: FastifyRequest) => string
 
-  /** @param addressOf the address that a failed check counts against */
+  /** @param addressOf returns the address that a failed check counts against */
   constructor(verifier: Verifier, checker: TokenChecker, addressOf: (request: FastifyRequest) => string) {
     this.#verifier = verifier
     this.#checker = checker
@@ -18,9 +18,9 @@ export class Authenticator {
   }
 
   /**
-   * Answers with a callback and not a promise: a token that is known already must not cost a turn of the event loop.
+   * Takes callbacks instead of returning a promise, so that a cached token does not cost a turn of the event loop.
    *
-   * @param fail takes an error that nobody expects
+   * @param fail receives unexpected errors
    */
   authenticate(
     request: FastifyRequest,

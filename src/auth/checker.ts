@@ -8,39 +8,39 @@ import type { Waiters } from './waiters.ts'
 
 /** The keys that tokens are checked with. */
 export interface KeySource {
-  /** Changes with the keys. */
+  /** Changes whenever the keys change. */
   readonly version: number
-  /** Whether there is any key. Without one no token can be judged. */
+  /** Whether at least one key is held. Without a key no token can be verified. */
   hasKeys(): boolean
   /**
-   * The key for a header, a promise when it was not used before, or why it is none of those held; undefined when the
-   * issuer may have it.
+   * Returns the held key for a token header: a promise when the key was not used before, a problem when the held keys
+   * cannot verify such a token, undefined when the issuer may have the key.
    */
   held(header: Token['header']): Key | Promise<Key> | ProblemCode | undefined
-  /** Asks the issuer for the key of a header that `held` has none for. */
+  /** Asks the issuer for a key that `held` does not have. */
   ask(header: Token['header']): Key | ProblemCode | Promise<Key | ProblemCode>
   /**
-   * Asks whether the issuer replaced a key under its kid, or under none; undefined when that was asked of late. It
-   * resolves to whether the fetch began after this call.
+   * Fetches the keys again, since the issuer may have replaced a key under the same kid, or under none. Returns
+   * undefined when such a fetch was made recently. Resolves to whether the fetch began after this call.
    */
   recheck(): Promise<boolean> | undefined
 }
 
-/** The outcome of a check, or why there was none: the address used its checks up, or too many wait for the keys. */
+/** The outcome of a check, or why none was made: the address has no checks left, or too many requests wait for keys. */
 export type Conclusion = Verdict | ProblemCode | 'no_checks_left' | 'no_place_left'
 
 /**
- * From one fetch that a wrong signature caused to the next, unless the set changed: issuers rarely replace a key under
- * its kid, and whoever sends forged tokens all day must not keep the issuer busy and others waiting.
+ * The least time between two fetches that wrong signatures cause, unless the key set changed. Issuers rarely replace a
+ * key under its kid. A client that sends forged tokens all day must not keep the issuer busy and others waiting.
  */
 export const RECHECK_MS = 30_000
 
-/** Problems of a token that keys other than those held would not have. */
+/** Problems that a token may not have with another key set. */
 const KEY_PROBLEMS: ReadonlySet<Conclusion> = new Set<Conclusion>(['token_signature', 'token_algorithm', 'token_key'])
 
 /**
- * Checks tokens that are not known yet. A check that fails counts against the address of its request. Waiting for a
- * fetch of the keys does not count, but the places for it are bounded.
+ * Checks tokens that are not in the verifier's cache. A failed check counts against the address of its request. Waiting
+ * for a fetch of the keys does not count, but the number of waiting requests is bounded.
  */
 export class TokenChecker {
   readonly #verifier: Verifier
@@ -56,7 +56,7 @@ export class TokenChecker {
     this.#waiters = waiters
   }
 
-  /** Answers at once, without a promise, unless a key is used for the first time or the issuer must be asked. */
+  /** Returns a promise only when a key is used for the first time or the issuer must be asked. */
   check(candidate: Candidate, address: string): Conclusion | Promise<Conclusion> {
     const { header } = candidate.token
     const key = this.#keys.held(header)
@@ -79,24 +79,27 @@ export class TokenChecker {
     }
   }
 
-  /** An issuer may replace a key under the same kid, or under none: then the held one is wrong, and not the token. */
+  /**
+   * Checks a refused token again with newly fetched keys. An issuer may replace a key under the same kid, or under
+   * none. Then the held key is wrong, not the token.
+   */
   #checkAgain(refused: Conclusion, candidate: Candidate, address: string): Conclusion | Promise<Conclusion> {
     const { version } = this.#keys
     const refusal = this.#refusals.find(candidate.text, version)
     const askedAt = refusal?.askedAt ?? Number.NEGATIVE_INFINITY
-    // A cache may have answered the set of before, so the issuer is asked again after a while.
-    const fetched = performance.now() - askedAt < RECHECK_MS ? undefined : this.#keys.recheck()
-    if (fetched === undefined) return refused
+    // The last fetch may have returned an old key set from a cache, so ask the issuer again after a while.
+    const recheck = performance.now() - askedAt < RECHECK_MS ? undefined : this.#keys.recheck()
+    if (recheck === undefined) return refused
     return this.#wait(address, async () => {
-      const asked = await fetched
+      const beganAfterwards = await recheck
       if (this.#keys.version === version) {
-        const askedAt = asked ? performance.now() : undefined
+        const askedAt = beganAfterwards ? performance.now() : undefined
         this.#refusals.remember(candidate.text, { keysVersion: version, signed: refusal?.signed, askedAt })
         return refused
       }
       const key = await (this.#keys.held(candidate.token.header) ?? 'token_key')
       const conclusion = this.#checkWith(key, candidate, address)
-      // The first check failed because of us.
+      // The first check failed because our keys were old, so it does not count against the address.
       if (typeof conclusion !== 'string') this.#budget.release(address)
       return conclusion
     })

@@ -4,8 +4,8 @@ import type { Token } from './token.ts'
 import type { Owner, User } from './user.ts'
 
 /**
- * A kind of token, and what it must say beyond what every token must (RFC 8725 section 3.12: rules that exclude each
- * other).
+ * The rules for one kind of token, in addition to those for every token. The rules of two kinds exclude each other (RFC
+ * 8725 section 3.12).
  */
 export interface Profile {
   issuers: readonly string[]
@@ -18,10 +18,12 @@ const OAUTH_LIFETIME_SECONDS = 3600
 const MAX_SUBJECT_BYTES = 255
 const CONTROL_CHARACTER = /\p{Cc}/u
 
-/** Profiles by the token's `typ` in lower case (RFC 7515 section 4.1.9), undefined for a token without one. */
+/**
+ * Profiles by the token's `typ` in lower case (RFC 7515 section 4.1.9). The key is undefined for a token without it.
+ */
 type Profiles = ReadonlyMap<string | undefined, Profile>
 
-/** The profiles that a configuration accepts. */
+/** Returns the profiles that the configuration accepts. */
 export function profilesOf(auth: Config['auth']): Profiles {
   const api: Profile = auth
   const profiles = new Map<string | undefined, Profile>([
@@ -29,7 +31,7 @@ export function profilesOf(auth: Config['auth']): Profiles {
     ['jwt', api]
   ])
   if (auth.oauthIssuers.length > 0) {
-    // RFC 9068 section 2.2 requires all of these, whatever JWT_REQUIRED_CLAIMS says of API tokens.
+    // RFC 9068 section 2.2 requires all of these. JWT_REQUIRED_CLAIMS applies to API tokens only.
     const requiredClaims = ['sub', 'exp', 'iat', 'iss', 'aud', 'client_id', 'jti']
     const oauth = { ...auth, issuers: auth.oauthIssuers, requiredClaims, maxLifetimeSeconds: OAUTH_LIFETIME_SECONDS }
     profiles.set('at+jwt', oauth).set('application/at+jwt', oauth)
@@ -37,21 +39,21 @@ export function profilesOf(auth: Config['auth']): Profiles {
   return profiles
 }
 
-/** What the header may say, before any key is looked at: an accepted algorithm, a known type, and nothing critical. */
+/** Checks the header before any key is looked up: an accepted algorithm, a known type, and no critical extension. */
 export function judgeHeader(
   header: Token['header'],
   algorithms: readonly string[],
   profiles: Profiles
 ): Profile | ProblemCode {
   if (typeof header.alg !== 'string' || !algorithms.includes(header.alg)) return 'token_algorithm'
-  // We understand no extension, so whatever is critical to the issuer is not understood (RFC 7515 section 4.1.11).
+  // The service supports no extension, so it must refuse critical ones (RFC 7515 section 4.1.11).
   if (header.crit !== undefined) return 'token_critical'
   const { typ } = header
   if (typ !== undefined && typeof typ !== 'string') return 'token_type'
   return profiles.get(typ?.toLowerCase()) ?? 'token_type'
 }
 
-// What a Date can hold, in seconds; NaN and the infinities are outside too.
+// The largest time of a Date, in seconds. The comparison below refuses NaN and the infinities too.
 const MAX_DATE = 8.64e12
 
 const isDate = (value: unknown): value is number | undefined =>
@@ -65,7 +67,8 @@ const isSubject = (value: unknown): value is Owner =>
   !CONTROL_CHARACTER.test(value)
 
 /**
- * The user that verified claims identify, or why they identify nobody (RFC 7519 section 4.1, with types checked).
+ * Returns the user that verified claims identify, or the problem with the claims (RFC 7519 section 4.1). It checks the
+ * types of the claims too.
  *
  * @param now seconds since the epoch
  */
@@ -86,15 +89,16 @@ export function judgeClaims(
   if (exp !== undefined && iat !== undefined && exp - iat > profile.maxLifetimeSeconds) return 'token_lifetime'
   if (profile.issuers.length > 0 && !(typeof iss === 'string' && profile.issuers.includes(iss))) return 'token_issuer'
   if (profile.audiences.length > 0) {
-    const named: unknown[] = Array.isArray(aud) ? aud : [aud]
-    if (!named.some((one) => typeof one === 'string' && profile.audiences.includes(one))) return 'token_audience'
+    const audiences: unknown[] = Array.isArray(aud) ? aud : [aud]
+    const accepts = (audience: unknown) => typeof audience === 'string' && profile.audiences.includes(audience)
+    if (!audiences.some(accepts)) return 'token_audience'
   }
   if (scope !== undefined && typeof scope !== 'string') return 'token_claim'
-  // RFC 7800: whoever presents such a token must prove that they hold a key, which a bearer does not.
+  // RFC 7800: the caller must prove possession of a key with such a token. A bearer request proves nothing.
   if (cnf !== undefined) return 'token_bound'
   return Object.freeze({
     sub,
-    scope: scope === undefined ? null : Object.freeze(scope.split(' ').filter((one) => one !== '')),
+    scope: scope === undefined ? null : Object.freeze(scope.split(' ').filter((name) => name !== '')),
     expiresAt: exp ?? null
   })
 }

@@ -3,22 +3,23 @@ import { linkSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:f
 
 const FOLDER = '.data'
 
-/** Where the development secret is kept, relative to the working directory. */
+/** The file of the development secret, relative to the working directory. */
 export const SECRET_FILE = `${FOLDER}/secret`
 
 /**
- * The secret for development, when none is set: made once and kept in `.data/secret`, readable by its owner only, so
- * that tokens survive a restart. Production never gets here (`src/config/config.ts` refuses).
+ * Returns the secret for development, when none is set. It is made once and kept in `.data/secret`, which only the
+ * file's owner can read, so that tokens stay valid after a restart. Production does not start without a secret
+ * (`src/config/rules.ts`).
  */
 export function developmentSecret(): string {
   mkdirSync(FOLDER, { recursive: true, mode: 0o700 })
   const draft = `${SECRET_FILE}.${process.pid}`
   writeFileSync(draft, randomBytes(32).toString('base64'), { mode: 0o600 })
   try {
-    // A link appears whole or not at all, and not over another: two processes that start at once agree on one secret.
+    // Creating a link is atomic and replaces no file, so two processes that start at once use the same secret.
     linkSync(draft, SECRET_FILE)
   } catch {
-    // It is there already. Were it something else, reading it below would fail.
+    // The file exists already. After any other failure, the read below throws.
   } finally {
     rmSync(draft)
   }

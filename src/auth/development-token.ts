@@ -4,12 +4,12 @@ import type { Config } from '../config/config.ts'
 import { developmentSecret } from './development-secret.ts'
 
 /**
- * Signs a token as the issuer of the shared-secret mode would, for trying the API out. Production's tokens come from
- * the issuer alone.
+ * Signs a token for development, as the issuer does in the shared-secret mode. In production only the issuer signs
+ * tokens.
  *
- * @param sub the user it identifies
- * @param options.minutes its lifetime, as long as the service accepts unless given
- * @param options.scope what it is limited to, separated by spaces; unrestricted unless given
+ * @param sub the user that the token identifies
+ * @param options.minutes its lifetime; by default the longest that the service accepts
+ * @param options.scope its scopes, separated by spaces; without them the token is unrestricted
  * @throws in production, with published keys, and for a lifetime that the service would refuse
  */
 export async function developmentToken(
@@ -20,13 +20,16 @@ export async function developmentToken(
   const { auth } = config
   if (config.production) throw new Error('Development tokens are not made in production: get one from your issuer.')
   if (auth.jwksUrl !== undefined) {
-    throw new Error('Tokens are verified with published keys, which only their issuer can sign for: get one from it.')
+    throw new Error(
+      'Tokens are verified with published keys, and only their issuer can sign one: get it from your issuer.'
+    )
   }
   const longest = auth.maxLifetimeSeconds / 60
   const lifetime = minutes ?? longest
   if (!(lifetime > 0 && lifetime <= longest)) {
     throw new Error(
-      `The lifetime must be from 1 to ${longest} minutes: the service refuses longer ones (ACCESS_TOKEN_EXPIRE_MINUTES).`
+      `The lifetime must be from 1 to ${longest} minutes: ` +
+        'the service refuses longer ones (ACCESS_TOKEN_EXPIRE_MINUTES).'
     )
   }
   const app = Fastify()

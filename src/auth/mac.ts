@@ -3,8 +3,8 @@ import { createHmac, createSecretKey, timingSafeEqual } from 'node:crypto'
 const HASHES: Record<string, string> = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' }
 
 /**
- * Makes the check of a token's MAC (RFC 7515 section 5.2, RFC 7518 section 3.2) that comes before @fastify/jwt's own.
- * That one refuses by errors with stacks, which are half of what an answer to a forged token cost
+ * Makes the check of a token's MAC (RFC 7515 section 5.2, RFC 7518 section 3.2) that runs before that of @fastify/jwt.
+ * The library throws an error with a stack for each wrong token. That was half the cost of answering a forged token
  * (docs/performance.md).
  *
  * @param algorithm HS256, HS384 or HS512
@@ -15,7 +15,7 @@ export function createMacCheck(secret: string, algorithm: string): (token: strin
   return (token) => {
     const end = token.lastIndexOf('.')
     const mac = createHmac(hash, key).update(token.slice(0, end)).digest()
-    const given = Buffer.from(token.slice(end + 1), 'base64url')
-    return given.length === mac.length && timingSafeEqual(given, mac)
+    const received = Buffer.from(token.slice(end + 1), 'base64url')
+    return received.length === mac.length && timingSafeEqual(received, mac)
   }
 }

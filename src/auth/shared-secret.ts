@@ -6,15 +6,15 @@ import { Key } from './key.ts'
 import { createMacCheck } from './mac.ts'
 
 /**
- * The shared secret as the one key, for every token and whatever its header says.
+ * Makes the shared secret the only key. It is used for every token, whatever the header says.
  *
  * @param algorithm one of `SECRET_ALGORITHMS`
  */
 export async function sharedSecretKey(app: FastifyInstance, secret: string, algorithm: string): Promise<KeySource> {
   await app.register(fastifyJwt, {
     secret,
-    // The library checks the signature. src/auth judges header and claims: the library's own checks let absent and
-    // ill-typed claims pass, and its cache remembers failures.
+    // The library checks only the signature, and src/auth checks the header and the claims. The library would accept
+    // absent claims and claims of the wrong type, and its cache would remember failures.
     verify: { algorithms: [...SECRET_ALGORITHMS], ignoreExpiration: true, ignoreNotBefore: true, cache: false }
   })
   const hasMac = createMacCheck(secret, algorithm)

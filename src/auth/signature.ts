@@ -4,8 +4,8 @@ import Fastify from 'fastify'
 import type { KeyAlgorithm } from '../config/algorithms.ts'
 
 /**
- * The signature check of one public key. It costs time and memory, so it is made when a token first names the key: an
- * issuer may publish hundreds that sign nothing any more.
+ * The signature check of one public key. Making it costs time and memory, so it is made when a token first names the
+ * key: an issuer may publish hundreds of keys that no longer sign tokens.
  */
 export class SignatureCheck {
   readonly #pem: string
@@ -15,7 +15,7 @@ export class SignatureCheck {
 
   /**
    * @param pem SubjectPublicKeyInfo
-   * @param algorithm the only one that the key is used with
+   * @param algorithm the only algorithm that the key is used with
    */
   constructor(pem: string, algorithm: KeyAlgorithm) {
     this.#pem = pem
@@ -26,7 +26,7 @@ export class SignatureCheck {
     return this.#check !== undefined
   }
 
-  /** Makes the check, once however many ask. */
+  /** Makes the check. All calls share one preparation. */
   prepare(): Promise<void> {
     this.#preparation ??= this.#make()
     return this.#preparation
@@ -39,18 +39,18 @@ export class SignatureCheck {
   /**
    * Whether the key signed a token.
    *
-   * @throws {TypeError} before the check is ready
+   * @throws {TypeError} when the check is not ready yet
    */
   readonly signed = (token: string): boolean => (this.#check as (token: string) => boolean)(token)
 }
 
 /**
- * Makes @fastify/jwt's check, which answers whether a JWS (RFC 7515 section 5.2) was signed with the key. Header and
- * claims are judged in src/auth.
+ * Makes the check of @fastify/jwt: whether a JWS (RFC 7515 section 5.2) was signed with the key. src/auth checks the
+ * header and the claims.
  */
 async function checkOf(pem: string, algorithm: KeyAlgorithm): Promise<(token: string) => boolean> {
-  // An instance for each key, which costs 2 ms once. One for all keys would have to be told the key on each call, and
-  // then reads it anew, which nearly doubles the cost of an EdDSA token.
+  // Each key has a Fastify instance of its own, which costs 2 ms once. A shared instance would read the key again on
+  // each call, which nearly doubles the cost of an EdDSA token.
   const scope = Fastify()
   const { modulusLength } = { ...createPublicKey(pem).asymmetricKeyDetails }
   await scope.register(fastifyJwt, {
@@ -58,8 +58,8 @@ async function checkOf(pem: string, algorithm: KeyAlgorithm): Promise<(token: st
     verify: { algorithms: [algorithm], ignoreExpiration: true, ignoreNotBefore: true, cache: false }
   })
   return (token) => {
-    // OpenSSL takes one that lacks its leading zeros for the same number; it is as long as the modulus (RFC 8017
-    // sections 8.1.2 and 8.2.2).
+    // A signature must be as long as the modulus (RFC 8017 sections 8.1.2 and 8.2.2). OpenSSL would also accept one
+    // without its leading zeros.
     const characters = token.length - token.lastIndexOf('.') - 1
     if (modulusLength !== undefined && characters !== Math.ceil((Math.ceil(modulusLength / 8) * 4) / 3)) return false
     try {

@@ -6,16 +6,16 @@ import type { Key } from './key.ts'
 import { parseToken, type Token } from './token.ts'
 import type { User } from './user.ts'
 
-/** Who a token identifies, and the key that says so. */
+/** The user that a token identifies, and the key that verified the token. */
 export interface Verdict {
   readonly user: User
   readonly key: Key
 }
 
-// 10,000 tokens of about 0.5 KiB are some 10 MB.
+// 10,000 tokens of about 0.5 KiB take some 10 MB.
 const CACHE_SIZE = 10_000
 
-/** A token that is well formed and may be believed if its signature is right. */
+/** A well-formed token of an accepted algorithm and type, whose signature and claims are not checked yet. */
 export interface Candidate {
   readonly text: string
   readonly token: Token
@@ -23,8 +23,9 @@ export interface Candidate {
 }
 
 /**
- * Makes the verifier, in steps of growing cost. A token that was verified before costs a look-up: it is remembered
- * whole, so no two can be taken for each other, and on each use its expiry and its key are checked again.
+ * Makes the verifier. Its methods are the steps of a verification, the cheapest first. A token that was verified before
+ * costs a look-up. The cache keeps the whole token, so that two tokens cannot be confused. Each use checks the expiry
+ * and the key again.
  */
 export function createVerifier(auth: Config['auth']) {
   const profiles = profilesOf(auth)
@@ -34,7 +35,7 @@ export function createVerifier(auth: Config['auth']) {
   let checks = 0
 
   return {
-    /** The verdict on a token that was verified before and still holds. */
+    /** Returns the verdict on a token that was verified before and is still valid. */
     known(text: string): Verdict | undefined {
       const verdict = verdicts.get(text)
       if (verdict === undefined || verdict.key.withdrawn) return undefined
@@ -44,7 +45,7 @@ export function createVerifier(auth: Config['auth']) {
       return verdict
     },
 
-    /** What can be told without cryptography: whether it is a token, of an accepted algorithm and type. */
+    /** Checks what needs no cryptography: the form of the token, its algorithm and its type. */
     examine(text: string): Candidate | ProblemCode {
       const token = parseToken(text)
       if (typeof token === 'string') return token
@@ -58,7 +59,7 @@ export function createVerifier(auth: Config['auth']) {
       return key.signed(text)
     },
 
-    /** The verdict on a token that the key signed, by its claims. */
+    /** Checks the claims of a token that the key signed, and remembers a good token. */
     judge({ text, token, profile }: Candidate, key: Key): Verdict | ProblemCode {
       const user = judgeClaims(token.claims, profile, tolerance, Date.now() / 1000)
       if (typeof user === 'string') return user
@@ -67,7 +68,7 @@ export function createVerifier(auth: Config['auth']) {
       return verdict
     },
 
-    /** Tokens that were known, and that had to be checked, so far; and those that are remembered. */
+    /** The cache hits and the signature checks since the start, and the number of remembered tokens. */
     stats: () => ({ hits, checks, remembered: verdicts.size })
   }
 }

@@ -1,15 +1,16 @@
 /**
- * Of the requests in flight, those that may wait for a fetch of the keys: users with known keys have the other half.
+ * The share of the requests in flight that may wait for a fetch of the keys. The other half is for tokens whose keys
+ * are held.
  */
 const SHARE_OF_REQUESTS = 1 / 2
-/** Of those, the requests of one address. */
+/** The share of these places that the requests of one address may take. */
 const SHARE_OF_ADDRESS = 4 / 5
 
 const shareOf = (max: number, share: number) => Math.max(1, Math.floor(max * share))
 
 /**
- * Bounds the requests that wait for a fetch of the keys. One that finds no place locks nobody out: the fetch that the
- * others wait for brings its key too.
+ * Bounds the number of requests that wait for a fetch of the keys. A request without a place can succeed when it is
+ * retried: the fetch that the others wait for brings its key too.
  */
 export class Waiters {
   readonly #max: number
@@ -17,7 +18,7 @@ export class Waiters {
   readonly #byAddress = new Map<string, number>()
   #count = 0
 
-  /** @param requestsMax requests in flight at once, of any kind */
+  /** @param requestsMax the cap on requests in flight */
   constructor(requestsMax: number) {
     this.#max = shareOf(requestsMax, SHARE_OF_REQUESTS)
     this.#addressMax = shareOf(this.#max, SHARE_OF_ADDRESS)
@@ -27,7 +28,7 @@ export class Waiters {
     return this.#count
   }
 
-  /** Whether one more request of the address may wait; it is then to `leave`. */
+  /** Returns whether one more request of the address may wait. If so, the caller must `leave` afterwards. */
   tryEnter(address: string): boolean {
     const own = this.#byAddress.get(address) ?? 0
     if (this.#count >= this.#max || own >= this.#addressMax) return false

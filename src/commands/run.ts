@@ -9,8 +9,8 @@ import { misconfiguration } from '../db/misconfiguration.ts'
 /**
  * Refuses a Node.js that is too old.
  *
- * @param version of Node.js, such as 20.19.0
- * @throws {ConfigError} when it is older than what `package.json` asks for
+ * @param version the version of Node.js, such as 20.19.0
+ * @throws {ConfigError} when it is older than `package.json` requires
  */
 export function requireNode(version = process.versions.node): void {
   const { engines } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8'))
@@ -20,8 +20,8 @@ export function requireNode(version = process.versions.node): void {
 }
 
 /**
- * Runs a command's body: what it throws becomes sentences on standard error and exit code 1. Messages of the database
- * driver name the host and the reason; a stack would only hide them.
+ * Runs the body of a command. An error becomes sentences on standard error and exit code 1. It prints no stack, which
+ * would hide the host and the reason that the database driver's message names.
  */
 export async function run(main: () => Promise<void>): Promise<void> {
   try {
@@ -29,15 +29,15 @@ export async function run(main: () => Promise<void>): Promise<void> {
     await main()
   } catch (error) {
     console.error(error instanceof ConfigError ? error.message : `Failed: ${describe(error)}`)
-    // Whatever a failed start left open must not keep the process.
+    // A failed start may leave handles open, which would keep the process alive.
     process.exit(1)
   }
 }
 
 /**
- * The options of a command, each with a text as its value. With `--help` it prints the usage and ends the process.
+ * Reads the options of a command. Each has a text as its value. With `--help` it prints the usage and ends the process.
  *
- * @throws for an option that is not among them, and for what is no option
+ * @throws for an unknown option, and for an argument that is not an option
  */
 export function readOptions<Name extends string>(usage: string, names: Name[] = []): Partial<Record<Name, string>> {
   const texts = names.map((name) => [name, { type: 'string' }] as const)
@@ -49,7 +49,7 @@ export function readOptions<Name extends string>(usage: string, names: Name[] = 
   return values as Partial<Record<Name, string>>
 }
 
-/** The configuration of a command, which has no log: it warns on standard error. */
+/** Loads the configuration of a command. A command has no log, so warnings go to standard error. */
 export function commandConfig(part: 'all' | 'database'): Config {
   const config = loadConfig(process.env, part)
   for (const warning of config.warnings) console.error(warning)
@@ -58,16 +58,16 @@ export function commandConfig(part: 'all' | 'database'): Config {
 
 const UNREACHABLE = 'PostgreSQL cannot be used by DATABASE_URL: check its host, its port, and that it runs.'
 
-/** Opens the database of `DATABASE_URL`, the one variable that it needs, for `work`, and closes it. */
+/** Opens the database of `DATABASE_URL` for `work`, and closes it afterwards. It needs no other variable. */
 export async function withDatabase(work: (connection: Connection) => Promise<void>): Promise<void> {
   const { database } = commandConfig('database')
-  // What a command does may take longer than a request's statement may, and belongs to one connection.
+  // A statement of a command may take longer than one of a request, and all of them use one connection.
   const connection = await connect({ ...database, poolMax: 1, statementTimeoutMs: 0 }, pino({ level: 'silent' }))
   try {
     await work(connection)
   } catch (error) {
-    const told = misconfiguration(error) ?? (classify(error) === 'unavailable' ? UNREACHABLE : undefined)
-    throw told === undefined ? error : new Error(`${told} (${describe(error)})`)
+    const reason = misconfiguration(error) ?? (classify(error) === 'unavailable' ? UNREACHABLE : undefined)
+    throw reason === undefined ? error : new Error(`${reason} (${describe(error)})`)
   } finally {
     await connection.close()
   }
@@ -75,7 +75,7 @@ export async function withDatabase(work: (connection: Connection) => Promise<voi
 
 function describe(error: unknown): string {
   const thrown = error as NodeJS.ErrnoException & { cause?: NodeJS.ErrnoException }
-  // Drizzle wraps the driver's error, which is the one that helps. One of several addresses tried has no message.
+  // Drizzle wraps the driver's error, which has the reason. An error after several tried addresses has no message.
   const { message, code } = thrown.cause ?? thrown
   return message || String(code)
 }

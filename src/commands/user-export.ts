@@ -4,7 +4,7 @@ import { readOptions, run, withDatabase } from './run.ts'
 
 const USAGE = 'Usage: npm run user:export -- --sub USER'
 
-/** `npm run user:export -- --sub alice`: prints all that the user owns, a JSON object a line. */
+/** `npm run user:export -- --sub alice`: prints all rows of the user, one JSON object on each line. */
 await run(async () => {
   const { sub } = readOptions(USAGE, ['sub'])
   if (!sub) throw new Error(USAGE)
@@ -12,8 +12,8 @@ await run(async () => {
     exportUser(
       connection,
       sub as Owner,
-      // Nothing is fetched before it was taken.
-      (lines) => new Promise((taken) => process.stdout.write(lines, () => taken()))
+      // The next rows are fetched after standard output has taken these.
+      (lines) => new Promise((written) => process.stdout.write(lines, () => written()))
     )
   )
 })

@@ -2,9 +2,9 @@ import type { Owner } from '../auth/user.ts'
 import { purgeUser } from '../db/user-data.ts'
 import { readOptions, run, withDatabase } from './run.ts'
 
-const USAGE = 'Usage: npm run user:purge -- --sub USER --confirm USER, the same one twice: nothing brings it back'
+const USAGE = 'Usage: npm run user:purge -- --sub USER --confirm USER (the same user twice: a purge cannot be undone)'
 
-/** `npm run user:purge -- --sub alice --confirm alice`: deletes all that the user owns. */
+/** `npm run user:purge -- --sub alice --confirm alice`: deletes all rows of the user. */
 await run(async () => {
   const { sub, confirm } = readOptions(USAGE, ['sub', 'confirm'])
   if (!sub || confirm !== sub) throw new Error(USAGE)

@@ -2,9 +2,10 @@ import { developmentToken } from '../auth/development-token.ts'
 import type { Config } from '../config/config.ts'
 
 /**
- * What a developer is told at start: where the API and its documentation are, and with a shared secret a request to try.
+ * Returns the text that a developer sees at start: the URLs of the API and its documentation. With a shared secret it
+ * also has a request to try.
  *
- * @param address the service's URL, without a slash at its end
+ * @param address the URL of the service, without a slash at the end
  */
 export async function welcome(config: Config, address: string): Promise<string> {
   const lines = [
@@ -16,8 +17,9 @@ export async function welcome(config: Config, address: string): Promise<string> 
   ]
   if (config.auth.jwksUrl === undefined) {
     const token = await developmentToken(config, 'alice')
+    const minutes = config.auth.maxLifetimeSeconds / 60
     lines.push(
-      `  Try it, as alice for ${config.auth.maxLifetimeSeconds / 60} minutes (npm run token -- --sub bob for somebody else):`,
+      `  Try it, as alice for ${minutes} minutes (npm run token -- --sub bob for somebody else):`,
       '',
       `  curl -H 'Authorization: Bearer ${token}' \\`,
       `    -H 'Content-Type: application/json' -d '{"title":"Buy milk"}' ${address}/api/tasks`,

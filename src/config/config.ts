@@ -10,36 +10,36 @@ const MEGABYTE = 1_000_000
 
 export { ConfigError }
 
-/** What the service runs on. Made once, frozen, and passed to whoever needs it. */
+/** The configuration of the service. It is made once, frozen, and passed as a parameter. */
 export type Config = ReturnType<typeof toConfig>
 
 const budgetOf = (text: string) => (text === 'off' ? null : Number(text))
 
-// Values that may hold a password are not repeated in an error.
+// An error must not repeat a value that may hold a password.
 const isSecret = (name: string) => /_(?:SECRET|URL|ENDPOINT)$/.test(name)
 
-/** Where a Better Auth server is, by its own rule (its `withPath`): a path in its URL is its whole base path. */
+/** Returns the base URL of Better Auth, by its own rule (`withPath`): a path in the URL is the whole base path. */
 function betterAuthBase(text: string): string {
   const { origin, pathname } = new URL(text)
   return origin + (pathname.replace(/\/+$/, '') || '/api/auth')
 }
 
-/** The rules of the verifier (`src/auth`), from variables that `conflicts` found consistent. */
+/** Makes the settings of the verifier (`src/auth`). `conflicts` has checked the variables already. */
 function authConfig(env: Environment) {
   const keys = usesKeys(env)
   const base = env.BETTER_AUTH_URL === undefined || !keys ? undefined : betterAuthBase(env.BETTER_AUTH_URL)
   const origin = base === undefined ? [] : [new URL(base).origin]
-  const or = (given: readonly string[], otherwise: readonly string[]) => (given.length > 0 ? given : otherwise)
+  const or = (values: readonly string[], defaults: readonly string[]) => (values.length > 0 ? values : defaults)
   return Object.freeze({
-    /** The algorithms that a token may name; the key decides which of them it must. */
+    /** The algorithms that a token may name. Each key accepts exactly one of them. */
     algorithms: or(env.ALGORITHM, keys ? KEY_ALGORITHMS : SECRET_ALGORITHMS.slice(0, 1)),
     secret: keys ? undefined : env.BETTER_AUTH_SECRET,
     secretIgnored: keys && env.BETTER_AUTH_SECRET !== undefined,
-    /** Where the keys are published; undefined in the shared-secret mode. */
+    /** The URL of the published keys; undefined in the shared-secret mode. */
     jwksUrl: keys ? (env.JWKS_URL ?? `${base}/jwks`) : undefined,
     issuers: or(env.JWT_ISSUER, origin),
     audiences: or(env.JWT_AUDIENCE, origin),
-    /** Issuers of OAuth access tokens (RFC 9068); empty while those are off. */
+    /** Issuers of OAuth access tokens (RFC 9068); empty when those are not accepted. */
     oauthIssuers: keys && env.JWT_AUDIENCE.length > 0 ? or(env.JWT_ISSUER, [`${base}`]) : [],
     requiredClaims: env.JWT_REQUIRED_CLAIMS,
     clockToleranceSeconds: env.JWT_CLOCK_TOLERANCE_SECONDS,
@@ -49,10 +49,10 @@ function authConfig(env: Environment) {
 
 const toConfig = (env: Environment, warnings: readonly string[]) =>
   Object.freeze({
-    /** Sentences about what was given and has no effect. */
+    /** Sentences about variables that have no effect. */
     warnings: Object.freeze(warnings),
     production: env.NODE_ENV === 'production',
-    // For `localhost` Fastify opens a server for each of its addresses, and the second has none of our listeners.
+    // For `localhost` Fastify would open a server for each address, and the second would lack our event listeners.
     host: env.HOST === 'localhost' ? '127.0.0.1' : env.HOST,
     port: env.PORT,
     keepAliveMs: env.KEEP_ALIVE_SECONDS * 1000,
@@ -64,7 +64,7 @@ const toConfig = (env: Environment, warnings: readonly string[]) =>
       perUserBytesMax: env.UNSENT_PER_USER_MAX_MB * MEGABYTE,
       bytesMax: env.UNSENT_MAX_MB * MEGABYTE
     }),
-    // Nobody sends a development server requests by its readiness.
+    // No load balancer reads the readiness of a development server.
     shutdownDelayMs: env.NODE_ENV === 'production' ? env.SHUTDOWN_DELAY_MS : 0,
     metrics:
       env.METRICS_PORT === undefined ? undefined : Object.freeze({ host: env.METRICS_HOST, port: env.METRICS_PORT }),
@@ -90,17 +90,17 @@ const toConfig = (env: Environment, warnings: readonly string[]) =>
     streams: Object.freeze({ perUserMax: env.STREAMS_PER_USER_MAX, max: env.STREAMS_MAX })
   })
 
-/** `.env` of the working directory, in development only; what the process was given wins over it. */
-function withDotenv(given: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  if (given.NODE_ENV !== undefined && given.NODE_ENV !== 'development') return given
-  return { ...readDotenv(), ...given }
+/** Adds `.env` of the working directory, in development only. The variables of the process take precedence. */
+function withDotenv(variables: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  if (variables.NODE_ENV !== undefined && variables.NODE_ENV !== 'development') return variables
+  return { ...readDotenv(), ...variables }
 }
 
 const LISTS = (Object.keys(Environment.properties) as (keyof Environment)[]).filter(
   (name) => 'separator' in Environment.properties[name]
 ) as { [K in keyof Environment]-?: Environment[K] extends string[] ? K : never }[keyof Environment][]
 
-/** Types, bounds and defaults, by the schema. Returns the names of the variables that do not fit instead, if any. */
+/** Applies the schema's types, bounds and defaults. If variables do not fit, it returns their names instead. */
 function parse(data: NodeJS.ProcessEnv): Environment | Set<string> {
   try {
     return envSchema<Environment>({
@@ -118,12 +118,12 @@ function parse(data: NodeJS.ProcessEnv): Environment | Set<string> {
 /**
  * Reads, checks and freezes the configuration. An empty variable counts as unset.
  *
- * @param given the environment, `process.env` unless a test passes its own
- * @param part `database` checks only what a command needs that speaks to nothing but the database
- * @throws {ConfigError} with every fault at once
+ * @param variables the environment; tests pass their own
+ * @param part `database` checks only the variables of the database, for a command that uses nothing else
+ * @throws {ConfigError} with all faults
  */
-export function loadConfig(given: NodeJS.ProcessEnv = process.env, part: 'all' | 'database' = 'all'): Config {
-  const data = Object.fromEntries(Object.entries(withDotenv(given)).filter(([, value]) => value !== ''))
+export function loadConfig(variables: NodeJS.ProcessEnv = process.env, part: 'all' | 'database' = 'all'): Config {
+  const data = Object.fromEntries(Object.entries(withDotenv(variables)).filter(([, value]) => value !== ''))
   const { warnings, faults } = mistyped(data)
   let env = parse(data)
   if (env instanceof Set) {
@@ -131,7 +131,7 @@ export function loadConfig(given: NodeJS.ProcessEnv = process.env, part: 'all' |
       faults.push(`${name} is ${isSecret(name) ? 'not right' : `"${data[name]}"`}: set it to ${expectation(name)}.`)
       delete data[name]
     }
-    // Once more without them, so that the rules below are checked too and every fault is told at once.
+    // Parse again without these variables, so that the rules below run too and all faults are reported together.
     env = parse(data) as Environment
   }
   for (const name of LISTS) env[name] = env[name].map((item) => item.trim()).filter((item) => item !== '')

@@ -1,16 +1,16 @@
 /**
- * Parameters of a connection URL that other tools read, or libpq. The driver would send them to PostgreSQL as settings
- * of the session, which ends in "unrecognized configuration parameter", or would ignore them.
+ * Parameters of a connection URL that libpq or other tools read. The driver would ignore them, or send them to
+ * PostgreSQL as settings of the session, which fails with "unrecognized configuration parameter".
  */
 const UNSUPPORTED: Record<string, string> = {
-  channel_binding: 'remove it, since the driver has no channel binding',
+  channel_binding: 'remove it, since the driver does not support channel binding',
   connect_timeout: 'remove it, since the service waits 3 seconds',
   connection_limit: 'set DATABASE_POOL_MAX instead',
   pgbouncer: 'set DATABASE_PREPARE=false instead',
-  pool_timeout: 'remove it, since the service waits a second',
+  pool_timeout: 'remove it, since the service waits 1 second',
   schema: 'write search_path instead',
-  sslcert: 'remove it, since the driver takes no client certificate by its path',
-  sslkey: 'remove it, since the driver takes no client certificate by its path',
+  sslcert: 'remove it, since the driver reads no client certificate from a file',
+  sslkey: 'remove it, since the driver reads no client certificate from a file',
   sslrootcert: 'set NODE_EXTRA_CA_CERTS to that path instead, with sslmode=verify-full'
 }
 
@@ -19,7 +19,7 @@ const ELSEWHERE = new Set(['dbname', 'hostaddr', 'password', 'port', 'user'])
 
 const directoryOf = (value: string | null) => (value?.startsWith('/') ? value : undefined)
 
-/** What is wrong with the parameters of `DATABASE_URL`, a sentence each. */
+/** Yields a sentence for each parameter of `DATABASE_URL` that is not supported. */
 export function* parameterFaults(url: string): Generator<string> {
   for (const [name, value] of new URL(url).searchParams) {
     const remedy = ELSEWHERE.has(name)
@@ -34,8 +34,8 @@ export function* parameterFaults(url: string): Generator<string> {
 }
 
 /**
- * The URL for the driver, and the directory of the socket that libpq would take from its parameter `host`: the driver
- * ignores that.
+ * Returns the URL for the driver, and the directory of the socket. libpq takes the directory from the parameter `host`,
+ * which the driver ignores.
  */
 export function driverAddress(url: string): { url: string; host?: string } {
   const parsed = new URL(url)

@@ -1,14 +1,14 @@
 import { readFileSync } from 'node:fs'
-// A named import of `parseEnv` stops an old Node.js before `requireNode` (commands/run.ts) can say that it is too old.
+// With a named import of `parseEnv`, an old Node.js would fail before `requireNode` (commands/run.ts) can report it.
 import util from 'node:util'
 import { ConfigError } from './error.ts'
 
-/** Skips a byte order mark, which would become part of the first name. */
+/** The decoder skips a byte order mark, which would otherwise become part of the first name. */
 const utf8 = new TextDecoder('utf-8', { fatal: true })
 
 /**
- * The text of `.env`, or undefined when it is in another encoding. UTF-16 without a byte order mark is valid UTF-8 too,
- * with a U+0000 in each letter.
+ * Returns the text of `.env`, or undefined when it is not UTF-8. UTF-16 without a byte order mark is valid UTF-8 too,
+ * but with a U+0000 in each letter.
  */
 function decode(bytes: Buffer): string | undefined {
   if (bytes.includes(0)) return undefined
@@ -20,9 +20,9 @@ function decode(bytes: Buffer): string | undefined {
 }
 
 /**
- * `.env` of the working directory; nothing when there is none.
+ * Reads `.env` of the working directory. Without the file there are no variables.
  *
- * @throws {ConfigError} when it is not UTF-8: its variables would be lost, or have other values
+ * @throws {ConfigError} when it is not UTF-8, since its variables would be lost or have wrong values
  */
 export function readDotenv(): NodeJS.ProcessEnv {
   let bytes: Buffer

@@ -1,7 +1,7 @@
 import { type Static, Type } from '@sinclair/typebox'
 import { KEY_ALGORITHMS, SECRET_ALGORITHMS } from './algorithms.ts'
 
-/** Of a secret (RFC 7518 section 3.2). */
+/** The length of the shortest accepted secret (RFC 7518 section 3.2). */
 export const SECRET_MIN_BYTES = 32
 
 const list = (expects: string, description: string, initial = '') =>
@@ -27,13 +27,13 @@ const budget = (initial: string, description: string) =>
     description
   })
 
-/** A variable that has no default: absent unless it is set. */
+/** A variable without a default: undefined unless it is set. */
 const optional = (expects: string, description: string, pattern = '.') =>
   Type.Optional(Type.String({ pattern, expects, description }))
 
 /**
- * Every variable that the service reads: its type, bounds, default, what it expects (said when a value is refused) and
- * its effect. The README's table and `.env.example` are held to this schema by a test.
+ * Every variable that the service reads: its type, bounds, default, expected value and effect. The sentence that
+ * refuses a value contains `expects`. A test compares the documentation's table and `.env.example` with this schema.
  */
 export const Environment = Type.Object({
   NODE_ENV: choice(['development', 'production', 'test'], {
@@ -50,7 +50,8 @@ export const Environment = Type.Object({
     1,
     86_400,
     72,
-    'Seconds that a connection without a request is kept: more than the load balancer keeps it, or it sends requests into closed ones'
+    'Seconds that an idle connection stays open. The load balancer must close it earlier, ' +
+      'or it sends requests into closed connections'
   ),
   LOG_LEVEL: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
     default: 'info',
@@ -58,7 +59,8 @@ export const Environment = Type.Object({
   }),
   LOG_SECRET: optional(
     `at least ${SECRET_MIN_BYTES} characters`,
-    'Keys the hash that stands for a user in the log; a new one at each start unless set, so give all instances one to follow a user',
+    'Key of the hash that stands for a user in the log. Unless set, each start makes a new one; ' +
+      'give all instances the same one to follow a user',
     `^.{${SECRET_MIN_BYTES}}`
   ),
   REQUESTS_MAX: whole(
@@ -71,25 +73,26 @@ export const Environment = Type.Object({
     1,
     100_000,
     100,
-    'Requests of one user that are not finished, the answers that the client has not taken included; one more is a 429'
+    'Unfinished requests of one user, including answers that the client has not read; one more is a 429'
   ),
   UNSENT_PER_USER_MAX_MB: whole(
     1,
     100_000,
     32,
-    'Megabytes of answers that the clients of one user have not taken yet; a further answer is a 429'
+    'Megabytes of answers that the clients of one user have not read yet; a further answer is a 429'
   ),
   UNSENT_MAX_MB: whole(
     1,
     100_000,
     128,
-    'Megabytes of answers that clients have not taken yet; past it the user whose clients keep the most loses a connection'
+    'Megabytes of answers that clients have not read yet. ' +
+      'Above it, the service closes a connection of the user with the most unread bytes'
   ),
   SHUTDOWN_DELAY_MS: whole(
     0,
     2000,
     1500,
-    'Milliseconds in which a stopping instance still serves, its readiness red; in production only'
+    'Milliseconds that a stopping instance still serves while its readiness check fails; in production only'
   ),
   METRICS_PORT: Type.Optional(
     Type.Integer({
@@ -122,7 +125,7 @@ export const Environment = Type.Object({
     pattern: '^(?:postgres|postgresql|pglite)://.',
     default: 'pglite://.data/pg',
     expects: 'postgres://…, postgresql://… or pglite://folder',
-    description: 'The database; `pglite://` is the embedded PostgreSQL, which production must ask for by name'
+    description: 'The database; `pglite://` is the embedded PostgreSQL. Production has no default'
   }),
   DATABASE_POOL_MAX: whole(1, 1000, 10, 'Connections to PostgreSQL; the embedded one always has 1'),
   DATABASE_PREPARE: choice(['true', 'false'], {
@@ -132,28 +135,32 @@ export const Environment = Type.Object({
   DATABASE_RLS: choice(['true', 'false'], {
     default: 'false',
     description:
-      'Whether row-level security holds each statement to its owner too; needs a role that does not own the tables'
+      'Whether row-level security also limits each statement to its owner; needs a role that does not own the tables'
   }),
-  DATABASE_STATEMENT_TIMEOUT_MS: whole(1, 60_000, 4000, 'Milliseconds after which PostgreSQL gives a statement up'),
+  DATABASE_STATEMENT_TIMEOUT_MS: whole(1, 60_000, 4000, 'Milliseconds after which PostgreSQL cancels a statement'),
   USER_STORAGE_MAX_MB: budget(
     '1024',
-    'Megabytes (of 1,048,576 bytes) that one user may store, kept answers included; give or take a 64th for each instance'
+    'Megabytes (of 1,048,576 bytes) that one user may store, including kept answers; ' +
+      'accurate to a 64th for each instance'
   ),
   ALGORITHM: list(
     `${SECRET_ALGORITHMS.join(', ')} (one, for a shared secret) or ${KEY_ALGORITHMS.join(', ')} (for published keys)`,
-    'Accepted signature algorithms; unless set `HS256` for a shared secret, and all of the second kind for published keys'
+    'Accepted signature algorithms. The default is `HS256` for a shared secret, ' +
+      'and all of the listed ones for published keys'
   ),
   BETTER_AUTH_SECRET: optional(
     `at least ${SECRET_MIN_BYTES} bytes`,
-    'Secret that signs the tokens, where no keys are published; outside production one is made and kept in `.data/` when it is missing'
+    'Secret that signs the tokens when no keys are published. ' +
+      'Outside production, a missing one is made and kept in `.data/`'
   ),
   BETTER_AUTH_URL: optional(
     'the URL of the Better Auth server, such as https://app.example.com',
-    'Better Auth server whose published keys verify the tokens, with its base path unless that is `/api/auth`; its origin is the issuer and the audience'
+    'Better Auth server whose published keys verify the tokens, with its base path unless that is `/api/auth`. ' +
+      'Its origin is the default issuer and audience'
   ),
   JWKS_URL: optional(
     'the URL of a JSON Web Key Set',
-    'Where the keys are published, if not at `BETTER_AUTH_URL`; needs `JWT_ISSUER` when that is not set'
+    'Where the keys are published, if not at `BETTER_AUTH_URL`. Without `BETTER_AUTH_URL` it needs `JWT_ISSUER`'
   ),
   JWT_ISSUER: list('issuers separated by commas', 'Accepted `iss`; a token must carry one of them when set'),
   JWT_AUDIENCE: list(
@@ -165,7 +172,7 @@ export const Environment = Type.Object({
     'Claims that a token must have',
     'sub,exp,iat'
   ),
-  JWT_CLOCK_TOLERANCE_SECONDS: whole(0, 300, 5, 'How far the clock of the issuer may be off'),
+  JWT_CLOCK_TOLERANCE_SECONDS: whole(0, 300, 5, 'Seconds by which the clock of the issuer may be wrong'),
   ACCESS_TOKEN_EXPIRE_MINUTES: whole(1, 525_600, 30, 'Longest accepted lifetime of a token (`exp - iat`)'),
   RATE_LIMIT_MAX: budget('600', 'Requests of one user in a window'),
   RATE_LIMIT_ANONYMOUS_MAX: budget('120', 'Requests of one address without a valid token in a window'),
@@ -178,7 +185,7 @@ export const Environment = Type.Object({
   STREAMS_MAX: whole(1, 1_000_000, 10_000, 'Streams of changes that an instance may have open'),
   REDIS_URL: optional(
     'redis://… or rediss://…',
-    'Redis that several instances count in; each counts alone unless set',
+    'Redis in which several instances share their counts; each counts alone unless set',
     '^rediss?://.'
   )
 })

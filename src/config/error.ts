@@ -1,4 +1,4 @@
-/** Thrown when the environment is not one to start with: one sentence a fault. */
+/** Thrown when the service cannot start with its environment. It has one sentence for each fault. */
 export class ConfigError extends Error {
   readonly faults: string[]
 

@@ -2,24 +2,26 @@ import { Environment } from './environment.ts'
 
 const NAMES = Object.keys(Environment.properties)
 
-/** Prefixes of ours that hardly any other program has; one that shares the environment may well have the others. */
+/** The prefixes of our variables that hardly any other program uses. Our other prefixes are common. */
 const PREFIX = /^(?:CORS|DATABASE|JWKS|JWT|RATE_LIMIT|ROWKEEPER|TRUST_PROXY|UNSENT|USER_STORAGE)_/i
 
-/** Better Auth's own, which differs from ours by a letter. */
+/** A variable of Better Auth itself. Its name differs from ours by one letter. */
 const BETTER_AUTH_SECRETS = 'BETTER_AUTH_SECRETS'
 
-/** What Kubernetes and Docker set for a service that is called `database`, say. */
-const OF_A_SERVICE = /_SERVICE_(?:HOST|PORT)|_PORT_\d+_(?:TCP|UDP|SCTP)/
-const ADDRESS_OF_A_SERVICE = /^(?:tcp|udp|sctp):\/\//
+/** Variables that Kubernetes and Docker set for a service, such as one that is named `database`. */
+const SERVICE_NAME = /_SERVICE_(?:HOST|PORT)|_PORT_\d+_(?:TCP|UDP|SCTP)/
+const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//
 
-/** In a short name two slips make another word: HOME is no HOST. */
-const SHORT = 5
+/** In a name this short, two slips make another word: HOME is not a mistyped HOST. */
+const SHORT_LENGTH = 5
 const SLIPS_MAX = 2
 
-/** Which rows are reached, and whether PostgreSQL guards them: a default in the place of these must not pass. */
-const DATA = new Set(['DATABASE_URL', 'DATABASE_RLS'])
+/**
+ * These variables decide which rows are used, and whether PostgreSQL guards them. No default may replace them unseen.
+ */
+const DECIDES_DATA = new Set(['DATABASE_URL', 'DATABASE_RLS'])
 
-/** How many letters are wrong, missing, too many or swapped (the optimal string alignment distance). */
+/** Counts the letters that are wrong, missing, extra or swapped (the optimal string alignment distance). */
 function slips(from: string, to: string): number {
   let before: number[] = []
   let above = Array.from({ length: to.length + 1 }, (_, j) => j)
@@ -40,14 +42,14 @@ function slips(from: string, to: string): number {
   return Number(above[to.length])
 }
 
-/** The variable of ours that a name is close to, in whatever case, if there is one. */
+/** Returns our variable whose name is closest to `name` in any case, or undefined when none is close. */
 function closest(name: string): string | undefined {
   let found: string | undefined
   let fewest = SLIPS_MAX + 1
   for (const ours of NAMES) {
     if (Math.abs(ours.length - name.length) > SLIPS_MAX) continue
     const count = slips(name.toUpperCase(), ours)
-    if (count >= fewest || (count > 1 && ours.length <= SHORT)) continue
+    if (count >= fewest || (count > 1 && ours.length <= SHORT_LENGTH)) continue
     found = ours
     fewest = count
   }
@@ -55,24 +57,26 @@ function closest(name: string): string | undefined {
 }
 
 /**
- * What a variable that is none of ours says of a slip: a name that is close to one of ours, or begins as ours do.
+ * Finds variables that the service does not read but whose names suggest a slip: a name that is close to one of ours,
+ * or that has one of our prefixes.
  *
- * @param data the environment, with what `.env` adds
- * @returns sentences without values. `faults` are for names that decide which data is used, in production; a mistyped
- * `NODE_ENV` of production is one everywhere, since nothing else says that it is production
+ * @param data the environment, including `.env`
+ * @returns sentences without values. In production, a mistyped variable that decides which data is used is a fault. A
+ * mistyped `NODE_ENV` of production is always a fault, since nothing else tells that this is production. Everything
+ * else is a warning
  */
 export function mistyped(data: NodeJS.ProcessEnv): { warnings: string[]; faults: string[] } {
   const warnings: string[] = []
   const faults: string[] = []
   for (const [name, value = ''] of Object.entries(data)) {
     if (NAMES.includes(name) || name === BETTER_AUTH_SECRETS) continue
-    if (OF_A_SERVICE.test(name) || ADDRESS_OF_A_SERVICE.test(value)) continue
+    if (SERVICE_NAME.test(name) || SERVICE_ADDRESS.test(value)) continue
     const ours = closest(name)
     if (ours === undefined) {
       if (PREFIX.test(name)) warnings.push(`${name} has no effect: this service has no variable of that name.`)
     } else if (
       (ours === 'NODE_ENV' && value === 'production') ||
-      (DATA.has(ours) && data.NODE_ENV === 'production' && data[ours] !== value)
+      (DECIDES_DATA.has(ours) && data.NODE_ENV === 'production' && data[ours] !== value)
     ) {
       faults.push(`${name} is no variable of this service: write ${ours}, or remove it.`)
     } else {

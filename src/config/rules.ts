@@ -6,10 +6,10 @@ import { KEY_ALGORITHMS, SECRET_ALGORITHMS } from './algorithms.ts'
 import { parameterFaults } from './database-url.ts'
 import { Environment, SECRET_MIN_BYTES } from './environment.ts'
 
-/** The secret in `.env.example`; public, therefore refused in production. */
+/** The secret in `.env.example`. It is public, so production refuses it. */
 const EXAMPLE_SECRET = 'replace-me-with-openssl-rand-base64-32'
 
-// Secrets that anyone can look up: our example, and the ones that Better Auth falls back to when none is set.
+// Publicly known secrets: our example, and the defaults of Better Auth.
 const PUBLIC_SECRETS = new Set([
   EXAMPLE_SECRET,
   'better-auth-secret-12345678901234567890',
@@ -22,14 +22,14 @@ const isProxy = (text: string) => {
   if (['loopback', 'linklocal', 'uniquelocal'].includes(text)) return true
   const [address = '', prefix] = text.split('/')
   const bits = isIP(address) === 4 ? 32 : isIP(address) === 6 ? 128 : 0
-  // A short prefix would trust half the world, which could then name any address; fc00::/7 is the shortest private one.
+  // A shorter prefix would let half of the internet claim any client address. fc00::/7 is the shortest private one.
   return (
     bits > 0 &&
     (prefix === undefined || (/^[1-9]\d{0,2}$/.test(prefix) && Number(prefix) >= 7 && Number(prefix) <= bits))
   )
 }
 
-/** Whether it is a URL whose user and password can be decoded. */
+/** Whether the text is a URL whose user and password can be decoded. */
 function isUrl(text: string): boolean {
   try {
     const { username, password } = new URL(text)
@@ -40,7 +40,7 @@ function isUrl(text: string): boolean {
   }
 }
 
-/** Milliseconds of `60000` or `1 minute`; NaN for what is neither. */
+/** Returns the milliseconds of `60000` or `1 minute`; NaN for other text, and for more than a day. */
 export const durationMs = (text: string) => {
   const ms = /^\d+$/.test(text) ? Number(text) : Number(parseDuration(text))
   return Number.isInteger(ms) && ms >= 1 && ms <= DAY_MS ? ms : Number.NaN
@@ -51,15 +51,15 @@ const isKeyAlgorithm = (name: string) => (KEY_ALGORITHMS as readonly string[]).i
 
 const isLoopback = (host: string) => /^(?:localhost|127(?:\.\d{1,3}){3}|\[::1\])$/.test(host)
 
-/** Whether tokens are verified with published keys: an HS algorithm that is asked for by name wins over them. */
+/** Whether published keys verify the tokens. An HS algorithm in `ALGORITHM` takes precedence over them. */
 export const usesKeys = (env: Environment) =>
   (env.BETTER_AUTH_URL !== undefined || env.JWKS_URL !== undefined) &&
   !env.ALGORITHM.some((name) => isSecretAlgorithm(name))
 
-/** What a variable must be, as its schema says. */
+/** Returns the value that a variable expects, by its schema. */
 export const expectation = (name: string): string => (Environment.properties as Record<string, TSchema>)[name]?.expects
 
-/** The faults of variables that do not fit each other, as sentences. */
+/** Yields a sentence for each variable that the schema accepts but that is wrong, or does not fit the others. */
 export function* conflicts(env: Environment): Generator<string> {
   const bad = (name: keyof Environment, value: string) => `${name} has "${value}": set it to ${expectation(name)}.`
   for (const proxy of env.TRUST_PROXY) if (!isProxy(proxy)) yield bad('TRUST_PROXY', proxy)
@@ -98,7 +98,7 @@ function* keyConflicts(env: Environment): Generator<string> {
     ) {
       yield `${name} is not right: set it to ${expectation(name)}.`
     } else if (env.NODE_ENV === 'production' && url.protocol === 'http:' && !isLoopback(url.hostname)) {
-      yield `${name} is not https: whoever sits between could replace the keys; use https.`
+      yield `${name} is not https: an attacker on the network could replace the keys; use https.`
     }
   }
   if (env.BETTER_AUTH_URL === undefined && env.JWT_ISSUER.length === 0) {
@@ -109,9 +109,11 @@ function* keyConflicts(env: Environment): Generator<string> {
 function* secretConflicts(env: Environment): Generator<string> {
   const asymmetric = env.ALGORITHM.filter((name) => isKeyAlgorithm(name))
   if (asymmetric.length > 0 && asymmetric.length < env.ALGORITHM.length) {
-    yield 'ALGORITHM mixes shared-secret and published-key algorithms: keep one kind, since accepting both lets a public key pass for a secret.'
+    yield 'ALGORITHM mixes shared-secret and published-key algorithms: ' +
+      'keep one kind, since with both an attacker could sign with a public key.'
   } else if (asymmetric.length > 0) {
-    yield `ALGORITHM is ${asymmetric.join(', ')}, which needs published keys: set BETTER_AUTH_URL or JWKS_URL, or remove it.`
+    const names = asymmetric.join(', ')
+    yield `ALGORITHM is ${names}, which needs published keys: set BETTER_AUTH_URL or JWKS_URL, or remove it.`
   } else if (env.ALGORITHM.length > 1) {
     yield 'ALGORITHM has several values: one secret signs with one algorithm; keep one.'
   }
@@ -129,18 +131,18 @@ function* secretConflicts(env: Environment): Generator<string> {
 }
 
 /**
- * The faults of the variables of the database, as sentences.
+ * Yields a sentence for each fault in the variables of the database.
  *
- * @param given the environment without the defaults
+ * @param variables the environment without the defaults
  */
-export function* databaseConflicts(env: Environment, given: NodeJS.ProcessEnv): Generator<string> {
+export function* databaseConflicts(env: Environment, variables: NodeJS.ProcessEnv): Generator<string> {
   const url = env.DATABASE_URL
   if (!url.startsWith('pglite:') && !isUrl(url)) {
     yield 'DATABASE_URL is not a URL: write it as postgres://user:password@host:5432/database.'
   } else if (!url.startsWith('pglite:')) {
     yield* parameterFaults(url)
   }
-  if (env.NODE_ENV === 'production' && given.DATABASE_URL === undefined) {
+  if (env.NODE_ENV === 'production' && variables.DATABASE_URL === undefined) {
     yield 'DATABASE_URL is missing: production uses the embedded database only when asked by name (pglite://folder).'
   }
 }

@@ -9,5 +9,5 @@ declare module 'fastify' {
   }
 }
 
-/** The instance that routes are written for: handlers get their types from the TypeBox schemas of the route. */
+/** The Fastify instance of the service. Handlers get their types from the TypeBox schemas of their route. */
 export type App = FastifyInstance<Server, IncomingMessage, ServerResponse, FastifyBaseLogger, TypeBoxTypeProvider>

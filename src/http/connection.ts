@@ -5,52 +5,52 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import { type ProblemCode, sendProblem } from './problems.ts'
 import { rawProblem } from './raw-answer.ts'
 
-/** One request and its answer, from the first hook until the client has the answer or is gone. */
+/** One request and its answer, from the first hook until the client has received the answer or has left. */
 export interface Exchange {
   readonly request: FastifyRequest
   readonly reply: FastifyReply
   readonly connection: Connection
-  /** The verified user that the answer is for; undefined while nobody is. */
+  /** The verified user that the answer is for; undefined while no user is verified. */
   owner: string | undefined
-  /** Whether the answer was given: it may still wait for the client to take it. */
+  /** Whether the service has answered. The client may not have received the answer yet. */
   answered: boolean
-  /** The bytes of the answer that are kept for the client. */
+  /** The bytes of the answer that the client has not received. */
   bytes: number
-  /** When the client must have taken the answer, on the clock of `performance.now()`; infinite while that is open. */
+  /** When the client must have received the answer, on the clock of `performance.now()`; infinite while unknown. */
   due: number
-  /** Whether the connection was closed before the client had the answer. */
+  /** Whether the connection was closed before the client had received the answer. */
   aborted: boolean
 }
 
-/** How long the answers of a connection that is to be closed may take, milliseconds: longer than any request may. */
+/** Milliseconds that a connection to be closed has for its outstanding answers: longer than any request may take. */
 const FINISH_MS = 5000
 
-/** How long a client has to read the last answer of a connection, milliseconds. */
+/** Milliseconds that a client has to read the last answer of a connection. */
 const LINGER_MS = 1000
 
 const ignore = () => {}
 
-/** Fastify knows an end before its time by the code that Node gives it, and then neither fails nor answers. */
+/** Fastify recognizes a premature end by this code of Node. It then neither reports a failure nor answers. */
 const clientLeft = Object.assign(new Error('The client left'), { code: 'ERR_STREAM_PREMATURE_CLOSE' })
 
-/** Who closed a connection, or why the service did. */
+/** Who closed a connection, or why the service closed it. */
 export type Closing = 'client' | 'stalled' | 'pipelined' | 'memory'
 
-/** A connection of a client, and its exchanges that are not over. */
+/** A connection of a client, and its unfinished exchanges. */
 export class Connection {
   readonly exchanges = new Set<Exchange>()
   closing: Closing = 'client'
   readonly #socket: Socket
-  /** The request that came last. Its body may still be on its way, even when it was answered. */
+  /** The latest request. Its body may still be arriving, even when the request was answered. */
   #latest: IncomingMessage | undefined
-  /** The last bytes to send, once all exchanges are over. */
+  /** The last bytes to send, after all exchanges; undefined unless the connection is to be closed. */
   #last: string | undefined
   #closed = false
 
   constructor(socket: Socket) {
     this.#socket = socket
     socket.once('close', () => this.#close())
-    // Node removes its own listener from the socket of a CONNECT.
+    // Node removes its own error listener from the socket of a CONNECT request.
     socket.on('error', ignore)
   }
 
@@ -75,34 +75,34 @@ export class Connection {
     if (this.exchanges.size === 0 && this.#last !== undefined && !this.#closed) this.#finish(this.#last)
   }
 
-  /** The bytes of the answers to a user that the client has not taken. */
+  /** Returns the bytes of a user's answers that the client has not received. */
   bytesOf(owner: string | undefined): number {
     let bytes = 0
     for (const exchange of this.exchanges) if (exchange.owner === owner) bytes += exchange.bytes
     return bytes
   }
 
-  /** Whether the client should have taken an answer by `now`. */
+  /** Whether the client has not received an answer that was due before `now`. */
   isLate(now: number): boolean {
     for (const { due } of this.exchanges) if (now > due) return true
     return false
   }
 
-  /** Whether the client waits for the service: a request is not finished, and no bytes wait for the client. */
+  /** Whether the client waits for the service: an exchange is unfinished, and no bytes wait for the client. */
   get awaitsService(): boolean {
     return this.exchanges.size > 0 && this.#socket.writableLength === 0
   }
 
   /**
-   * Answers what Node could not read as a request, or will not serve, and closes the connection. Answers leave in the
-   * order of the requests (RFC 9112 section 9.3.2), so this one waits for those before it.
+   * Answers a request that Node cannot parse or does not serve, and closes the connection. Answers leave in the order
+   * of the requests (RFC 9112 section 9.3.2), so this one waits for the earlier ones.
    */
   refuse(code: ProblemCode): void {
-    // Node tells of every packet that comes after the first fault.
+    // Node reports every packet after the first fault. Only the first one gets an answer.
     if (this.#last !== undefined) return
     const partial = this.#latest?.complete === false
-    // When the fault is in the body of the newest request, the problem is the answer to that request. If that was
-    // answered already, the connection closes without another word.
+    // When the fault is in the body of the latest request, the problem is the answer to that request. If the request
+    // was answered already, the connection closes without another answer.
     this.#last = partial ? '' : rawProblem(code, randomUUID())
     const latest = partial ? [...this.exchanges].at(-1) : undefined
     if (latest?.request.raw === this.#latest && latest?.answered === false) {
@@ -112,7 +112,7 @@ export class Connection {
     else this.#destroyAfter(FINISH_MS)
   }
 
-  /** Closes the connection at once: its client gets nothing more. */
+  /** Closes the connection at once. The client receives nothing more. */
   cut(reason: Closing): void {
     this.closing = reason
     this.#close()
@@ -121,8 +121,8 @@ export class Connection {
 
   #finish(last: string): void {
     if (this.#socket.writable) this.#socket.end(last)
-    // Closing before all is read would reset the connection, and take the answer from the client (RFC 9112 section
-    // 9.6).
+    // Closing a socket with unread data would reset the connection, and the client would lose the answer (RFC 9112
+    // section 9.6).
     this.#socket.resume()
     this.#destroyAfter(LINGER_MS)
   }
@@ -133,8 +133,8 @@ export class Connection {
   }
 
   /**
-   * Ends the exchanges of a client that left. Fastify ends a request on `finish` or `error` of its response. Node emits
-   * neither once the socket is gone, and not even `close` for a response that is queued behind another.
+   * Ends the exchanges of a client that left. Fastify ends a request on `finish` or `error` of its response. After the
+   * socket is gone, Node emits neither. For a response that is queued behind another, it does not even emit `close`.
    */
   #close(): void {
     if (this.#closed) return
@@ -149,7 +149,7 @@ export class Connection {
   }
 }
 
-/** The open connections on which there was a request. */
+/** The open connections that have carried a request. */
 export class Connections {
   readonly #open = new Map<Socket, Connection>()
 
@@ -162,7 +162,10 @@ export class Connections {
     return connection
   }
 
-  /** The connection that keeps the most bytes of answers for a user, or for nobody who is verified. */
+  /**
+   * Returns the connection with the most bytes that a user has not received. An undefined `owner` stands for the
+   * callers who are not verified.
+   */
   largestOf(owner: string | undefined): Connection | undefined {
     let largest: Connection | undefined
     let most = 0
@@ -173,7 +176,7 @@ export class Connections {
     return largest
   }
 
-  /** Closes the connections whose clients take an answer too slowly, whatever they send meanwhile. */
+  /** Closes the connections whose clients receive an answer too slowly, even if they send requests meanwhile. */
   cutLate(): void {
     const now = performance.now()
     for (const connection of this.#open.values()) if (connection.isLate(now)) connection.cut('stalled')

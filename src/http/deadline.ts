@@ -1,9 +1,9 @@
 /**
- * The time in which one request must be answered. Work for the request asks it before it begins, so that nothing is
- * begun that nobody waits for.
+ * The time in which one request must be answered. Work for the request checks the deadline before it begins, so that no
+ * work begins after the client has stopped waiting.
  */
 export class Deadline {
-  /** On the clock of `performance.now()`, milliseconds. */
+  /** When the time is up, in milliseconds on the clock of `performance.now()`. */
   readonly at: number
   #over = false
   #cancel: (() => void) | undefined
@@ -13,24 +13,25 @@ export class Deadline {
     this.at = at
   }
 
-  /** Whether nobody waits for the request any more: it was answered, its client left, or its time is up. */
+  /** Whether the request needs no more work: it was answered, its client left, or its time is up. */
   get over(): boolean {
     return this.#over || performance.now() >= this.at
   }
 
   /**
-   * Registers what stops the work in flight when the time is up. The last one counts; undefined when the work is done.
+   * The function that stops the work in flight when the time is up. A new function replaces the one before it.
+   * Undefined when the work is done.
    */
   set cancel(cancel: (() => void) | undefined) {
     this.#cancel = cancel
   }
 
-  /** The request was answered, or its client left: work in flight goes on to its end. */
+  /** Call this when the request was answered or its client left. Work in flight continues. */
   close(): void {
     this.#over = true
   }
 
-  /** The time is up: work in flight is stopped. */
+  /** Call this when the time is up. It stops the work in flight. */
   expire(): void {
     if (this.#over) return
     this.#over = true

@@ -1,20 +1,20 @@
 import { isDeepStrictEqual } from 'node:util'
 import { type ProblemCode, ProblemSchema, problemList, problemMembers } from './problems.ts'
 
-/** Of JSON that PostgreSQL wrote, which Fastify takes for plain text. */
+/** The content type of JSON that PostgreSQL made. Without it Fastify would send such a string as plain text. */
 export const JSON_TYPE = 'application/json; charset=utf-8'
 
 const PROBLEM = 'application/problem+json'
 
-/** What a route documents of its errors: a problem document a status, with the details that it may have. */
+/** Documents the errors of a route: one problem document for each status, with its possible details. */
 export function problems(...codes: ProblemCode[]) {
   const responses: Record<number, { description: string; content: { [PROBLEM]: object } }> = {}
   for (const [code, status, detail] of problemList) {
     if (!codes.includes(code)) continue
-    const before = responses[status]
+    const existing = responses[status]
     responses[status] = {
-      description: before === undefined ? detail : `${before.description} · ${detail}`,
-      content: before?.content ?? { [PROBLEM]: { schema: ProblemSchema, example: problemMembers(code) } }
+      description: existing === undefined ? detail : `${existing.description} · ${detail}`,
+      content: existing?.content ?? { [PROBLEM]: { schema: ProblemSchema, example: problemMembers(code) } }
     }
   }
   return responses
@@ -24,9 +24,9 @@ export function problems(...codes: ProblemCode[]) {
 export const unauthorized = problemList.filter(([, status]) => status === 401).map(([code]) => code)
 
 /**
- * The document with every object schema that has a `title` moved to its components, under that name: clients that are
- * made from it have one type by that name, and not as many as there are places. The `description` that a place gives it
- * goes.
+ * Moves every object schema with a `title` to the components of the document, under that name. A client that is
+ * generated from the document then has one type of that name, instead of one for each place. The `description` of a
+ * place is dropped.
  */
 export function nameSchemas<T extends { paths?: unknown; components?: object }>(document: T): T {
   const schemas: Record<string, unknown> = {}
@@ -34,13 +34,13 @@ export function nameSchemas<T extends { paths?: unknown; components?: object }>(
     if (Array.isArray(value)) return value.map(walk)
     if (typeof value !== 'object' || value === null) return value
     const copy: Record<string, unknown> = Object.fromEntries(
-      Object.entries(value).map(([key, one]) => [key, walk(one)])
+      Object.entries(value).map(([key, member]) => [key, walk(member)])
     )
     const { title, description, ...schema } = copy
-    // Both, since examples may have a member of either name.
+    // Check both, since an example may have a member that is named `type` or `title`.
     if (schema.type !== 'object' || typeof title !== 'string') return copy
     if (title in schemas && !isDeepStrictEqual(schemas[title], schema)) {
-      throw new Error(`Two schemas that differ have the title ${title}: give one another, or none`)
+      throw new Error(`Two different schemas have the title ${title}: give one of them another title, or none`)
     }
     schemas[title] = schema
     return { $ref: `#/components/schemas/${title}` }

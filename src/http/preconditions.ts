@@ -2,39 +2,39 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { parseTags } from './entity-tag.ts'
 import { Problem } from './problems.ts'
 
-/** The versions that an update or a deletion may find: any of `only` unless null, and none of `except`. */
+/** The versions that a row may have to be updated or deleted: one of `only`, unless null, and none of `except`. */
 export interface VersionCondition {
   only: number[] | null
   except: number[] | null
 }
 
 const VERSION = /^"([1-9]\d{0,9})"$/
-// PostgreSQL's integer; a greater one is nobody's version.
+// The largest integer of PostgreSQL. No row has a greater version.
 const MAX_VERSION = 2 ** 31 - 1
 
 const versions = (tags: string[]) =>
   tags.map((tag) => Number(VERSION.exec(tag)?.[1])).filter((version) => version <= MAX_VERSION)
 
-/** Of a request without preconditions. */
+/** The condition of a request without preconditions. */
 export const UNCONDITIONAL: VersionCondition = { only: null, except: null }
 
 /**
- * The precondition of a PUT, PATCH or DELETE whose entity tags are versions: `If-Match` and `If-None-Match` (RFC 9110
- * sections 13.1.1, 13.1.2 and 13.2.2). `*` is any version. It throws
- * `bad_request` for a malformed field: what the client meant to prevent must not happen, and that the row has changed
- * would be untrue.
+ * Parses the precondition of a PUT, PATCH or DELETE whose entity tags are versions: `If-Match` and `If-None-Match` (RFC
+ * 9110 sections 13.1.1, 13.1.2 and 13.2.2). `*` is any version. It throws `bad_request` for a malformed field. The
+ * change must not happen, since the client meant to prevent it. A 412 would be wrong, since the row may not have
+ * changed.
  */
 export function versionCondition(headers: IncomingHttpHeaders): VersionCondition {
-  const { 'if-match': match, 'if-none-match': noneMatch } = headers
-  if (match === undefined && noneMatch === undefined) return UNCONDITIONAL
-  const only = match === undefined ? '*' : parseTags(match)
-  const except = noneMatch === undefined ? [] : parseTags(noneMatch)
-  if (only === undefined || except === undefined) throw new Problem('bad_request')
-  // A row that is there has some version.
-  if (except === '*') return { only: [], except: null }
-  const excepted = versions(except)
+  const { 'if-match': matchField, 'if-none-match': noneMatchField } = headers
+  if (matchField === undefined && noneMatchField === undefined) return UNCONDITIONAL
+  const ifMatch = matchField === undefined ? '*' : parseTags(matchField)
+  const ifNoneMatch = noneMatchField === undefined ? [] : parseTags(noneMatchField)
+  if (ifMatch === undefined || ifNoneMatch === undefined) throw new Problem('bad_request')
+  // Every existing row has some version, so `If-None-Match: *` allows none.
+  if (ifNoneMatch === '*') return { only: [], except: null }
+  const except = versions(ifNoneMatch)
   return {
-    only: only === '*' ? null : versions(only),
-    except: excepted.length === 0 ? null : excepted
+    only: ifMatch === '*' ? null : versions(ifMatch),
+    except: except.length === 0 ? null : except
   }
 }

@@ -4,15 +4,15 @@ import type { FastifyReply } from 'fastify'
 
 type Definition = readonly [status: number, detail: string, field?: string | number]
 
-/** Seconds after which a client may try again when we cannot say better (RFC 9110 section 10.2.3). */
+/** Seconds after which a client may retry, when the service knows no better value (RFC 9110 section 10.2.3). */
 const RETRY_AFTER_SECONDS = 1
 
 /**
- * Every error the service can send: code -> [status, detail, what a header field of it says]. That is the seconds of
- * `Retry-After` where the same request may succeed later, or the RFC 6750 challenge.
+ * Every error that the service can send: code -> [status, detail, header field]. The header field is `Retry-After` in
+ * seconds when the same request may succeed later, or the error of an RFC 6750 challenge.
  *
- * The challenge is what follows `Bearer` in `WWW-Authenticate` (RFC 6750 section 3): nothing when the request carried
- * no bearer credentials at all, `invalid_token` when it carried bad ones.
+ * The error follows `Bearer` in `WWW-Authenticate` (RFC 6750 section 3). It is empty when the request carried no bearer
+ * credentials, and `invalid_token` when it carried bad ones.
  */
 const PROBLEMS = {
   bad_request: [400, 'The request is malformed'],
@@ -96,10 +96,10 @@ export const ProblemSchema = Type.Object(
   { title: 'Problem', additionalProperties: false }
 )
 
-/** What is sent of a problem, made once. */
+/** The parts of the answer for a problem. They are made once. */
 export interface Prepared {
   status: number
-  /** The media type is `application/problem+json` in UTF-8; made once, so that equal answers are equal bytes. */
+  /** The `application/problem+json` in UTF-8. It is made once, so that equal answers are equal bytes. */
   body: Buffer
   members: { type: string; title: string | undefined; status: number; detail: string; code: ProblemCode }
   challenge: string | undefined
@@ -107,7 +107,7 @@ export interface Prepared {
 }
 
 const challengeOf = (error: string, detail: string) =>
-  // A quoted-string cannot hold a quotation mark; none of our details has one (asserted by a test).
+  // A quoted string cannot contain a quotation mark. A test checks that no detail has one.
   error === '' ? 'Bearer' : `Bearer error="${error}", error_description="${detail}"`
 
 const prepared = new Map<ProblemCode, Prepared>()
@@ -123,18 +123,20 @@ for (const [name, [status, detail, field]] of Object.entries<Definition>(PROBLEM
   })
 }
 
-/** What is sent of a problem. */
+/** Returns the parts of the answer for a problem. */
 export const preparedProblem = (code: ProblemCode): Prepared => prepared.get(code) as Prepared
 
-/** `[code, status, detail]` of every error, for the README's table and the documents of the routes. */
+/** `[code, status, detail]` of every error, for the table in the documentation and for the OpenAPI document. */
 export const problemList = [...prepared].map(([code, { status, members }]) => [code, status, members.detail] as const)
 
-/** The members of a problem without issues. */
+/** Returns the members of a problem document without issues. */
 export const problemMembers = (code: ProblemCode) => preparedProblem(code).members
 
 export const PROBLEM_JSON = 'application/problem+json; charset=utf-8'
 
-/** One fault of a request that does not fit its schema: where it was, a JSON Pointer to it, and what is wrong there. */
+/**
+ * One reason why a request does not fit its schema: the part of the request, a JSON Pointer into it, and a sentence.
+ */
 export interface ValidationIssue {
   in: string
   pointer: string
@@ -142,8 +144,8 @@ export interface ValidationIssue {
 }
 
 /**
- * An error to throw where there is no reply at hand (parsers, schema validation). The error handler answers it with
- * its code. Nothing of it reaches the client but what the table holds and, for validation, the issues.
+ * An error to throw where no reply is available (parsers, schema validation). The error handler answers with its code.
+ * The client receives only the text of the table and, for validation, the issues.
  */
 export class Problem extends Error {
   readonly problem: ProblemCode
@@ -157,12 +159,12 @@ export class Problem extends Error {
 }
 
 /**
- * Answers `reply` with a problem document (RFC 9457): status, body, and the header fields that it requires
- * (`WWW-Authenticate`, `Retry-After`). Returns the reply, for `return sendProblem(...)`.
+ * Answers with a problem document (RFC 9457): status, body, and the header fields of the problem (`WWW-Authenticate`,
+ * `Retry-After`). Returns the reply, for `return sendProblem(...)`.
  */
 export function sendProblem(reply: FastifyReply, code: ProblemCode, issues?: ValidationIssue[]): FastifyReply {
   const { status, body, members, challenge, retryAfter } = preparedProblem(code)
-  // Without it some may be stored (RFC 9111 section 4.2.2), and shown again when what was wrong is over.
+  // Without `no-store`, a cache may store some errors (RFC 9111 section 4.2.2) and repeat them after they are solved.
   reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
   if (retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)

@@ -1,13 +1,13 @@
 import type { FastifySchemaValidationError } from 'fastify'
 import { Problem, type ProblemCode } from './problems.ts'
 
-// The messages of our own formats (src/http/formats.ts).
+// The messages for our own formats (src/http/formats.ts).
 const MESSAGES: Record<string, string> = {
   text: 'must NOT contain U+0000 or a lone surrogate',
   'date-time': 'must be an RFC 3339 date-time with an offset, of years 0001 to 9999, to the microsecond at most'
 }
 
-// Parts that Fastify names differently.
+// The parts of a request that have another name in Fastify.
 const PARTS: Record<string, string> = { querystring: 'query', headers: 'header' }
 
 const ISSUES_MAX = 20
@@ -15,15 +15,15 @@ const ISSUES_MAX = 20
 // RFC 6901 section 3.
 const escapePointer = (name: unknown) => String(name).replaceAll('~', '~0').replaceAll('/', '~1')
 
-/** A JSON Pointer to the member with the issue, also when it is missing or unknown. */
+/** Returns a JSON Pointer to the member with the issue, even when the member is missing or unknown. */
 function pointerOf({ instancePath, params }: FastifySchemaValidationError): string {
   const member = params.missingProperty ?? params.additionalProperty
   return member === undefined ? instancePath : `${instancePath}/${escapePointer(member)}`
 }
 
 /**
- * Makes the formatter that turns validation errors into problems: a body or query that does not fit is
- * `validation_failed` with its issues, and a path that does not fit is the resource's own "not found".
+ * Makes the formatter that turns validation errors into problems. A body or query that does not fit its schema is
+ * `validation_failed` with its issues. A path that does not fit is the resource's own "not found".
  */
 export const schemaErrorFormatter = (notFound: ProblemCode) => (errors: FastifySchemaValidationError[], part: string) =>
   part === 'params'

@@ -5,7 +5,7 @@ import type { FastifySchemaCompiler } from 'fastify'
 import { isDateTime, isText } from './formats.ts'
 import { createQueryCoercion } from './query-string.ts'
 
-// JSON bodies carry types, so nothing is coerced.
+// JSON bodies have types, so AJV coerces nothing.
 const createAjv = (allErrors: boolean) => {
   const ajv = new Ajv({ allErrors, allowUnionTypes: true })
   addFormats.default(ajv)
@@ -16,27 +16,27 @@ const createAjv = (allErrors: boolean) => {
 
 const [firstError, allErrors] = [createAjv(false), createAjv(true)]
 
-/** A larger request gets its first issue only. A valid batch of 100 operations has about 1,600 values. */
+/** A larger request gets only its first issue. A valid batch of 100 operations has about 1,600 values. */
 const ALL_ISSUES_MAX_VALUES = 2000
 
-/** Whether a value has few enough values in it, itself included, to look for all issues. */
+/** Whether a value contains few enough values, itself included, to look for all issues. */
 function isSmall(value: unknown): boolean {
-  const left = [value]
+  const pending = [value]
   let values = 1
-  while (left.length > 0) {
-    const one = left.pop()
-    if (typeof one !== 'object' || one === null) continue
-    const inner = Object.values(one)
+  while (pending.length > 0) {
+    const next = pending.pop()
+    if (typeof next !== 'object' || next === null) continue
+    const inner = Object.values(next)
     values += inner.length
     if (values > ALL_ISSUES_MAX_VALUES) return false
-    left.push(...inner)
+    pending.push(...inner)
   }
   return true
 }
 
 /**
- * Compiles a schema. AJV's `allErrors` has no bound: it goes on after `maxItems`, and makes an error of each unknown
- * member. So the first pass stops at the first issue. Only a small value gets a second pass, which finds all issues.
+ * Compiles a schema. AJV's `allErrors` has no bound: it goes on after `maxItems`, and reports each unknown member. So
+ * the first pass stops at the first issue. Only a small value gets a second pass, which finds all issues.
  *
  * @param prepare changes the value before it is validated
  */

@@ -5,10 +5,10 @@ import type { Metric } from './metrics.ts'
 
 /** The metrics of the published keys. */
 export const keyMetrics = (keys: KeyStore): Metric[] => [
-  { name: 'keys', help: 'Published keys that are held', kind: 'gauge', read: () => keys.stats().held },
+  { name: 'keys', help: 'Published keys that the service holds', kind: 'gauge', read: () => keys.stats().held },
   {
     name: 'keys_age_seconds',
-    help: 'Since the keys were last fetched; of no meaning while there are none',
+    help: 'Seconds since the keys were last fetched; meaningless without keys',
     kind: 'gauge',
     read: () => keys.stats().ageSeconds
   },
@@ -30,7 +30,7 @@ export const keyMetrics = (keys: KeyStore): Metric[] => [
 export const tokenMetrics = (verifier: Verifier, waiters: Waiters): Metric[] => [
   {
     name: 'tokens_total',
-    help: 'Tokens that were known, and that had to be checked',
+    help: 'Tokens that were cached (known), and tokens whose signature was checked (checked)',
     kind: 'counter',
     label: 'how',
     read: () => {

@@ -1,12 +1,12 @@
 import type { FastifyInstance } from 'fastify'
 
-/** A metric of the service (`plugins/metrics.ts`). It is read when it is scraped, so it costs a request nothing. */
+/** A metric of the service (`plugins/metrics.ts`). It is read when Prometheus scrapes it, so a request pays nothing. */
 export interface Metric {
-  /** In Prometheus's convention: with its unit, and `_total` at the end of a counter. */
+  /** The name by Prometheus's convention: it includes the unit, and a counter ends with `_total`. */
   name: string
   help: string
   kind: 'counter' | 'gauge'
-  /** The value, or one for each value of `label`. The values of a label are few: never one for each user. */
+  /** Returns the value, or one for each value of `label`. A label has few values: never one for each user. */
   read(): number | Record<string, number>
   label?: string
 }
@@ -18,7 +18,7 @@ declare module 'fastify' {
   }
 }
 
-/** Adds metrics to those of the application. Works in an application that has no plugin for metrics, too. */
+/** Adds metrics to the application. It also works in an application without the plugin for metrics. */
 export function addMetrics(app: FastifyInstance, ...metrics: Metric[]): void {
   if (!app.hasDecorator('metrics')) app.decorate('metrics', [])
   app.metrics.push(...metrics)

@@ -2,17 +2,18 @@ import { createHmac, randomBytes } from 'node:crypto'
 import { type FastifyReply, type FastifyRequest, LogController } from 'fastify'
 import type { User } from '../auth/user.ts'
 
-/** One line a request, when it is answered. Never a URL, a header or a body, which may hold secrets. */
+/** Logs one line for each request, when it ends. It never logs a URL, a header or a body, which may hold secrets. */
 export class RequestLog extends LogController {
   readonly #secret: string | Buffer
   // Requests with one token share their user, so each token is hashed once.
   readonly #names = new WeakMap<User, string>()
 
   /**
-   * @param secret keys the hash that stands for a user, so that nobody without it can try names; a new one unless given
+   * @param secret the key of the hash that stands for a user. Without it nobody can find out a user by trying names. By
+   * default it is random
    */
   constructor(level: string, secret: string | Buffer = randomBytes(32)) {
-    // Decided once, so that a line that nobody would see is not even put together.
+    // Decided once, so that no line is built that the level would suppress.
     super({ disableRequestLogging: !['trace', 'debug', 'info'].includes(level) })
     this.#secret = secret
   }
@@ -22,7 +23,7 @@ export class RequestLog extends LogController {
   override requestCompleted(_error: Error | null | undefined, request: FastifyRequest, reply: FastifyReply): void {
     if (this.isLogDisabled(request)) return
     const { method, routeOptions } = request
-    // Null for an anonymous caller, undefined in an application without authentication.
+    // It is null for an anonymous caller, and undefined in an application without authentication.
     const caller: User | null | undefined = request.user
     const user = caller ? this.#nameOf(caller) : null
     const ms = Math.round(reply.elapsedTime * 100) / 100
@@ -32,7 +33,7 @@ export class RequestLog extends LogController {
     else request.log.info(line, 'answered')
   }
 
-  // That its client left is how most streams end, and the line of the request tells when.
+  // Most streams end because their client left. The line of the request records that already.
   override streamError(error: Error & { code?: string }, request: FastifyRequest, reply: FastifyReply): void {
     if (error.code !== 'ERR_STREAM_PREMATURE_CLOSE') super.streamError(error, request, reply)
   }

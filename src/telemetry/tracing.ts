@@ -2,7 +2,7 @@ import type { ReadableSpan } from '@opentelemetry/sdk-trace-node'
 import type { FastifyInstance } from 'fastify'
 import { ConfigError } from '../config/config.ts'
 
-/** For the last spans to be sent while the process ends, within what it has for that (`src/server.ts`). */
+/** Time to send the last spans while the process ends. It must be less than `DRAIN_MS` in `src/server.ts`. */
 const EXPORT_TIMEOUT_MS = 3000
 
 type Packages = [
@@ -12,7 +12,7 @@ type Packages = [
   Omit<typeof import('@opentelemetry/sdk-trace-node'), 'default'>
 ]
 
-/** Nobody has to install these, and nobody who does not trace loads them. */
+/** Loads the optional packages. They are loaded only when tracing is on. */
 const packages = (): Promise<Packages> =>
   Promise.all([
     import('@fastify/otel'),
@@ -22,10 +22,11 @@ const packages = (): Promise<Packages> =>
   ])
 
 /**
- * Sends a span for each request to `OTEL_EXPORTER_OTLP_ENDPOINT`, a child of what the client's `traceparent` names (W3C
- * Trace Context). Without that variable there is nothing. It must come before every plugin, to see what they refuse.
+ * Sends a span for each request to `OTEL_EXPORTER_OTLP_ENDPOINT`. The span is a child of the one in the client's
+ * `traceparent` (W3C Trace Context). Without the variable, nothing is traced. Call this before the plugins are
+ * registered, so that requests that they refuse are traced too.
  *
- * A span says what a log line does: never a URL, a header or the text of an error, which may hold secrets.
+ * A span contains what a log line contains: never a URL, a header or the text of an error, which may hold secrets.
  *
  * @throws {ConfigError} when the packages are not installed
  */
@@ -34,8 +35,8 @@ export async function trace(app: FastifyInstance, load = packages): Promise<void
   if (endpoint === undefined) return
   const [{ FastifyOtelInstrumentation }, { OTLPTraceExporter }, resources, sdk] = await load().catch((error) => {
     throw new ConfigError([
-      'OTEL_EXPORTER_OTLP_ENDPOINT needs @fastify/otel and api, exporter-trace-otlp-http, resources and sdk-trace-node of ' +
-        `@opentelemetry: install them as docs/running.md says, or unset it (${error.message}).`
+      'OTEL_EXPORTER_OTLP_ENDPOINT needs @fastify/otel and the packages api, exporter-trace-otlp-http, resources and ' +
+        `sdk-trace-node of @opentelemetry: install them as docs/running.md says, or unset it (${error.message}).`
     ])
   })
 
@@ -47,7 +48,7 @@ export async function trace(app: FastifyInstance, load = packages): Promise<void
   }
   const url = `${endpoint.replace(/\/$/, '')}/v1/traces`
   const provider = new sdk.NodeTracerProvider({
-    // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES win.
+    // OTEL_SERVICE_NAME and OTEL_RESOURCE_ATTRIBUTES take precedence.
     resource: resources
       .resourceFromAttributes({ 'service.name': 'rowkeeper' })
       .merge(resources.detectResources({ detectors: [resources.envDetector] })),

@@ -12,7 +12,7 @@ const Session = Type.Object(
           scope: Type.Unsafe<string[] | null>({
             type: ['array', 'null'],
             items: { type: 'string' },
-            description: 'What the token is limited to; null when it is not'
+            description: 'The scopes of the token; null when the token is unrestricted'
           }),
           expiresAt: Type.Unsafe<string | null>({ type: ['string', 'null'], format: 'date-time' })
         },
@@ -32,7 +32,7 @@ export default async function session(app: App): Promise<void> {
       schema: {
         operationId: 'getSession',
         summary: 'Who the caller is',
-        description: 'A token that does not verify counts as none here.',
+        description: 'A token that is not valid counts as no token here.',
         tags: ['session'],
         security: [{ bearer: [] }, {}],
         response: {
