@@ -1,12 +1,12 @@
 import { execFile } from 'node:child_process'
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import type { AddressInfo } from 'node:net'
 import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
 import ts from 'typescript'
 import { build, newUser, tokenFor } from './support/app.ts'
+import { listen } from './support/http.ts'
 
 const FOLDER = resolve('dist/test/client')
 
@@ -36,8 +36,7 @@ function compile(...files: string[]): string {
 
 t.test("the README's client compiles against the document, and runs the contract against the service", async (t) => {
   const app = await build(t)
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const url = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}`
+  const url = `http://127.0.0.1:${await listen(app)}`
   const { command, program } = readme()
   const live = (text: string) => text.replace('http://127.0.0.1:3000', url)
 

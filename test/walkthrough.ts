@@ -18,6 +18,7 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { fetchJson } from './support/http.ts'
 
 const repository = process.cwd()
 const scratch = mkdtempSync(join(tmpdir(), 'rowkeeper-walk-'))
@@ -94,15 +95,9 @@ try {
     }).trim()
   const [alice, bob] = [token('alice'), token('bob')]
   const call = async (token: string | undefined, method: string, path = '', body?: object) => {
-    const response = await fetch(`${url}/bookmarks${path}`, {
-      method,
-      headers: {
-        ...(token !== undefined && { authorization: `Bearer ${token}` }),
-        ...(body && { 'content-type': 'application/json' })
-      },
-      ...(body && { body: JSON.stringify(body) })
-    })
-    return [response.status, await response.json()]
+    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
+    const answer = await fetchJson(`${url}/bookmarks${path}`, { method, headers, body })
+    return [answer.status, answer.json()]
   }
   const bookmark = { url: 'https://example.com' }
   const [status, [{ id }]] = (await call(alice, 'POST', '', bookmark)) as [number, [{ id: string }]]

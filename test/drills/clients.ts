@@ -1,9 +1,9 @@
 // Clients that send slowly, never end, never read, leave, or say what is no HTTP: they are cut, and nobody else
 // notices.
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { freePort } from '../support/free-port.ts'
+import { openSocket } from '../support/http.ts'
 import { attack, connections, http } from './attackers.ts'
 import { type Attack, abortions, DOCUMENTATION, raw, unread } from './attacks.ts'
 import { Honest } from './honest.ts'
@@ -23,7 +23,7 @@ const UNREAD_MS = 25_000
 /** How long a connection lived that sends `first`, then `drop` every 200 ms. */
 async function slow(port: number, first: string, drop: string) {
   const begun = performance.now()
-  const socket = connect(port, '127.0.0.1')
+  const socket = openSocket(port)
   let answer = ''
   socket.on('data', (chunk) => (answer += chunk)).on('error', () => {})
   socket.write(first)
@@ -112,7 +112,7 @@ async function pipelined(port: number) {
   const good = http('POST', '/api/tasks', { Authorization: `Bearer ${tokenOf('alice')}` }, body)
   const firsts = new Map<string, number>()
   for (let n = 0; n < 20; n++) {
-    const socket = connect(port, '127.0.0.1')
+    const socket = openSocket(port)
     let answer = ''
     socket.on('data', (chunk) => (answer += chunk)).on('error', () => {})
     socket.write(`${good}NONSENSE\r\n\r\n`)

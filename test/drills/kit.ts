@@ -2,13 +2,14 @@ import { type ChildProcess, execFileSync, type StdioOptions, spawn } from 'node:
 import { createHmac, randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import { chownSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync, rmSync } from 'node:fs'
-import { Agent, type IncomingHttpHeaders, request } from 'node:http'
+import { Agent } from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { freePort } from '../support/free-port.ts'
+import { exchange } from '../support/http.ts'
 
 /** Whether the drills are to be short: `--quick`, as CI runs them. */
 export const quick = process.argv.includes('--quick')
@@ -206,7 +207,7 @@ export interface Answer {
  * @param user whom the drills' secret signs a token for, or a token of another issuer
  * @param key the Idempotency-Key, which makes a create one of a transaction
  */
-export function ask(
+export async function ask(
   port: number,
   method: string,
   path: string,
@@ -215,32 +216,20 @@ export function ask(
   key?: string
 ): Promise<Answer> {
   const begun = performance.now()
-  return new Promise((resolve) => {
-    const body = json === undefined ? undefined : JSON.stringify(json)
-    const headers = {
-      authorization: `Bearer ${typeof user === 'string' ? tokenOf(user) : user.token}`,
-      ...(key === undefined ? {} : { 'idempotency-key': key }),
-      ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
-    }
-    const done = (status: number, text = '', fields: IncomingHttpHeaders = {}) =>
-      resolve({
-        status,
-        ms: performance.now() - begun,
-        body: text,
-        retryAfter: fields['retry-after'],
-        link: fields.link as string | undefined
-      })
-    const options = { port, host: '127.0.0.1', method, path, headers, agent, timeout: SILENT_MS }
-    const out = request(options, (answer) => {
-      let text = ''
-      answer.on('data', (chunk) => (text += chunk))
-      answer.on('end', () => done(answer.statusCode ?? 0, text, answer.headers))
-      answer.on('error', () => done(0))
-    })
-    out.on('timeout', () => out.destroy())
-    out.on('error', () => done(0))
-    out.end(body)
-  })
+  const body = json === undefined ? undefined : JSON.stringify(json)
+  const headers = {
+    authorization: `Bearer ${typeof user === 'string' ? tokenOf(user) : user.token}`,
+    ...(key === undefined ? {} : { 'idempotency-key': key }),
+    ...(body === undefined ? {} : { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) })
+  }
+  const answer = await exchange({ port, method, path, headers, agent, timeout: SILENT_MS }, body)
+  return {
+    status: answer.status,
+    ms: performance.now() - begun,
+    body: answer.body,
+    retryAfter: answer.headers['retry-after'],
+    link: answer.headers.link as string | undefined
+  }
 }
 
 const tokens = new Map<string, string>()

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import postgres from 'postgres'
 import { developmentToken } from '../../src/auth/development-token.ts'
 import { loadConfig } from '../../src/config/config.ts'
+import { fetchJson } from '../support/http.ts'
 import { until } from './kit.ts'
 
 // The service behind PgBouncer in transaction mode, set up as docs/running.md says, with more requests at once than
@@ -39,16 +40,12 @@ const config = loadConfig({ NODE_ENV: 'test', BETTER_AUTH_SECRET })
  * What went wrong for a user who creates, changes, reads, lists and deletes, up to the first answer of another status.
  */
 async function visit(user: string): Promise<string[]> {
-  const headers = {
-    authorization: `Bearer ${await developmentToken(config, user)}`,
-    'content-type': 'application/json'
-  }
+  const headers = { authorization: `Bearer ${await developmentToken(config, user)}` }
   const faults: string[] = []
   const ask = async (method: string, url: string, status: number, body?: object) => {
-    const answer = await fetch(api + url, { method, headers, ...(body && { body: JSON.stringify(body) }) })
-    const text = await answer.text()
-    if (answer.status !== status) throw new Error(`${method} ${answer.status} ${text}`)
-    return text
+    const answer = await fetchJson(api + url, { method, headers, body })
+    if (answer.status !== status) throw new Error(`${method} ${answer.status} ${answer.text}`)
+    return answer.text
   }
   for (let round = 0; round < ROUNDS; round++) {
     const title = `${user} ${round}`

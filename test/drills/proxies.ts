@@ -4,6 +4,7 @@ import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { freePort } from '../support/free-port.ts'
+import { fetchJson } from '../support/http.ts'
 import { afterwards, cluster, drill, expect, folder, service, tokenOf, until } from './kit.ts'
 
 /** Starts a proxy with a configuration, and resolves with the URL that it serves. */
@@ -72,18 +73,18 @@ listen api
 `
   )
 
-const authorization = `Bearer ${tokenOf('alice')}`
-const json = { authorization, 'content-type': 'application/json' }
+const headers = { authorization: `Bearer ${tokenOf('alice')}` }
 
 async function edits(name: string, url: string): Promise<void> {
-  const made = await fetch(`${url}/api/tasks`, { method: 'POST', headers: json, body: '{"title":"x"}' })
+  const made = await fetchJson(`${url}/api/tasks`, { headers, body: { title: 'x' } })
   const one = new URL(made.headers.get('location') ?? '', url)
-  const shown = await fetch(one, { headers: { authorization } })
+  const shown = await fetchJson(one, { headers })
   const tag = shown.headers.get('etag') ?? ''
-  await shown.text()
-  const same = await fetch(one, { headers: { authorization, 'if-none-match': tag } })
-  const edited = await fetch(one, { method: 'PUT', headers: { ...json, 'if-match': tag }, body: '{"title":"y"}' })
-  const late = await fetch(one, { method: 'PUT', headers: { ...json, 'if-match': tag }, body: '{"title":"z"}' })
+  const edit = (title: string) =>
+    fetchJson(one, { method: 'PUT', headers: { ...headers, 'if-match': tag }, body: { title } })
+  const same = await fetchJson(one, { headers: { ...headers, 'if-none-match': tag } })
+  const edited = await edit('y')
+  const late = await edit('z')
   const statuses = [same, edited, late].map(({ status }) => status).join()
   expect(
     statuses === '304,200,412',
@@ -94,15 +95,15 @@ async function edits(name: string, url: string): Promise<void> {
 async function pages(name: string, url: string): Promise<void> {
   const q = '\u4efb'.repeat(191)
   for (let i = 0; i < 2; i++) {
-    await fetch(`${url}/api/tasks`, { method: 'POST', headers: json, body: JSON.stringify({ title: q }) })
+    await fetchJson(`${url}/api/tasks`, { headers, body: { title: q } })
   }
-  const page = await fetch(`${url}/api/tasks?limit=1&q=${encodeURIComponent(q)}`, { headers: { authorization } })
+  const page = await fetchJson(`${url}/api/tasks?limit=1&q=${encodeURIComponent(q)}`, { headers })
   expect(page.status === 200, `${name}: a page of a long search is a ${page.status}`)
 }
 
 async function events(name: string, url: string): Promise<void> {
   const controller = new AbortController()
-  const stream = await fetch(`${url}/api/tasks/events`, { headers: { authorization }, signal: controller.signal })
+  const stream = await fetch(`${url}/api/tasks/events`, { headers, signal: controller.signal })
   const chunks = (stream.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream()).getReader()
   let text = ''
   const told = async (event: string) => {
@@ -114,7 +115,7 @@ async function events(name: string, url: string): Promise<void> {
   }
   await told('reload')
   const begun = performance.now()
-  await fetch(`${url}/api/tasks`, { method: 'POST', headers: json, body: '{"title":"x"}' })
+  await fetchJson(`${url}/api/tasks`, { headers, body: { title: 'x' } })
   await told('created')
   const ms = Math.round(performance.now() - begun)
   controller.abort()

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import postgres from 'postgres'
 import { migrate } from '../../src/db/migrate.ts'
+import { fetchJson } from '../support/http.ts'
 
 // 1,000 streams of 1,000 users on one process: what each takes of its memory, and how long a change that was made
 // through another process takes to arrive, before and after the connection that listens was killed. TEST_DATABASE_URL
@@ -66,9 +67,8 @@ const watch = async (user: string) => {
 }
 const tell = async (user: string, title: string) => {
   const done = new Promise<number>((resolve) => arrived.set(title, resolve))
-  const headers = { ...asUser(user), 'content-type': 'application/json' }
   const from = performance.now()
-  await fetch(`${writer.url}/api/tasks`, { method: 'POST', headers, body: JSON.stringify({ title }) })
+  await fetchJson(`${writer.url}/api/tasks`, { headers: asUser(user), body: { title } })
   return (await done) - from
 }
 const median = (all: number[]) => all.sort((a, b) => a - b)[all.length >> 1] ?? Number.NaN

@@ -1,9 +1,7 @@
-import type { AddressInfo } from 'node:net'
-import { connect as connectSocket } from 'node:net'
-import { text } from 'node:stream/consumers'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { asUser, buildAlone, claimsOf, newUser, SECRET, sign, tokenFor } from '../support/app.ts'
+import { listen, requestText, send } from '../support/http.ts'
 
 const HS256 = { alg: 'HS256', typ: 'JWT' }
 const now = () => Math.floor(Date.now() / 1000)
@@ -264,20 +262,16 @@ t.test('a remembered token expires on time', async (t) => {
 
 t.test('two Authorization lines are refused, whichever comes first', async (t) => {
   const { app, seen } = await withProbe(t)
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const { port } = app.server.address() as AddressInfo
+  const port = await listen(app)
   for (const [first, second] of [
     [`Bearer ${tokenFor('alice')}`, `Bearer ${tokenFor('bob')}`],
     [`Bearer ${tokenFor('alice')}`, 'Basic x'],
     ['Basic x', `Bearer ${tokenFor('alice')}`]
   ]) {
-    const socket = connectSocket(port, '127.0.0.1')
-    socket.write(
-      `GET /probe HTTP/1.1\r\nHost: x\r\nAuthorization: ${first}\r\nAUTHORIZATION: ${second}\r\nConnection: close\r\n\r\n`
-    )
-    const answer = await text(socket)
-    t.match(answer, /^HTTP\/1.1 401 /)
-    t.match(answer, 'Invalid authorization format. Use: Bearer <token>')
+    const headers = { Authorization: first ?? '', AUTHORIZATION: second ?? '', Connection: 'close' }
+    const answer = await send(port, requestText('GET', '/probe', headers))
+    t.match(answer.text, /^HTTP\/1.1 401 /)
+    t.match(answer.text, 'Invalid authorization format. Use: Bearer <token>')
   }
   t.same(seen, [])
 })

@@ -1,5 +1,5 @@
 import { EventEmitter, once } from 'node:events'
-import { type AddressInfo, connect, Socket } from 'node:net'
+import { Socket } from 'node:net'
 import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -9,8 +9,9 @@ import { UnsentAnswers } from '../../src/limits/unsent.ts'
 import { asUser, buildAlone, figure as metric, newUser } from '../support/app.ts'
 import { stopClock } from '../support/clock.ts'
 import { holdTimers } from '../support/events.ts'
+import { listen, openSocket, requestText } from '../support/http.ts'
 
-const GOOD = 'GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n'
+const GOOD = requestText('GET', '/health/live')
 
 /** An application that listens, with routes whose answers the test gives. */
 async function listening(t: Test, env: Record<string, string> = {}, extend: (app: FastifyInstance) => void = () => {}) {
@@ -28,13 +29,12 @@ async function listening(t: Test, env: Record<string, string> = {}, extend: (app
     })
     extend(app)
   })
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const { port } = app.server.address() as AddressInfo
+  const port = await listen(app)
   return {
     app,
     waiting,
-    // As a client that never closes.
-    dial: () => connect({ port, host: '127.0.0.1', allowHalfOpen: true }).on('error', () => {}),
+    /** A client that never closes its connection. */
+    dial: () => openSocket(port, { allowHalfOpen: true }).on('error', () => {}),
     /** Resolves when so many requests wait for their answers. */
     reached: async (count: number) => {
       while (waiting.length < count) await once(begun, 'now')
@@ -64,8 +64,8 @@ const admit = (app: FastifyInstance) =>
     else reply.code(429).send()
   }) as typeof app.authenticate
 
-const requestOf = (path: string, user: string, method = 'GET') =>
-  `${method} ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(user).authorization}\r\nContent-Length: 0\r\n\r\n`
+const requestOf = (path: string, user: string, method = 'GET', headers = {}) =>
+  requestText(method, path, { ...asUser(user), 'Content-Length': '0', ...headers })
 
 /** Resolves once the server has sent something that the client does not read. */
 async function sent(app: FastifyInstance, socket: Socket, request: string) {
@@ -311,7 +311,7 @@ t.test('whoever keeps the most loses a connection, on however many they keep it 
     }
   }
   const honest = dial()
-  honest.write(requestOf('/honest', newUser('honest')).replace('Host: x', 'Host: x\r\nConnection: close'))
+  honest.write(requestOf('/honest', newUser('honest'), 'GET', { Connection: 'close' }))
   t.equal((await text(honest)).endsWith('y'.repeat(9_000_000)), true)
   t.ok(Number(aborted(app).memory) > 0)
   app.server.closeAllConnections()

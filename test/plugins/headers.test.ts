@@ -1,7 +1,6 @@
-import { type AddressInfo, connect } from 'node:net'
-import { text } from 'node:stream/consumers'
 import t from 'tap'
 import { asUser, build, newUser } from '../support/app.ts'
+import { listen, send } from '../support/http.ts'
 
 const EVERYWHERE = [
   '/',
@@ -23,10 +22,8 @@ t.test('nosniff is on every answer', async (t) => {
   for (const url of EVERYWHERE) {
     t.equal((await app.inject(url)).headers['x-content-type-options'], 'nosniff', url)
   }
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
-  socket.write('NONSENSE\r\n\r\n')
-  t.match(await text(socket), /^X-Content-Type-Options: nosniff\r$/m)
+  const answer = await send(await listen(app), 'NONSENSE\r\n\r\n')
+  t.match(answer.text, /^X-Content-Type-Options: nosniff\r$/m)
 })
 
 t.test('Strict-Transport-Security is sent over https and never over http (RFC 6797 section 7.2)', async (t) => {

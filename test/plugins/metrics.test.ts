@@ -1,10 +1,10 @@
 import { once } from 'node:events'
 import { createServer } from 'node:http'
-import { type AddressInfo, connect } from 'node:net'
-import { text } from 'node:stream/consumers'
+import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { asUser, buildAlone, databaseUrl, figure, newUser } from '../support/app.ts'
+import { listen, openSocket, requestText, send } from '../support/http.ts'
 import { keyServer } from '../support/key-server.ts'
 
 /** Builds with metrics; returns the application, and what asks for a path of their server. */
@@ -58,10 +58,9 @@ t.test('a request whose client left is counted as that (issue 15)', async (t) =>
   const { app, ask } = await buildMeasured(t, {}, (app) => {
     app.get('/waiting', () => new Promise(() => {}))
   })
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  const socket = openSocket(await listen(app))
   const closed = new Promise((resolve) => app.server.once('connection', (one) => one.on('close', resolve)))
-  socket.write('GET /waiting HTTP/1.1\r\nHost: x\r\n\r\n')
+  socket.write(requestText('GET', '/waiting'))
   while (figure(app, 'requests_in_flight') === 0) await new Promise((resolve) => setImmediate(resolve))
   socket.resetAndDestroy()
   await closed
@@ -76,9 +75,8 @@ t.test('however many scrape at once, the metrics are put together once (issue 15
   const { port } = await buildMeasured(t, {}, (app) => {
     app.metrics.push({ name: 'reads', help: 'Counts itself', kind: 'gauge', read: () => ++reads })
   })
-  const socket = connect(port, '127.0.0.1')
-  socket.write('GET /metrics HTTP/1.1\r\nHost: x\r\n\r\nGET /metrics HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
-  t.equal((await text(socket)).split('rowkeeper_reads 1').length, 3)
+  const [first, last] = [requestText('GET', '/metrics'), requestText('GET', '/metrics', { Connection: 'close' })]
+  t.equal((await send(port, first + last)).text.split('rowkeeper_reads 1').length, 3)
   t.equal(reads, 1)
 })
 

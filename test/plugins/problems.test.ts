@@ -1,27 +1,14 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, connect } from 'node:net'
 import { text } from 'node:stream/consumers'
 import { sql } from 'drizzle-orm'
 import t, { type Test } from 'tap'
 import { tasks } from '../../src/db/schema.ts'
 import { errorSerializer } from '../../src/telemetry/error-serializer.ts'
 import { asUser, build, buildAlone, newUser } from '../support/app.ts'
+import { listen, openSocket, send } from '../support/http.ts'
 
-async function listening(t: Test, env: Record<string, string> = {}) {
-  const app = await buildAlone(t, env)
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  return (app.server.address() as AddressInfo).port
-}
-
-/** What the server sends for exactly these bytes. */
-async function raw(port: number, bytes: string) {
-  const socket = connect(port, '127.0.0.1')
-  socket.write(bytes)
-  const answer = await text(socket)
-  const [head = '', body = ''] = answer.split('\r\n\r\n')
-  return { status: Number(head.split(' ')[1]), head, body }
-}
+const listening = async (t: Test, env: Record<string, string> = {}) => listen(await buildAlone(t, env))
 
 t.test('every error of the framework is a problem document', async (t) => {
   const app = await buildAlone(t)
@@ -116,7 +103,7 @@ t.test("what Node's parser refuses is a problem document too", async (t) => {
     ['GET / HTTP/1.1\r\nHost: x\r\nContent-Length: x\r\n\r\n', 400, 'bad_request'],
     [`GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`, 431, 'headers_too_large']
   ] as const) {
-    const answer = await raw(port, bytes)
+    const answer = await send(port, bytes)
     t.equal(answer.status, status)
     t.match(answer.head, /^Content-Type: application\/problem\+json/im)
     t.match(answer.head, /^X-Request-Id: \S{36}/im)
@@ -128,7 +115,7 @@ t.test('a request names one host, or it is a 400 (issue 16, RFC 9112 section 3.2
   const port = await listening(t)
   const hosts = (...lines: string[]) => lines.map((line) => `${line}\r\n`).join('')
   const status = async (fields: string, version = '1.1') =>
-    (await raw(port, `GET /health/live HTTP/${version}\r\n${fields}Connection: close\r\n\r\n`)).status
+    (await send(port, `GET /health/live HTTP/${version}\r\n${fields}Connection: close\r\n\r\n`)).status
   for (const fields of [
     hosts('Host: a', 'Host: b'),
     hosts('Host: a', 'Host: a'),
@@ -153,19 +140,19 @@ t.test('a request names one host, or it is a 400 (issue 16, RFC 9112 section 3.2
 
 t.test('a method that only Node knows is a 405 as well', async (t) => {
   const port = await listening(t)
-  const answer = await raw(port, 'PROPFIND /api/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
+  const answer = await send(port, 'PROPFIND /api/tasks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')
   t.equal(answer.status, 405)
   t.match(answer.head, /^allow: GET, HEAD, OPTIONS, POST/im)
 })
 
 t.test('a client that resets its connection gets nothing, and the server goes on', async (t) => {
   const port = await listening(t)
-  const socket = connect(port, '127.0.0.1')
+  const socket = openSocket(port)
   await once(socket, 'connect')
   socket.write('GET / HTTP/1.1\r\nHost')
   socket.resetAndDestroy()
   await once(socket, 'close')
-  t.equal((await raw(port, 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')).status, 200)
+  t.equal((await send(port, 'GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n')).status, 200)
 })
 
 t.test(
@@ -178,7 +165,7 @@ t.test(
 
 t.test('a refusal is said on a connection that was answered before', async (t) => {
   const port = await listening(t)
-  const socket = connect(port, '127.0.0.1')
+  const socket = openSocket(port)
   socket.write('GET /health/live HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(socket, 'data')
   socket.write(`GET / HTTP/1.1\r\nHost: x\r\nX: ${'y'.repeat(20_000)}\r\n\r\n`)
@@ -194,8 +181,7 @@ t.test('garbage in the middle of an answer ends the connection without another',
       reply.raw.write('a')
     })
   })
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const socket = connect((app.server.address() as AddressInfo).port, '127.0.0.1')
+  const socket = openSocket(await listen(app))
   socket.write('GET /endless HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(socket, 'data')
   socket.write('NONSENSE\r\n\r\n')
@@ -331,7 +317,7 @@ t.test('one line a request is logged, without its URL, headers or body', async (
 
 t.test('a DELETE that says it is JSON and whose chunked body is empty has none', async (t) => {
   const port = await listening(t)
-  const answer = await raw(
+  const answer = await send(
     port,
     `DELETE /api/tasks/${randomUUID()} HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Type: application/json\r\n` +
       `Authorization: ${asUser(newUser()).authorization}\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n`
@@ -343,6 +329,6 @@ t.test('a DELETE that says it is JSON and whose chunked body is empty has none',
 t.test('who is called by no name tells no metadata, over HTTP/1.0', async (t) => {
   const port = await listening(t, { JWKS_URL: 'http://127.0.0.1:1/jwks', JWT_ISSUER: 'https://a.example' })
   const path = '/.well-known/oauth-protected-resource'
-  t.match(await raw(port, `GET ${path} HTTP/1.0\r\n\r\n`), { status: 400, body: /bad_request/ })
-  t.match(await raw(port, 'GET /api/tasks HTTP/1.0\r\n\r\n'), { status: 401 })
+  t.match(await send(port, `GET ${path} HTTP/1.0\r\n\r\n`), { status: 400, body: /bad_request/ })
+  t.match(await send(port, 'GET /api/tasks HTTP/1.0\r\n\r\n'), { status: 401 })
 })

@@ -1,5 +1,4 @@
 import { once } from 'node:events'
-import { connect } from 'node:net'
 import { sql } from 'drizzle-orm'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import postgres from 'postgres'
@@ -11,6 +10,7 @@ import { WakeUp } from '../../src/changes/wake-up.ts'
 import { feeds } from '../../src/db/schema.ts'
 import { asUser, build, databaseUrl, figure, newUser } from '../support/app.ts'
 import { holdTimers, type Watch, watch } from '../support/events.ts'
+import { client, openSocket, requestText } from '../support/http.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 const ONE_SESSION = 'the embedded engine has one session'
@@ -20,10 +20,8 @@ const GRACE_MS = 3000
 const HOUR_MS = 3_600_000
 const SETTLE_MS = 100
 
-const create = async (app: FastifyInstance, user: string) => {
-  const headers = asUser(user)
-  return (await app.inject({ method: 'POST', url: '/api/tasks', headers, payload: { title: 'x' } })).json()
-}
+const create = async (app: FastifyInstance, user: string) =>
+  (await client(app, asUser(user))('POST', '', { title: 'x' })).json()
 
 /** Until a statement waits for an advisory lock. */
 async function blocked(client: postgres.Sql): Promise<void> {
@@ -220,15 +218,15 @@ t.test('streams', async (t) => {
   })
 
   t.test('whose client has left give their place back, behind an unfinished answer too', async (t) => {
-    const { authorization } = asUser(newUser())
-    const ask = (url: string) => `GET ${url} HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n\r\n`
+    const headers = asUser(newUser())
+    const ask = (url: string) => requestText('GET', url, headers)
     const { port } = app.server.address() as { port: number }
-    const pipelined = connect(port, '127.0.0.1')
+    const pipelined = openSocket(port)
     pipelined.write(ask('/silent') + ask('/api/tasks/events'))
     await open(1)
     pipelined.destroy()
     await open(0)
-    const leaving = connect(port, '127.0.0.1')
+    const leaving = openSocket(port)
     leaving.end(ask('/left'))
     leaving.resume()
     await once(leaving, 'connect')
@@ -349,8 +347,8 @@ t.test('streams', async (t) => {
     await act(user, '/unsettle')
     const fire = holdTimers(t, (ms) => ms === SETTLE_MS || ms === HEARTBEAT_MS)
     const { port } = app.server.address() as { port: number }
-    const leaving = connect(port, '127.0.0.1')
-    leaving.write(`GET /api/tasks/events HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(user).authorization}\r\n\r\n`)
+    const leaving = openSocket(port)
+    leaving.write(requestText('GET', '/api/tasks/events', asUser(user)))
     let stream: Watch | undefined
     const meanwhile = async () => {
       leaving.destroy()
@@ -395,12 +393,10 @@ t.test('streams of a server that closes end, those that come meanwhile too', asy
   const stream = await watch(t, app, user)
   await stream.next()
   const { port } = app.server.address() as { port: number }
-  const late = connect(port, '127.0.0.1')
+  const late = openSocket(port)
   await once(late, 'connect')
   const closed = app.close()
-  late.write(
-    `GET /api/tasks/events HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(user).authorization}\r\nConnection: close\r\n\r\n`
-  )
+  late.write(requestText('GET', '/api/tasks/events', { ...asUser(user), Connection: 'close' }))
   t.match(await stream.next(), { event: 'end', data: '{"reason":"reconnect"}' })
   t.equal(await stream.next(), undefined)
   let answer = ''

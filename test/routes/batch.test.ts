@@ -3,14 +3,14 @@ import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { asUser, build, newUser } from '../support/app.ts'
 import { watch } from '../support/events.ts'
+import { client } from '../support/http.ts'
 
 const OFF = { RATE_LIMIT_MAX: 'off' }
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 
 const post = (app: FastifyInstance, user: string, payload: object, claims = {}) =>
-  app.inject({ method: 'POST', url: '/api/tasks/batch', headers: asUser(user, claims), payload })
-const list = async (app: FastifyInstance, user: string) =>
-  (await app.inject({ url: '/api/tasks?limit=100', headers: asUser(user) })).json()
+  client(app, asUser(user, claims))('POST', '/batch', payload)
+const list = async (app: FastifyInstance, user: string) => (await client(app, asUser(user))('GET', '?limit=100')).json()
 
 for (const rls of ['false', 'true']) {
   t.test(`a batch creates, updates and deletes, all of it or nothing (DATABASE_RLS=${rls})`, async (t) => {

@@ -11,6 +11,7 @@ import { changes, feeds } from '../../src/db/schema.ts'
 import { taskStore } from '../../src/tasks/store.ts'
 import { asUser, build, newUser, testConfig } from '../support/app.ts'
 import { holdTimers, watch } from '../support/events.ts'
+import { client } from '../support/http.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 
@@ -34,14 +35,11 @@ function operator(app: FastifyInstance) {
   app.get('/failing', { onRequest: app.authenticate }, (request, reply) => app.sendChanges(request, reply, failing))
 }
 
-const create = async (app: FastifyInstance, user: string, title = 'Buy milk') => {
-  const answer = await app.inject({ method: 'POST', url: '/api/tasks', headers: asUser(user), payload: { title } })
-  return answer.json()
-}
+const create = async (app: FastifyInstance, user: string, title = 'Buy milk') =>
+  (await client(app, asUser(user))('POST', '', { title })).json()
 const update = (app: FastifyInstance, user: string, id: string, title = 'Changed') =>
-  app.inject({ method: 'PATCH', url: `/api/tasks/${id}`, headers: asUser(user), payload: { title } })
-const remove = (app: FastifyInstance, user: string, id: string) =>
-  app.inject({ method: 'DELETE', url: `/api/tasks/${id}`, headers: asUser(user) })
+  client(app, asUser(user))('PATCH', `/${id}`, { title })
+const remove = (app: FastifyInstance, user: string, id: string) => client(app, asUser(user))('DELETE', `/${id}`)
 
 t.test('changes', async (t) => {
   const app = await build(t, { RATE_LIMIT_MAX: 'off', CORS_ORIGIN: 'https://app.example.com' }, operator)

@@ -1,5 +1,3 @@
-import type { AddressInfo } from 'node:net'
-import { connect as connectSocket } from 'node:net'
 import { eq, sql } from 'drizzle-orm'
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
@@ -14,6 +12,7 @@ import { idempotencyKeys } from '../../src/db/schema.ts'
 import { Busy } from '../../src/db/transaction.ts'
 import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/resource/idempotency.ts'
 import { asUser, build, databaseUrl, newUser, testConfig } from '../support/app.ts'
+import { client, listen, openSocket, requestText } from '../support/http.ts'
 
 const OFF = { RATE_LIMIT_MAX: 'off' }
 /** Nobody counts what is kept. */
@@ -21,10 +20,10 @@ const storage = { add: () => undefined }
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 
 const post = (app: FastifyInstance, user: string, key: string | undefined, payload: object, url = '/api/tasks') =>
-  app.inject({ method: 'POST', url, headers: { ...asUser(user), ...(key && { 'idempotency-key': key }) }, payload })
+  client(app, { ...asUser(user), ...(key && { 'idempotency-key': key }) }, url)('POST', '', payload)
 
 const count = async (app: FastifyInstance, user: string) =>
-  (await app.inject({ url: '/api/tasks?limit=100', headers: asUser(user) })).json().length
+  (await client(app, asUser(user))('GET', '?limit=100')).json().length
 
 for (const rls of ['false', 'true']) {
   t.test(`a key makes a create happen once (DATABASE_RLS=${rls})`, async (t) => {
@@ -196,19 +195,18 @@ t.test('many at once with one key create one task, and so does a client that die
   t.equal(answers.filter(({ statusCode, headers }) => statusCode === 201 && !headers['idempotency-replayed']).length, 1)
   t.equal(await count(app, alice), 1)
 
-  await app.listen({ host: '127.0.0.1', port: 0 })
-  const { port } = app.server.address() as AddressInfo
+  const port = await listen(app)
   const body = '{"title":"twice sent"}'
-  /** Sends a request and is gone after so many bytes of it, whatever became of it. */
+  /** Sends a request without its last bytes, then resets the connection. */
   const die = (key: string, bytes: number) =>
     new Promise<void>((resolve) => {
-      const request =
-        `POST /api/tasks HTTP/1.1\r\nHost: x\r\nAuthorization: ${asUser(alice).authorization}\r\n` +
-        `Idempotency-Key: ${key}\r\nContent-Type: application/json\r\nContent-Length: ${body.length}\r\n\r\n${body}`
-      const socket = connectSocket(port, '127.0.0.1', () =>
+      const headers = { 'Idempotency-Key': key, 'Content-Type': 'application/json' }
+      const length = { 'Content-Length': String(body.length) }
+      const request = requestText('POST', '/api/tasks', { ...asUser(alice), ...headers, ...length }, body)
+      const socket = openSocket(port).once('close', () => resolve())
+      socket.once('connect', () =>
         socket.write(request.slice(0, request.length - bytes), () => socket.resetAndDestroy())
       )
-      socket.once('close', () => resolve())
     })
   let clients = 0
   await fc.assert(

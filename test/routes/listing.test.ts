@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { asUser, build, newUser } from '../support/app.ts'
+import { client as clientOf } from '../support/http.ts'
 
 const links = (header: unknown) =>
   Object.fromEntries(
@@ -9,14 +10,14 @@ const links = (header: unknown) =>
 
 t.test('the lists of /api/tasks', async (t) => {
   const app = await build(t, { RATE_LIMIT_MAX: 'off' })
-  const someone = () => {
+  const client = () => {
     const headers = asUser(newUser())
-    const get = (url: string) => app.inject({ url: url.startsWith('/') ? url : `/api/tasks${url}`, headers })
+    const request = clientOf(app, headers)
+    const get = (url: string) => (url.startsWith('/') ? app.inject({ url, headers }) : request('GET', url))
     return {
       get,
-      create: async (task: object) =>
-        (await app.inject({ method: 'POST', url: '/api/tasks', headers, payload: task })).json().id as string,
-      change: (id: string, payload: object) => app.inject({ method: 'PUT', url: `/api/tasks/${id}`, headers, payload }),
+      create: async (task: object) => (await request('POST', '', task)).json().id as string,
+      change: (id: string, payload: object) => request('PUT', `/${id}`, payload),
       titles: async (url: string): Promise<string> =>
         (await get(url))
           .json()
@@ -26,7 +27,7 @@ t.test('the lists of /api/tasks', async (t) => {
   }
 
   t.test('each order, both ways', async (t) => {
-    const { create, change, titles } = someone()
+    const { create, change, titles } = client()
     const ids: string[] = []
     for (const [title, dueAt] of [
       ['b', '2030-01-01T00:00:00.000002Z'],
@@ -56,7 +57,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('each filter, and all together', async (t) => {
-    const { create, titles } = someone()
+    const { create, titles } = client()
     await create({ title: 'Milk', completed: true, dueAt: '2030-01-01T00:00:00Z' })
     await create({ title: '100%', description: 'of the MILK', dueAt: '2030-01-01T00:00:00.000001Z' })
     await create({ title: 'under_score', description: 'back\\slash' })
@@ -83,7 +84,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('a total only when it is asked for', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     t.equal((await get('?count=exact')).headers['x-total-count'], '0')
     for (const title of ['a', 'b', 'ab']) await create({ title })
     t.equal((await get('?limit=1')).headers['x-total-count'], undefined)
@@ -94,7 +95,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('Link keeps all that was asked for (RFC 8288)', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     const q = `<"'>&=+# %ä🥛`
     for (let i = 0; i < 3; i++) await create({ title: `${q}${i}`, dueAt: '2030-01-01T00:00:00Z' })
     const query = new URLSearchParams({
@@ -123,7 +124,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('a Link fits what proxies take of a header (issue 16)', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     const q = '\u4efb'.repeat(191)
     for (let i = 0; i < 2; i++) await create({ title: `${q}${i}` })
     const { link } = (await get(`?limit=1&q=${encodeURIComponent(q)}`)).headers
@@ -135,7 +136,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('a text is found in composed and in decomposed letters (issue 16)', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     const forms = ['Caf\u00e9', 'Cafe\u0301']
     for (const title of forms) await create({ title: `${title} here` })
     await create({ title: 'Cafe', description: null })
@@ -145,7 +146,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('newest first is what createdAt says (issue 16)', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     await Promise.all(Array.from({ length: 100 }, (_, n) => create({ title: `${n}` })))
     const all: { createdAt: string; updatedAt: string }[] = (await get('?limit=100')).json()
     const times = all.map(({ createdAt }) => createdAt)
@@ -155,7 +156,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('a cursor is good for its own filter and order, whatever the limit', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     const title = '\u{1f600}'.repeat(200)
     for (let i = 0; i < 3; i++) await create({ title, description: 'x' })
     const sorts = ['createdAt', '-createdAt', 'updatedAt', '-updatedAt', 'dueAt', '-dueAt', 'title', '-title']
@@ -191,7 +192,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('a cursor is bound to each filter that it came from, and to its value', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     const moments = ['2029-01-01T00:00:00Z', '2030-01-01T00:00:00Z', '2031-01-01T00:00:00Z']
     for (const dueAt of moments) {
       for (const completed of [true, false]) {
@@ -217,7 +218,7 @@ t.test('the lists of /api/tasks', async (t) => {
   })
 
   t.test('a cursor that was tampered with is a 400, as is any other text', async (t) => {
-    const { create, get } = someone()
+    const { create, get } = client()
     for (let i = 0; i < 2; i++) await create({ title: 'Milk', dueAt: '2030-01-01T00:00:00.123456Z' })
     for (const sort of ['-createdAt', 'title', 'dueAt']) {
       const { next = '' } = links((await get(`?limit=1&sort=${sort}`)).headers.link)
@@ -270,7 +271,7 @@ t.test('the lists of /api/tasks', async (t) => {
     'count='
   ]) {
     t.test(`?${query} is a 400`, async (t) => {
-      const answer = await someone().get(`?${query}`)
+      const answer = await client().get(`?${query}`)
       t.equal(answer.statusCode, 400)
       const pointer = `/${query.split('=')[0]}`
       t.match(answer.json(), { code: 'validation_failed', errors: [{ in: 'query', pointer }] })

@@ -1,32 +1,24 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { asUser, build, newUser } from '../support/app.ts'
+import { client as clientOf, type Method } from '../support/http.ts'
 import { watchStatements } from '../support/statements.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 const WRITES = ['PUT', 'PATCH', 'DELETE'] as const
-type Method = (typeof WRITES)[number] | 'GET' | 'HEAD'
 
 t.test('preconditions of /api/tasks', async (t) => {
   const app = await build(t, { RATE_LIMIT_MAX: 'off' })
-  const caller = () => {
-    const authorization = asUser(newUser())
-    const request = (method: Method, path: string, headers: Record<string, string> = {}, payload?: object) => {
-      const body = payload ?? (method === 'PUT' || method === 'PATCH' ? { title: 'b' } : undefined)
-      return app.inject({
-        method,
-        url: `/api/tasks${path}`,
-        headers: { ...authorization, ...headers },
-        ...(body !== undefined && { payload: body })
-      })
-    }
-    const create = async (title = 'a') =>
-      `/${(await app.inject({ method: 'POST', url: '/api/tasks', headers: authorization, payload: { title } })).json().id}`
+  const client = () => {
+    const send = clientOf(app, asUser(newUser()))
+    const request = (method: Method, path: string, headers: Record<string, string> = {}, payload?: object) =>
+      send(method, path, payload ?? (method === 'PUT' || method === 'PATCH' ? { title: 'b' } : undefined), headers)
+    const create = async (title = 'a') => `/${(await send('POST', '', { title })).json().id}`
     return { request, create }
   }
 
   t.test('one task is a 304 while it is what the client has', async (t) => {
-    const { request, create } = caller()
+    const { request, create } = client()
     const path = await create()
     const size = Buffer.byteLength((await request('GET', path)).body)
     for (const method of ['GET', 'HEAD'] as const) {
@@ -53,7 +45,7 @@ t.test('preconditions of /api/tasks', async (t) => {
   })
 
   t.test('a list is a 304 while each byte of it is as before', async (t) => {
-    const { request, create } = caller()
+    const { request, create } = client()
     const tags = new Set<unknown>()
     const known = async (query: string) => {
       const { headers, body } = await request('GET', query)
@@ -84,7 +76,7 @@ t.test('preconditions of /api/tasks', async (t) => {
   })
 
   t.test('GET and HEAD are a 412 where If-Match does not fit (issue 16, RFC 9110 section 13.1.1)', async (t) => {
-    const { request, create } = caller()
+    const { request, create } = client()
     const path = await create()
     const list = String((await request('GET', '')).headers.etag)
     for (const [url, etag] of [[path, '"1"'] as const, ['', list] as const]) {
@@ -113,7 +105,7 @@ t.test('preconditions of /api/tasks', async (t) => {
 
   for (const method of WRITES) {
     t.test(`${method}: only what the client has seen is changed`, async (t) => {
-      const { request, create } = caller()
+      const { request, create } = client()
       const path = await create()
       for (const headers of [
         { 'if-match': '"2"' },
@@ -143,7 +135,7 @@ t.test('preconditions of /api/tasks', async (t) => {
     })
 
     t.test(`${method}: what is not there is a 404, whatever is asked of it`, async (t) => {
-      const [alice, mallory] = [caller(), caller()]
+      const [alice, mallory] = [client(), client()]
       const foreign = await alice.create()
       const deleted = await mallory.create()
       await mallory.request('DELETE', deleted)
@@ -166,7 +158,7 @@ t.test('preconditions of /api/tasks', async (t) => {
   }
 
   t.test('behind a proxy that compresses an edit is done, and once only (issue 16)', async (t) => {
-    const { request, create } = caller()
+    const { request, create } = client()
     const nginx = (tag: unknown) => `W/${tag}`
     const apache = (tag: unknown) => String(tag).replace(/"$/, '-gzip"')
     for (const proxied of [nginx, apache]) {
@@ -190,7 +182,7 @@ t.test('preconditions of /api/tasks', async (t) => {
     let refusals = 0
     await fc.assert(
       fc.asyncProperty(writers, async ({ rounds, methods }) => {
-        const { request, create } = caller()
+        const { request, create } = client()
         const path = await create('0')
         // Each reads, adds one and writes, as often as it takes.
         const increment = async () => {
@@ -218,7 +210,7 @@ t.test('preconditions of /api/tasks', async (t) => {
   })
 
   t.test('of many deletions that saw the same, and an update, one is done', async (t) => {
-    const { request, create } = caller()
+    const { request, create } = client()
     for (let round = 0; round < 10; round++) {
       const path = await create()
       const methods = ['DELETE', 'PUT', 'DELETE', 'PATCH', 'DELETE'] as const

@@ -1,6 +1,7 @@
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
 import { asUser, build, newUser } from '../support/app.ts'
+import { client, type Method } from '../support/http.ts'
 
 const ENV = { RATE_LIMIT_MAX: 'off', USER_STORAGE_MAX_MB: '1' }
 const BATCH = '/api/tasks/batch'
@@ -12,20 +13,8 @@ const noise = (length: number) => {
   return text.slice(0, length)
 }
 
-const ask = (
-  app: FastifyInstance,
-  user: string,
-  method: 'POST' | 'PUT' | 'DELETE',
-  url: string,
-  payload?: object,
-  key?: string
-) =>
-  app.inject({
-    method,
-    url,
-    headers: { ...asUser(user), ...(key && { 'idempotency-key': key }) },
-    ...(payload && { payload })
-  })
+const ask = (app: FastifyInstance, user: string, method: Method, url: string, payload?: object, key?: string) =>
+  client(app, { ...asUser(user), ...(key && { 'idempotency-key': key }) }, url)(method, '', payload)
 
 for (const rls of ['false', 'true']) {
   t.test(`issue 15: nobody stores more than they may, and deleting makes room (DATABASE_RLS=${rls})`, async (t) => {

@@ -1,23 +1,15 @@
 import t from 'tap'
 import { asUser, build, newUser } from '../support/app.ts'
+import { client as clientOf } from '../support/http.ts'
 
 const UNKNOWN = '00000000-0000-4000-8000-000000000000'
 
 t.test('the contract of /api/tasks', async (t) => {
   const app = await build(t, { RATE_LIMIT_MAX: 'off' })
-  const call =
-    (headers: Record<string, string>) =>
-    (method: 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE', path = '', payload?: object | string) =>
-      app.inject({
-        method,
-        url: `/api/tasks${path}`,
-        headers: { ...headers, ...(typeof payload === 'string' && { 'content-type': 'application/json' }) },
-        ...(payload === undefined ? {} : { payload })
-      })
-  const someone = () => call(asUser(newUser()))
+  const client = (headers = asUser(newUser())) => clientOf(app, headers)
 
   t.test('a task is created, read, changed in part, listed and deleted', async (t) => {
-    const request = someone()
+    const request = client()
     const created = await request('POST', '', {
       title: 'Buy "milk" 🥛',
       description: 'Two\nlitres',
@@ -71,7 +63,7 @@ t.test('the contract of /api/tasks', async (t) => {
 
   t.test('PATCH takes a merge patch (RFC 7396), and only PATCH does', async (t) => {
     const { authorization } = asUser(newUser())
-    const { id } = (await call({ authorization })('POST', '', { title: 'a' })).json()
+    const { id } = (await client({ authorization })('POST', '', { title: 'a' })).json()
     const headers = { authorization, 'content-type': 'application/merge-patch+json; charset=utf-8' }
     const inject = (method: 'POST' | 'PATCH' | 'PUT', url: string) =>
       app.inject({ method, url, headers, payload: '{"title":"b"}' })
@@ -81,7 +73,7 @@ t.test('the contract of /api/tasks', async (t) => {
   })
 
   t.test('the list is paged by keyset, newest first', async (t) => {
-    const request = someone()
+    const request = client()
     const ids: string[] = []
     for (let i = 0; i < 7; i++) {
       // Text that looks like the JSON around it must not confuse where a page is cut.
@@ -104,7 +96,7 @@ t.test('the contract of /api/tasks', async (t) => {
   })
 
   t.test('the list is capped from the start', async (t) => {
-    const request = someone()
+    const request = client()
     for (let i = 0; i < 51; i++) await request('POST', '', { title: `${i}` })
     const page = await request('GET')
     t.equal(page.json().length, 50)
@@ -132,7 +124,7 @@ t.test('the contract of /api/tasks', async (t) => {
     'limit=1&limit=2'
   ]) {
     t.test(`?${query} is a 400`, async (t) => {
-      const answer = await someone()('GET', `?${query}`)
+      const answer = await client()('GET', `?${query}`)
       t.equal(answer.statusCode, 400)
       t.match(answer.json(), { code: 'validation_failed', errors: [{ in: 'query', pointer: /^\/(limit|cursor)$/ }] })
     })
@@ -141,7 +133,7 @@ t.test('the contract of /api/tasks', async (t) => {
   const LONGEST = '\u{1f600}'.repeat(200)
   const escaped = (count: number) => '\\ud83d\\ude00'.repeat(count)
   t.test('the longest task fits, whatever way it is written', async (t) => {
-    const answer = await someone()('POST', '', `{"title":"${escaped(200)}","description":"${escaped(10_000)}"}`)
+    const answer = await client()('POST', '', `{"title":"${escaped(200)}","description":"${escaped(10_000)}"}`)
     t.equal(answer.statusCode, 201)
     t.equal(answer.json().title, LONGEST)
     t.equal([...answer.json().description].length, 10_000)
@@ -191,7 +183,7 @@ t.test('the contract of /api/tasks', async (t) => {
   ]
   for (const [what, body, pointer] of faults) {
     t.test(`${what} is a 400 that points to it`, async (t) => {
-      const request = someone()
+      const request = client()
       const answer = await request('POST', '', body)
       t.equal(answer.statusCode, 400)
       t.match(answer.headers['content-type'], 'application/problem+json')
@@ -203,7 +195,7 @@ t.test('the contract of /api/tasks', async (t) => {
   }
 
   t.test('every fault of a body is told at once, up to 20', async (t) => {
-    const request = someone()
+    const request = client()
     const many = await request('POST', '', { title: '', completed: 1, userId: 'bob' })
     t.same(
       many
@@ -224,14 +216,14 @@ t.test('the contract of /api/tasks', async (t) => {
     '2024-02-29T12:00:00+14:00'
   ]) {
     t.test(`${dueAt} is a due date`, async (t) => {
-      const answer = await someone()('POST', '', { title: 'a', dueAt })
+      const answer = await client()('POST', '', { title: 'a', dueAt })
       t.equal(answer.statusCode, 201)
       t.equal(Date.parse(answer.json().dueAt), Date.parse(dueAt.toUpperCase()))
     })
   }
 
   t.test('an empty update is a 400, as is one of an owner or a cleared title', async (t) => {
-    const request = someone()
+    const request = client()
     const { id } = (await request('POST', '', { title: 'a' })).json()
     for (const body of [{}, { userId: 'bob' }, { title: null }, { version: 1 }]) {
       for (const method of ['PUT', 'PATCH'] as const) {
@@ -242,21 +234,15 @@ t.test('the contract of /api/tasks', async (t) => {
   })
 
   t.test('a DELETE may have a JSON content type and no body', async (t) => {
-    const request = someone()
+    const request = client()
     const { id } = (await request('POST', '', { title: 'a' })).json()
     t.equal((await request('DELETE', `/${id}`, '')).statusCode, 200)
   })
 
   t.test('a DELETE without a body may name any content type, one with a body only JSON (issue 16)', async (t) => {
-    const headers = asUser(newUser())
-    const request = call(headers)
+    const request = client()
     const remove = (path: string, fields: Record<string, string>, payload?: string) =>
-      app.inject({
-        method: 'DELETE',
-        url: `/api/tasks${path}`,
-        headers: { ...headers, ...fields },
-        ...(payload !== undefined && { payload })
-      })
+      request('DELETE', path, payload, fields)
     const types = ['text/plain', 'text/plain;charset=UTF-8', 'application/x-www-form-urlencoded', 'multipart/form-data']
     for (const type of [...types, 'application/merge-patch+json', 'application/json', 'none', '']) {
       for (const length of [{}, { 'content-length': '0' }] as Record<string, string>[]) {
@@ -274,7 +260,7 @@ t.test('the contract of /api/tasks', async (t) => {
   t.test('a scope limits what a token may do (RFC 9068)', async (t) => {
     const user = newUser()
     const may = async (scope: string) => {
-      const request = call(asUser(user, { scope }))
+      const request = client(asUser(user, { scope }))
       const answers = [
         await request('GET'),
         await request('HEAD'),
@@ -290,7 +276,7 @@ t.test('the contract of /api/tasks', async (t) => {
     t.same(await may('tasks:write'), [403, 403, 403, 201, 404, 404, 404])
     t.same(await may('openid tasks:write tasks:read'), [200, 200, 404, 201, 404, 404, 404])
     t.same(await may(''), [403, 403, 403, 403, 403, 403, 403])
-    const refused = await call(asUser(user, { scope: 'profile' }))('GET')
+    const refused = await client(asUser(user, { scope: 'profile' }))('GET')
     t.equal(refused.json().detail, "You don't have permission to access this resource")
     t.match(refused.headers['www-authenticate'], /^Bearer error="insufficient_scope", /)
   })

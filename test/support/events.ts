@@ -1,9 +1,9 @@
 import { once } from 'node:events'
-import type { AddressInfo } from 'node:net'
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import { asUser } from './app.ts'
+import { listen } from './http.ts'
 
 /** An event, or a comment as one that has no data. */
 export type Told = Pick<EventSourceMessage, 'event' | 'id' | 'data'>
@@ -37,8 +37,7 @@ export async function watch(
     url = '/api/tasks/events'
   }: { lastId?: string | undefined; claims?: object; headers?: { authorization: string }; url?: string } = {}
 ): Promise<Watch> {
-  if (!app.server.listening) await app.listen()
-  const { port } = app.server.address() as AddressInfo
+  const port = await listen(app)
   const controller = new AbortController()
   t.teardown(() => controller.abort())
   const response = await fetch(`http://127.0.0.1:${port}${url}`, {

@@ -7,6 +7,7 @@ import { betterAuth } from 'better-auth/minimal'
 import { toNodeHandler } from 'better-auth/node'
 import { bearer, createJwk, type JwtOptions, jwt, signJWT } from 'better-auth/plugins'
 import type { Test } from 'tap'
+import { fetchJson } from './http.ts'
 
 export type Algorithm = 'EdDSA' | 'ES256' | 'ES512' | 'PS256' | 'RS256'
 export const ALGORITHMS: readonly Algorithm[] = ['EdDSA', 'ES256', 'ES512', 'PS256', 'RS256']
@@ -92,12 +93,12 @@ export async function startIssuer(t: Test, alg: Algorithm = 'EdDSA', cookies: 'k
   handle = toNodeHandler(auth)
 
   async function call<T>(endpoint: string, body?: object, headers: Record<string, string> = {}) {
-    const response = await fetch(`${url}${path === '' ? '/api/auth' : ''}${endpoint}`, {
+    const answer = await fetchJson<T>(`${url}${path === '' ? '/api/auth' : ''}${endpoint}`, {
       headers: { origin, 'content-type': 'application/json', ...headers },
-      ...(body && { method: 'POST', body: JSON.stringify(body) })
+      body
     })
-    if (!response.ok) throw new Error(`${endpoint}: ${response.status} ${await response.text()}`)
-    return { answer: (await response.json()) as T, cookies: response.headers.getSetCookie() }
+    if (!answer.ok) throw new Error(`${endpoint}: ${answer.status} ${answer.text}`)
+    return { answer: answer.json(), cookies: answer.headers.getSetCookie() }
   }
 
   return {

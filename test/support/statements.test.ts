@@ -1,7 +1,7 @@
 import t from 'tap'
 import { violation } from './statements.ts'
 
-// What the suite would catch, were the service to send it: each of these is about somebody, or everybody, else.
+// The suite fails if the service sends one of these: each reads or writes rows of another user, or of every user.
 t.test('a statement that is not bound to its caller is a violation', async (t) => {
   for (const text of [
     'select "title" from "tasks"',
@@ -48,10 +48,15 @@ t.test('a statement that is not bound to its caller is a violation', async (t) =
     const parameters = ['alice', 'bob', 'x']
     t.type(violation({ text, parameters }, ['alice']), 'string', text)
   }
+  t.match(
+    violation({ text: 'select "title" from "tasks"', parameters: [] }, ['alice']),
+    /^its WHERE is not bound to an owner: select "title" from "tasks"\nSend it through app\.owned \(src\/db\/owned\.ts\)/,
+    'the message names the problem, and says how to write a statement that passes'
+  )
   t.match(violation({ text: 'select from "tasks" where "tasks"."user_id" = $1', parameters: ['alice'] }, []), /alice/)
 })
 
-t.test('one that is bound to it is none', async (t) => {
+t.test('a statement that is bound to its caller is no violation', async (t) => {
   for (const text of [
     'select "title" from "tasks" where "tasks"."user_id" = $1',
     'select "title" from "tasks" where "tasks"."user_id" = $1 order by "tasks"."id" desc limit $2',

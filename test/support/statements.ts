@@ -51,23 +51,23 @@ class Reader {
       at = start + Math.max(length, 0)
       return length < 0 ? null : body.toString('utf8', start, at)
     }
-    if (type === 'Q') this.#tell({ text: text(), parameters: [] })
+    if (type === 'Q') this.#report({ text: text(), parameters: [] })
     if (type === 'P') this.#texts.set(text(), text())
     if (type === 'B') {
       text()
       const statement = this.#texts.get(text()) ?? 'a statement that was never parsed'
       const formats = int16()
       at += 2 * formats
-      this.#tell({ text: statement, parameters: Array.from({ length: int16() }, value) })
+      this.#report({ text: statement, parameters: Array.from({ length: int16() }, value) })
     }
   }
 
-  #tell(statement: Statement): void {
+  #report(statement: Statement): void {
     for (const watcher of watchers) watcher(statement)
   }
 }
 
-// At the socket, where nothing that is sent can pass by: not in the driver, whose callers might be others than Drizzle.
+// The audit is at the socket, because every statement passes it. The driver may have other callers than Drizzle.
 const readers = new WeakMap<Socket, Reader>()
 const write = Socket.prototype.write
 Socket.prototype.write = function (this: Socket, chunk: unknown, ...rest: unknown[]) {
@@ -81,7 +81,7 @@ Socket.prototype.write = function (this: Socket, chunk: unknown, ...rest: unknow
   return write.call(this, chunk as string, ...(rest as []))
 } as typeof write
 
-/** `text` up to the parenthesis that closes what it is in, with whatever is in parentheses of its own blanked out. */
+/** The text up to the parenthesis that closes its level. Text in parentheses of its own is blanked out. */
 function level(text: string): string {
   let blanked = ''
   let depth = 0
@@ -96,7 +96,8 @@ function level(text: string): string {
 const END = /^(?:$|\)| returning | order by | limit )/
 
 /**
- * The number of the parameter that a WHERE binds the owner to, if it does so before all else and nothing can widen it.
+ * The number of the parameter that a WHERE binds the owner to. It is undefined unless the owner's filter comes first and
+ * no other condition can widen it.
  */
 function ownerOf(where: string, table: string): number | undefined {
   const [start, open, number] = new RegExp(`^where (\\()?"${table}"\\."user_id" = \\$(\\d+)`).exec(where) ?? []
@@ -111,66 +112,71 @@ function ownerOf(where: string, table: string): number | undefined {
   return END.test(rest) ? Number(number) : undefined
 }
 
-/** How the wall is told of an owner: alone, or with the lock of a transaction that is to be alone. */
-const NAMING =
+/** The statements that set the owner for row-level security: alone, or with the lock of an exclusive transaction. */
+const SET_OWNER =
   /^select set_config\('rowkeeper\.owner', \$(\d+), true\)(?:, pg_try_advisory_xact_lock\(hashtextextended\(\$\d+, 0\)\) as free)?$/
 
-/**
- * The statements that are nobody's: they delete what nobody can be answered any more, a portion of the rows whose time
- * is over, and return nothing of it.
- */
-const SWEEPS = [
-  { table: 'idempotency_keys', over: `"idempotency_keys"."created_at" < now() - interval '24 hours'` },
-  { table: 'feeds', over: `"feeds"."expires_at" < now()` },
-  { table: 'changes', over: `"changes"."created_at" < now() - interval '24 hours'` }
+/** The statements without an owner: retention deletes a portion of the expired rows, and returns nothing of them. */
+const RETENTION = [
+  { table: 'idempotency_keys', expired: `"idempotency_keys"."created_at" < now() - interval '24 hours'` },
+  { table: 'feeds', expired: `"feeds"."expires_at" < now()` },
+  { table: 'changes', expired: `"changes"."created_at" < now() - interval '24 hours'` }
 ].map(
-  ({ table, over }) =>
-    `delete from "${table}" where ${over} and ctid = any(array(select ctid from (` +
+  ({ table, expired }) =>
+    `delete from "${table}" where ${expired} and ctid = any(array(select ctid from (` +
     'select ctid, sum(bytes) over (rows unbounded preceding) - bytes as before from (' +
-    `select ctid, SIZE as bytes from "${table}" where ${over} limit 1000 for update skip locked` +
+    `select ctid, SIZE as bytes from "${table}" where ${expired} limit 1000 for update skip locked` +
     ') locked) summed where before < 16777216))'
 )
 const SIZE = /28(?: \+ coalesce\(pg_column_size\("\w+"\."\w+"\), 0\))+/
 
 const DEFINITION = /^\s*(?:create|alter) /i
 
+const ADVICE =
+  'Send it through app.owned (src/db/owned.ts), for a verified caller whose request is in flight: ' +
+  "the statement then carries the owner's filter and passes."
+
 /**
- * What is wrong with a statement that was sent while requests of `callers` were in hand, if anything: wherever it names
- * an owned table it must be bound to one of them.
+ * Why a statement must not have been sent, and how to write one that passes; undefined for a good statement. Wherever it
+ * names an owned table, it must be bound to one of the `callers` whose requests are in flight.
  */
-export function violation({ text: sent, parameters }: Statement, callers: Iterable<string>): string | undefined {
-  const verified = new Set<unknown>(callers)
-  // A literal could hold what looks like a filter.
+export function violation(statement: Statement, callers: Iterable<string>): string | undefined {
+  const problem = problemOf(statement, new Set(callers))
+  return problem === undefined ? undefined : `${problem}\n${ADVICE}`
+}
+
+function problemOf({ text: sent, parameters }: Statement, verified: Set<unknown>): string | undefined {
+  // A literal could contain text that looks like a filter.
   const text = sent.replaceAll(/'(?:[^']|'')*'/g, "''")
   const bound = (number: number | undefined, how: string) => {
     if (number === undefined) return `${how} is not bound to an owner: ${text}`
     const owner = parameters[number - 1]
-    return verified.has(owner) ? undefined : `${how} is bound to ${owner}, who did not ask: ${text}`
+    return verified.has(owner) ? undefined : `${how} is bound to ${owner}, who has no request in flight: ${text}`
   }
-  // Migrations, which nobody asks for.
+  // Migrations run without a request.
   if (DEFINITION.test(text) && verified.size === 0) return undefined
   if (/rowkeeper"?\s*\.\s*"?owner|set_config/i.test(sent)) {
-    const number = NAMING.exec(sent.trim().replaceAll(/\s+/g, ' '))?.[1]
-    return bound(number === undefined ? undefined : Number(number), 'the wall')
+    const number = SET_OWNER.exec(sent.trim().replaceAll(/\s+/g, ' '))?.[1]
+    return bound(number === undefined ? undefined : Number(number), 'row-level security')
   }
-  if (SWEEPS.includes(sent.replace(SIZE, 'SIZE'))) return undefined
+  if (RETENTION.includes(sent.replace(SIZE, 'SIZE'))) return undefined
   for (const table of ownedTables.map(getTableName)) {
     if (new RegExp(`\\b${table}\\b`, 'i').test(text) && /--|\/\*|;/.test(text)) return `it hides something: ${sent}`
     for (const { 0: found, 1: verb, index } of text.matchAll(new RegExp(`(\\w+ )?"?\\b${table}\\b"?(?!"?\\.)`, 'gi'))) {
       const after = text.slice(index + found.length)
-      let fault: string | undefined
+      let problem: string | undefined
       if (verb === 'into ') {
-        // One row, whose first column is the owner.
+        // It must insert one row, and the owner must be its first column.
         const row = /^ \("user_id"[^)]*\) values \(\$(\d+)[,)](?!.*(?:\), ?\(| on conflict (?!do nothing)))/.exec(after)
-        fault = bound(row === null ? undefined : Number(row[1]), 'an insert')
+        problem = bound(row === null ? undefined : Number(row[1]), 'its insert')
       } else if (verb === 'from ') {
-        fault = bound(ownerOf(after.trimStart(), table), verb)
+        problem = bound(ownerOf(after.trimStart(), table), 'its WHERE')
       } else if (verb === 'update ') {
         const set = level(after).split(' where ')[0] ?? ''
-        if (/\buser_id\b/.test(after.slice(0, set.length))) fault = `an owner is changed: ${text}`
-        else fault = bound(ownerOf(after.slice(set.length + 1), table), verb)
-      } else fault = `${table} is named where no owner can be bound: ${text}`
-      if (fault !== undefined) return fault
+        if (/\buser_id\b/.test(after.slice(0, set.length))) problem = `an owner is changed: ${text}`
+        else problem = bound(ownerOf(after.slice(set.length + 1), table), 'its WHERE')
+      } else problem = `${table} is named where no owner can be bound: ${text}`
+      if (problem !== undefined) return problem
     }
   }
   return undefined

@@ -1,9 +1,8 @@
-import { connect } from 'node:net'
-import { text } from 'node:stream/consumers'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
 import { asUser, build, buildAlone, claimsOf, figure, newUser, sign, tokenFor } from '../../support/app.ts'
 import { stopClock } from '../../support/clock.ts'
+import { listen, requestText, send } from '../../support/http.ts'
 
 const WINDOW_MS = 60_000
 
@@ -235,20 +234,16 @@ t.test('clients whose proxy adds their port have a budget each, and one whatever
 t.test('pipelined requests are counted one by one', async (t) => {
   stopClock(t)
   const app = await buildAlone(t, { RATE_LIMIT_MAX: '8', RATE_LIMIT_ANONYMOUS_MAX: '6' })
-  await app.listen({ host: '127.0.0.1', port: 0 })
+  const port = await listen(app)
   const user = newUser()
-  const request = (authorization: string) => `GET /api/session HTTP/1.1\r\nHost: x\r\n${authorization}\r\n`
-  const pipeline = async (header: (i: number) => string) => {
-    const socket = connect(app.addresses()[0] as { port: number; address: string })
-    socket.end(
-      `${times(20, (i) => request(header(i))).join('')}GET /health/live HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n`
-    )
-    return tally(
-      [...(await text(socket)).matchAll(/HTTP\/1.1 (\d+)/g)].map(async ([, code]) => ({ statusCode: Number(code) }))
-    )
+  const last = requestText('GET', '/health/live', { Connection: 'close' })
+  const pipeline = async (headers: (i: number) => Record<string, string>) => {
+    const requests = times(20, (i) => requestText('GET', '/api/session', headers(i)))
+    const answers = await send(port, requests.join('') + last)
+    return tally([...answers.text.matchAll(/HTTP\/1.1 (\d+)/g)].map(async ([, code]) => ({ statusCode: Number(code) })))
   }
-  t.strictSame(await pipeline(() => ''), { 200: 6 + 1, 429: 14 })
-  t.strictSame(await pipeline((i) => `Authorization: Bearer ${tokenFor(user, { jti: i < 4 ? i : 0 })}\r\n`), {
+  t.strictSame(await pipeline(() => ({})), { 200: 6 + 1, 429: 14 })
+  t.strictSame(await pipeline((i) => ({ Authorization: `Bearer ${tokenFor(user, { jti: i < 4 ? i : 0 })}` })), {
     200: 8 + 1,
     429: 12
   })

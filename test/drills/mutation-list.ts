@@ -1,0 +1,486 @@
+// The mutations: ways to break the isolation of users, and some other promises, each with the test that must notice.
+// `mutations.ts` applies them, and `npm run check` verifies that each still fits the source and its test.
+import type { Mutation } from './mutation.ts'
+
+const ISOLATION = 'routes/isolation.test'
+const NOBODY = 'nobody reaches the /api/tasks of somebody else'
+const OWNED = 'src/db/owned.test'
+const WIDENS = 'no condition of a store widens the filter'
+const WALL = 'src/db/wall.test'
+const FORGOTTEN = 'behind the wall a statement whose filter was forgotten returns nothing and changes nothing'
+
+const FEED = "behind the wall a feed and its changes are its owner's alone"
+const EVENTS = 'routes/events.test'
+const GAPS = 'whoever was away too long'
+const SWEPT = 'changes and feeds are swept'
+const HEARS = 'while several users write at once, each hears of their own items'
+const STREAMS = 'plugins/streams.test'
+const BOUNDED = 'are bounded per user and in all'
+const TOLD = 'each is told as it happens'
+
+const unrecorded = (kind: string): Mutation => ({
+  what: `events: a row that is ${kind} without its record`,
+  file: 'src/db/owned.ts',
+  find: 'if (!recorded)',
+  put: `if (!recorded || kind === '${kind}')`,
+  test: EVENTS,
+  title: TOLD
+})
+
+const filterOf = (statement: string, find: string, test: string, title: string): Mutation => ({
+  what: `${statement} without the owner's filter`,
+  file: 'src/db/owned.ts',
+  find: `${find}.where(own(conditions))`,
+  put: `${find}.where(and(...conditions))`,
+  test,
+  title
+})
+
+const source = (method: string): Mutation[] =>
+  ["request.headers['x-user-id']", 'request.query.userId'].map((other) => ({
+    what: `store.${method} for ${other}`,
+    file: 'routes/api/tasks/index.ts',
+    find: `store.${method}(user.sub`,
+    put: `store.${method}(${other} ?? user.sub`,
+    test: ISOLATION,
+    title: NOBODY
+  }))
+
+export const MUTATIONS: readonly Mutation[] = [
+  filterOf('select', '.from(bound)', ISOLATION, NOBODY),
+  filterOf('update', '.set({ ...change, userId: undefined })', ISOLATION, NOBODY),
+  filterOf('delete', 'db.delete(bound)', ISOLATION, NOBODY),
+  {
+    what: 'a filter that compares otherwise',
+    file: 'src/db/owned.ts',
+    find: 'and(eq(table.userId, owner)',
+    put: `and(sql\`\${table.userId} >= \${owner}\``,
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'an insert for somebody else',
+    file: 'src/db/owned.ts',
+    find: 'userId: owner }',
+    put: "userId: 'bob' }",
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'conditions without parentheses',
+    file: 'src/db/owned.ts',
+    find: `sql\`(\${one})\``,
+    put: 'one',
+    test: OWNED,
+    title: WIDENS
+  },
+  {
+    what: 'an owner that the values can replace',
+    file: 'src/db/statement.ts',
+    find: '(owner) => owner',
+    put: '(owner, values) => values[name] ?? owner',
+    test: OWNED,
+    title: WIDENS
+  },
+  ...['list', 'create', 'get', 'update', 'remove'].flatMap(source),
+  {
+    what: 'bodies that may say more than a task has',
+    file: 'src/tasks/schemas.ts',
+    find: `dueAt: Type.Optional(DueAt)
+  },
+  { title: 'NewTask', additionalProperties: false }`,
+    put: `dueAt: Type.Optional(DueAt)
+  }, { title: 'NewTask' }`,
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'an update that may give a row away',
+    file: 'src/db/owned.ts',
+    find: '{ ...change, userId: undefined }',
+    put: 'change',
+    test: OWNED,
+    title: WIDENS
+  },
+  {
+    what: "the driver's own retry of stale statements",
+    file: 'src/db/driver.ts',
+    find: 'set retried(',
+    put: 'set anything(',
+    test: OWNED,
+    title: 'a statement whose plan went stale under a user'
+  },
+  {
+    what: 'a connection that is not given up with the error of its socket',
+    file: 'src/db/driver.ts',
+    find: 'if (broken) this.by.lost()',
+    put: '',
+    test: 'src/db/driver.test',
+    title: 'after a reset, in whatever it comes'
+  },
+  {
+    what: 'rows that a failed statement left for the next',
+    file: 'src/db/driver.ts',
+    find: 'this.succeed(withoutHoles(rows))',
+    put: 'this.succeed(rows)',
+    test: 'src/db/connection-state.test',
+    title: 'nor over HTTP, where the next is of another user'
+  },
+  {
+    what: 'a client of the driver for more than one connection',
+    file: 'src/db/driver.ts',
+    find: 'if (dialled) throw Object.assign(new Error(), LOST)',
+    put: '',
+    test: 'src/db/driver.test',
+    title: 'a server that hangs up is not called again and again'
+  },
+  {
+    what: 'what waits for a new connection in another order',
+    file: 'src/db/driver.ts',
+    find: 'for (const one of waiting) {',
+    put: 'for (const one of waiting.toReversed()) {',
+    test: 'src/db/driver.test',
+    title: 'what waits for a new connection is sent in its order'
+  },
+  {
+    what: 'statements of others within a transaction',
+    file: 'src/db/driver.ts',
+    find: 'alone !== undefined && query.first !== alone',
+    put: 'false',
+    test: 'src/db/driver.test',
+    title: 'a transaction is one, however much is under way'
+  },
+  {
+    what: 'RSA signatures that lack a zero',
+    file: 'src/auth/signature.ts',
+    find: 'modulusLength !== undefined &&',
+    put: 'false &&',
+    test: 'src/auth/signatures.test',
+    title: 'an RSA signature that lacks its leading zero'
+  },
+  {
+    what: 'the userId claim as the owner',
+    file: 'src/auth/claims.ts',
+    find: 'const { sub, exp,',
+    put: 'const { userId: sub = claims.sub, exp,',
+    test: 'plugins/auth.test',
+    title: 'a good token is let in, and only its subject is believed'
+  },
+  {
+    what: 'verdicts that are remembered by a part of the token',
+    file: 'src/auth/verifier.ts',
+    find: 'verdicts.get(text)',
+    put: "verdicts.get([...verdicts.keys()].find((one) => one.split('.')[0] === text.split('.')[0]) ?? text)",
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'routes under /api without a verified caller',
+    file: 'routes/api/autohooks.ts',
+    find: '[authenticate, admit, app.limitUser, ...own]',
+    put: '[optional, admit, app.limitUser, ...own]',
+    test: ISOLATION,
+    title: 'every route under /api needs a token'
+  },
+  {
+    what: 'the owner in the answer',
+    file: 'src/tasks/listing.ts',
+    find: 'const shown = {',
+    put: 'const shown = { userId: tasks.userId,',
+    test: ISOLATION,
+    title: NOBODY
+  },
+  {
+    what: 'a policy that lets everything through',
+    file: 'drizzle/0001_row_level_security.sql',
+    find: `USING ("tasks"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("tasks"."user_id" = current_setting('rowkeeper.owner', true))`,
+    put: 'USING (true) WITH CHECK (true)',
+    test: WALL,
+    title: FORGOTTEN
+  },
+  {
+    what: 'a policy that does not look at what is written',
+    file: 'drizzle/0001_row_level_security.sql',
+    find: `WITH CHECK ("tasks"."user_id" = current_setting('rowkeeper.owner', true))`,
+    put: 'WITH CHECK (true)',
+    test: WALL,
+    title: FORGOTTEN
+  },
+  {
+    what: 'tables without row-level security',
+    file: 'drizzle/0001_row_level_security.sql',
+    find: 'ALTER TABLE "tasks" ENABLE ROW LEVEL SECURITY',
+    put: 'SELECT 1',
+    test: WALL,
+    title: 'readiness tells of a wall that does not stand'
+  },
+  {
+    what: 'an owner who stays named after the transaction',
+    file: 'src/db/wall.ts',
+    find: "set_config('rowkeeper.owner', $1, true)",
+    put: "set_config('rowkeeper.owner', $1, false)",
+    test: WALL,
+    title: FORGOTTEN
+  },
+  {
+    what: 'statements behind the wall without a transaction',
+    file: 'src/db/wall.ts',
+    find: "send('begin')",
+    put: "send('select 1')",
+    test: WALL,
+    title: 'behind the wall a statement is one transaction'
+  },
+  ...['created', 'updated', 'deleted'].map(unrecorded),
+  {
+    what: `events: a stream for whom the query names`,
+    file: 'plugins/streams.ts',
+    find: `streamOf(feeds, sub,`,
+    put: `streamOf(feeds, request.query.userId ?? sub,`,
+    test: ISOLATION,
+    title: HEARS
+  },
+  {
+    what: `events: streams without a scope`,
+    file: 'routes/api/tasks/events/index.ts',
+    find: `onRequest: app.requireScope('tasks:read'),`,
+    put: ``,
+    test: STREAMS,
+    title: 'need a scope'
+  },
+  {
+    what: `events: a notification that wakes nobody`,
+    file: 'src/changes/hub.ts',
+    find: `#byKey.set(key, subscription.streams)`,
+    put: `#byKey.set(owner, subscription.streams)`,
+    test: EVENTS,
+    title: TOLD
+  },
+  {
+    what: `events: no wait for writes that did not see the feed`,
+    file: 'src/changes/feed.ts',
+    find: `tries < SETTLE_TRIES`,
+    put: `tries < 0`,
+    test: STREAMS,
+    title: 'wait for writes that may not have seen the feed'
+  },
+  {
+    what: `events: a feed that counts as settled at once`,
+    file: 'src/changes/feed.ts',
+    find: `pg_snapshot_xmin(pg_current_snapshot())`,
+    put: `pg_snapshot_xmax(pg_current_snapshot())`,
+    test: STREAMS,
+    title: 'begin when a write is over that did not see the feed',
+    server: true
+  },
+  {
+    what: `events: tasks of a batch that are locked as it comes to them`,
+    file: 'src/tasks/batch.ts',
+    find: `ids.length > 0 && store`,
+    put: `false && store`,
+    test: 'routes/batch.test',
+    title: 'batches that meet lose nothing',
+    server: true
+  },
+  {
+    what: `events: a purge that takes its locks the other way round`,
+    file: 'src/db/user-data.ts',
+    find: `of ownedTables) await`,
+    put: `of ownedTables.toReversed()) await`,
+    test: 'src/commands/user.test',
+    title: 'a purge waits for a write that is under way',
+    server: true
+  },
+  {
+    what: `events: streams that outlive their token`,
+    file: 'plugins/streams.ts',
+    find: `Math.min(left, STREAM_MAX_MS)`,
+    put: `STREAM_MAX_MS`,
+    test: STREAMS,
+    title: 'end with the token'
+  },
+  {
+    what: `events: streams that outlive their key`,
+    file: 'plugins/streams.ts',
+    find: `hub.revoke(stream)`,
+    put: `undefined`,
+    test: 'plugins/withdrawal.test',
+    title: 'a stream ends with the key'
+  },
+  {
+    what: `events: any number of streams of a user`,
+    file: 'src/changes/hub.ts',
+    find: `streams.size >= this.#perOwnerMax`,
+    put: `false`,
+    test: STREAMS,
+    title: 'of connections that were lost lock nobody out'
+  },
+  {
+    what: `events: any number of streams`,
+    file: 'plugins/streams.ts',
+    find: `hub.isFull`,
+    put: `false`,
+    test: STREAMS,
+    title: BOUNDED
+  },
+  {
+    what: `events: a gap that nobody is told of`,
+    file: 'src/changes/stream.ts',
+    find: `rows.every(({ seq }, i) => seq === last + 1 + i)`,
+    put: `true`,
+    test: EVENTS,
+    title: GAPS
+  },
+  {
+    what: `events: an end that is gone and nobody is told of`,
+    file: 'src/changes/stream.ts',
+    find: `last >= head`,
+    put: `true`,
+    test: EVENTS,
+    title: GAPS
+  },
+  {
+    what: `events: any number of missed changes`,
+    file: 'src/changes/stream.ts',
+    find: `seq - last <= MOST_MISSED`,
+    put: `true`,
+    test: EVENTS,
+    title: 'whoever missed more than 1,000 changes'
+  },
+  {
+    what: `events: a number that is not reached yet`,
+    file: 'src/changes/stream.ts',
+    find: `last <= seq &&`,
+    put: ``,
+    test: EVENTS,
+    title: GAPS
+  },
+  {
+    what: `events: a client that has gone silences the user`,
+    file: 'plugins/streams.ts',
+    find: `if (!stream.stopped) throw`,
+    put: `if (true) throw`,
+    test: STREAMS,
+    title: 'of clients that leave before they begin'
+  },
+  {
+    what: `events: a stream whose feed is gone goes on`,
+    file: 'src/changes/stream.ts',
+    find: `!(await store.isCurrent(owner, feed, wakeUp.deadline))`,
+    put: `false`,
+    test: STREAMS,
+    title: 'whose feed is deleted end'
+  },
+  {
+    what: `events: changes that are never swept`,
+    file: 'src/db/schema.ts',
+    find: `...sweptBy('changes', over)`,
+    put: ``,
+    test: EVENTS,
+    title: SWEPT
+  },
+  {
+    what: `events: feeds that are never swept`,
+    file: 'src/db/schema.ts',
+    find: `...sweptBy('feeds', over)`,
+    put: ``,
+    test: EVENTS,
+    title: SWEPT
+  },
+  {
+    what: 'beyond isolation: a write with a later number than its feed is not waited for',
+    file: 'src/changes/feed.ts',
+    find: 'startedBy: UNMARKED',
+    put: 'startedBy: sql`pg_current_xact_id()`',
+    test: STREAMS,
+    title: 'begin when a write is over that began while the feed was made',
+    server: true
+  },
+  {
+    what: 'beyond isolation: answers are kept for an hour',
+    file: 'src/db/schema.ts',
+    find: `const over = sql\`\${table.createdAt} < now() - interval '24 hours'\``,
+    put: `const over = sql\`\${table.createdAt} < now() - interval '1 hour'\``,
+    test: 'routes/idempotency.test',
+    title: 'a key is good for 24 hours'
+  },
+  {
+    what: 'beyond isolation: a cursor of any due filter',
+    file: 'src/tasks/cursor.ts',
+    find: 'q, dueBefore, dueAfter, id, key])',
+    put: 'q, dueBefore ?? dueAfter, id, key])',
+    test: 'routes/listing.test',
+    title: 'a cursor is bound to each filter'
+  },
+  {
+    what: 'beyond isolation: deletes of a batch counted with its updates',
+    file: 'src/tasks/batch.ts',
+    find: `pointer: \`/delete/\${i}\``,
+    put: `pointer: \`/delete/\${updated.length + i}\``,
+    test: 'routes/batch.test',
+    title: 'a batch creates, updates and deletes'
+  },
+  {
+    what: 'beyond isolation: a deadlock is an error of ours',
+    file: 'src/db/errors.ts',
+    find: '28|3D|3F|40|53',
+    put: '28|3D|3F|53',
+    test: 'src/db/errors.test',
+    title: 'an error is classified by the code'
+  },
+  {
+    what: 'beyond isolation: readiness does not look at the right to delete',
+    file: 'src/db/connect.ts',
+    find: "and has_table_privilege(name, 'delete')",
+    put: '',
+    test: WALL,
+    title: 'readiness tells of each right that the role lacks'
+  },
+  {
+    what: 'beyond isolation: hosts that begin like the loopback are it',
+    file: 'src/config/rules.ts',
+    find: '|\\[::1\\])$/',
+    put: '|\\[::1\\])/',
+    test: 'src/config/config.test',
+    title: 'published keys'
+  },
+  {
+    what: 'beyond isolation: IPv6 counts by /72',
+    file: 'src/limits/address.ts',
+    find: 'IPV6_PREFIX_BITS = 64',
+    put: 'IPV6_PREFIX_BITS = 72',
+    test: 'src/limits/tiers.test',
+    title: 'IPv6 counts by /64'
+  },
+  {
+    what: 'beyond isolation: an offset of 75 minutes',
+    file: 'src/http/formats.ts',
+    find: '2[0-3]):[0-5]\\d)$/',
+    put: '2[0-3]):\\d\\d)$/',
+    test: 'src/http/validation.test',
+    title: 'a date-time is within the bounds'
+  },
+  {
+    what: 'beyond isolation: segments that are not canonical',
+    file: 'src/auth/token.ts',
+    find: "if (bytes.toString('base64url') !== segment) return undefined",
+    put: '',
+    test: 'src/auth/forgeries.test',
+    title: 'what is not JSON in strict UTF-8'
+  },
+  {
+    what: 'beyond isolation: a silent connection is waited for',
+    file: 'src/db/driver.ts',
+    find: 'else hangUp(LOST)',
+    put: 'else setTimeout(watch, SILENCE_CHECK_MS)',
+    test: 'src/db/driver.test',
+    title: 'a connection that owes an answer for too long'
+  },
+  ...['changes', 'feeds'].map((table) => ({
+    what: `events: a policy of ${table} that lets everything through`,
+    file: 'drizzle/0003_feeds.sql',
+    find: `USING ("${table}"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("${table}"."user_id" = current_setting('rowkeeper.owner', true))`,
+    put: `USING (true) WITH CHECK (true)`,
+    test: WALL,
+    title: FEED
+  }))
+]

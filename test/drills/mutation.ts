@@ -1,0 +1,58 @@
+import { existsSync, readFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+
+export interface Mutation {
+  /** What is broken. */
+  what: string
+  file: string
+  /** The text that is replaced, and what replaces it. */
+  find: string
+  put: string
+  /** The test file that must notice (without `test/` and `.ts`), and a part of the title of its test. */
+  test: string
+  title: string
+  /** Set when only a PostgreSQL server shows it (`TEST_DATABASE_URL`), because the embedded engine has one session. */
+  server?: true
+}
+
+const escaped = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
+
+/** The source with the mutation applied. It is unchanged when the source does not contain the text. */
+export function mutate(source: string, { find, put }: Mutation): string {
+  // A chain of calls may be broken into lines before each dot.
+  const pattern = new RegExp(escaped(find).replaceAll(/(?<=\W)(?=\\\.)/g, '\\s*'))
+  return source.replace(pattern, () => put)
+}
+
+const IMPORT = /from '(\.[^']+\.ts)'/g
+
+/** The text of a test file and of the modules below `test/` that it imports, because they may hold its tests. */
+function testText(file: string): string {
+  const text = readFileSync(file, 'utf8')
+  const imported = [...text.matchAll(IMPORT)].map(([, path = '']) => join(dirname(file), path))
+  return [text, ...imported.filter((path) => path.startsWith('test/')).map((path) => readFileSync(path, 'utf8'))].join()
+}
+
+/** Whether a test in the text has that title. A placeholder in the template of a title stands for any text. */
+function hasTitle(text: string, title: string): boolean {
+  if (text.includes(title)) return true
+  const templates = [...text.matchAll(/\.test\(\s*`([^`]+)`/g)].map(([, template = '']) =>
+    template.split(/\$\{[^}]*\}/)
+  )
+  return templates.some((parts) => new RegExp(`^${parts.map(escaped).join('.+')}$`).test(title))
+}
+
+/** Why the mutation can no longer be applied or noticed; empty when it can. */
+export function problemsOf(mutation: Mutation): string[] {
+  const { file, find, test, title } = mutation
+  const testFile = `test/${test}.ts`
+  const problems: string[] = []
+  if (!existsSync(file)) problems.push(`${file} does not exist`)
+  else {
+    const source = readFileSync(file, 'utf8')
+    if (mutate(source, mutation) === source) problems.push(`${file} does not contain: ${find}`)
+  }
+  if (!existsSync(testFile)) problems.push(`${testFile} does not exist`)
+  else if (!hasTitle(testText(testFile), title)) problems.push(`${testFile} has no test with the title: ${title}`)
+  return problems
+}
