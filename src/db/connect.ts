@@ -11,9 +11,9 @@ import { appliedVersions, MIGRATIONS, migrate, mismatch, REMEDIES, versionsOf } 
 import { type Load, Pool } from './pool.ts'
 import type { Db, Prepare } from './prepare.ts'
 import { deleteExpired } from './retention.ts'
+import { ROW_SECURITY_ROLE, withRowSecurity } from './row-security.ts'
 import { PINNED, SETTING_NAMES, unfit } from './settings.ts'
 import type { Transact } from './transaction.ts'
-import { EMBEDDED_ROLE, wall } from './wall.ts'
 
 /** An open database. `db` reaches every row: it is for commands, and for nobody who answers requests. */
 export interface Connection {
@@ -130,7 +130,7 @@ export async function connect(
   const client = open({ ...options(config), ...socket, ...hears })
   const embedded = connection(config, log, migrations, { ordinary: [client], scans: [], listener: client }, ear)
   await migrate(embedded.db, migrations)
-  if (config.rls) await embedded.db.execute(sql.raw(EMBEDDED_ROLE))
+  if (config.rls) await embedded.db.execute(sql.raw(ROW_SECURITY_ROLE))
   return {
     ...embedded,
     close: async () => {
@@ -180,7 +180,7 @@ function connection(
   // For what the service does for itself. The pool would put requests behind it, or cancel it with them.
   const service = drizzle({ client: listener })
   const expected = versionsOf(migrations)
-  const pooled = (client: Client) => new PooledConnection(client, rls ? wall(client) : sendFor(client))
+  const pooled = (client: Client) => new PooledConnection(client, rls ? withRowSecurity(client) : sendFor(client))
   let told = false
   const pool = new Pool(db, { ordinary: ordinary.map(pooled), scans: scans.map(pooled) }, () => {
     if (!told) log.error(UNKNOWN_STATEMENT)

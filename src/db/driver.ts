@@ -25,7 +25,7 @@ export type Client = postgres.Sql & {
   /**
    * A `send` for statements that belong together: on one connection, and when the first was sent, so are the others.
    */
-  together(): Send
+  pipeline(): Send
   /**
    * Does `work` in a transaction of its own: all that it sends, or nothing when that, or it, fails.
    *
@@ -142,8 +142,8 @@ class Prepared implements Query {
 const withoutHoles = (rows: unknown[][]) => (rows.length === 0 || 0 in rows ? rows : rows.filter(() => true))
 
 /** How often statements that wait for a connection are looked at, and how often in vain. */
-const LOOK_MS = 100
-const LOOKS = 10
+const QUEUE_CHECK_MS = 100
+const QUEUE_CHECKS = 10
 
 /** How long after the end of a connection, or of an attempt to make one, the next is made. */
 const PAUSE_MS = 200
@@ -166,7 +166,7 @@ function fail(query: Query, reason: Reason): undefined {
  * How the driver takes a statement in, and gives up one: it drops what was not sent, and asks PostgreSQL to cancel what
  * was.
  */
-interface Taking {
+interface DriverQuery {
   handler(query: Query): void
   canceller(query: { state: object | null; active?: boolean }): Promise<void>
 }
@@ -193,7 +193,7 @@ interface Connection {
 interface Waiting {
   query: Query
   by: Connection
-  looks: number
+  checks: number
   taken: boolean
   failed: boolean
 }
@@ -223,16 +223,16 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
   const lifetime = (client.options.max_lifetime ?? 0) * 1000
   const { host: hosts, port: ports, path, connect_timeout: connectTimeoutSeconds } = client.options
   let waiting: Waiting[] = []
-  let dials = 0
+  let attempts = 0
   let closed = false
   let current = connection(0)
 
   /** @param from not before, by `performance.now` */
   function connection(from: number): Connection {
-    const n = dials++ % hosts.length
+    const n = attempts++ % hosts.length
     const to = path ? { path } : { host: String(hosts[n]), port: Number(ports[n]) }
     let asked = false
-    let dialled = false
+    let attempted = false
     let ready = false
     let gone = false
     let stopping = false
@@ -252,7 +252,7 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
     const renew = () => {
       // One that ends does what it was sent, but not what waits.
       if (waiting.length === 0 && alone === undefined) replace(0, {})
-      else timer = setTimeout(renew, LOOK_MS)
+      else timer = setTimeout(renew, QUEUE_CHECK_MS)
     }
     const drop = (why: Reason) => {
       for (const one of waiting.filter(({ by }) => by === it)) {
@@ -312,23 +312,23 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
         return Object.assign(connect(to), to)
       }
       // It was closed before it was ready, after which the driver would try again for ever.
-      if (dialled) throw Object.assign(new Error(), LOST)
-      dialled = true
+      if (attempted) throw Object.assign(new Error(), LOST)
+      attempted = true
       await sleep(Math.max(0, from - performance.now()))
       if (closed) throw Object.assign(new Error(), LOST)
-      const dialling = connect(to)
-      wire = dialling
+      const attempt = connect(to)
+      wire = attempt
       // The driver's own timeout ends when PostgreSQL lets it in, which a pooler does before it has a connection
       // itself.
       timer = setTimeout(
         () => {
           lost(SLOW)
-          dialling.destroy()
+          attempt.destroy()
         },
         1000 * (connectTimeoutSeconds + 1)
       )
       // The driver reads them there, for TLS and for its errors.
-      return Object.assign(dialling, to)
+      return Object.assign(attempt, to)
     }
     const onclose = () => lost()
     // Of options that were read already, as the driver itself makes the one that listens. Of several hosts it would not
@@ -336,7 +336,7 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
     const one = 'host' in to ? { host: [to.host], port: [to.port] } : {}
     const sql = postgres({ ...client.options, ...one, max_lifetime: null, socket, onclose } as object)
     const hello = sql.unsafe('')
-    const greeting = hello as unknown as Query & Taking
+    const greeting = hello as unknown as Query & DriverQuery
     const { handler: give, canceller } = greeting
     const begin = () => {
       ready = true
@@ -381,18 +381,18 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
     return it
   }
 
-  function look() {
+  function expireQueued() {
     waiting = waiting.filter((one) => {
       const { query, by } = one
       if (query.state !== null || one.failed) return false
       // What belongs to one that was sent goes after it.
-      if (one.looks++ < LOOKS || (query.first?.state ?? null) !== null) return true
+      if (one.checks++ < QUEUE_CHECKS || (query.first?.state ?? null) !== null) return true
       // It is rejected here first: the driver's own error does not name the statement.
       fail(query, QUEUE_TIMEOUT)
       by.cancel(query)
       return false
     })
-    if (waiting.length > 0) setTimeout(look, LOOK_MS)
+    if (waiting.length > 0) setTimeout(expireQueued, QUEUE_CHECK_MS)
   }
 
   function handler(query: Query) {
@@ -400,13 +400,13 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
     query.by = by
     const taken = by.take(query)
     if (taken === undefined || query.state !== null) return
-    if (waiting.push({ query, by, looks: 0, taken, failed: false }) === 1) setTimeout(look, LOOK_MS)
+    if (waiting.push({ query, by, checks: 0, taken, failed: false }) === 1) setTimeout(expireQueued, QUEUE_CHECK_MS)
   }
 
   const send: Send = (text, parameters = [], bytes = false) =>
     new Promise((resolve, reject) => handler(new Prepared(text, parameters, bytes, resolve, reject, current)))
 
-  function together(alone = false) {
+  function pipeline(alone = false) {
     const by = current
     let first: Prepared | undefined
     const send: Send = (text, parameters = [], bytes = false) =>
@@ -420,7 +420,7 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
   }
 
   async function transaction<R>(work: (send: Send) => Promise<R>): Promise<R> {
-    const { send, release } = together(true)
+    const { send, release } = pipeline(true)
     let begun = false
     let result: R
     try {
@@ -470,7 +470,7 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
       return current.sql.begin(...args)
     }) as typeof client.begin,
     send,
-    together: () => together().send,
+    pipeline: () => pipeline().send,
     transaction,
     canceller() {
       const by = current

@@ -56,7 +56,7 @@ export function jsonOf(shown: Record<string, PgColumn>, rows?: string): SQL<stri
  *
  * @param type of the value, in SQL
  */
-export function unlessAbsent(column: PgColumn, type: string): SQL {
+export function patched(column: PgColumn, type: string): SQL {
   const value = sql`${sql.placeholder(column.name)}::${sql.raw(type)}`
   if (column.notNull) return sql`coalesce(${value}, ${column})`
   const set = sql.placeholder(`${column.name}_set`)

@@ -31,7 +31,7 @@ const history = {
 
 type Columns = Record<string, PgColumnBuilderBase>
 
-/** The policies of a table `name`: whoever is named to them (`src/db/wall.ts`) sees and changes their own rows. */
+/** The policies of a table `name`: whoever is named to them (`src/db/row-security.ts`) sees and changes their own rows. */
 export const policyOf = (name: string, userId: PgColumn) => {
   const own = sql`${userId} = current_setting('rowkeeper.owner', true)`
   return pgPolicy(`${name}_owner`, { using: own, withCheck: own })
@@ -41,7 +41,7 @@ export const policyOf = (name: string, userId: PgColumn) => {
  * The policies by which the rows of a table `name` that are over are deleted, whosever they are (`src/db/retention.ts`,
  * which reads from them what is over). PostgreSQL locks a row for whoever may update it; no update passes this one.
  */
-export const sweptBy = (name: string, over: SQL) => [
+export const retentionPolicies = (name: string, over: SQL) => [
   pgPolicy(`${name}_over`, { for: 'select', using: over }),
   pgPolicy(`${name}_locked`, { for: 'update', using: over, withCheck: sql`false` }),
   pgPolicy(`${name}_swept`, { for: 'delete', using: over })
@@ -58,7 +58,7 @@ type Table<Name extends string, Own extends Columns> = PgTableWithColumns<{
 /**
  * A table whose rows belong to users: `columns`, and what every such table has. Ids are UUIDv7, which sort by creation,
  * so the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is the
- * second wall (`src/db/wall.ts`); it binds every role but the table's owner and superusers.
+ * second wall (`src/db/row-security.ts`); it binds every role but the table's owner and superusers.
  */
 export const ownedTable = <const Name extends string, Own extends Columns>(
   name: Name,

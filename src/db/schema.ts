@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { bigint, boolean, customType, index, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core'
-import { dateTime, ownedTable, ownerId, policyOf, sweptBy } from './owned-table.ts'
+import { dateTime, ownedTable, ownerId, policyOf, retentionPolicies } from './owned-table.ts'
 
 export const tasks = ownedTable('tasks', {
   title: text('title').notNull(),
@@ -28,7 +28,7 @@ export const idempotencyKeys = pgTable(
       primaryKey({ columns: [table.userId, table.key] }),
       index('idempotency_keys_created_at').on(table.createdAt),
       policyOf('idempotency_keys', table.userId),
-      ...sweptBy('idempotency_keys', over)
+      ...retentionPolicies('idempotency_keys', over)
     ]
   }
 )
@@ -53,7 +53,11 @@ export const feeds = pgTable(
   },
   (table) => {
     const over = sql`${table.expiresAt} < now()`
-    return [primaryKey({ columns: [table.userId] }), policyOf('feeds', table.userId), ...sweptBy('feeds', over)]
+    return [
+      primaryKey({ columns: [table.userId] }),
+      policyOf('feeds', table.userId),
+      ...retentionPolicies('feeds', over)
+    ]
   }
 )
 
@@ -77,7 +81,7 @@ export const changes = pgTable(
       primaryKey({ columns: [table.userId, table.seq] }),
       index('changes_created_at').on(table.createdAt),
       policyOf('changes', table.userId),
-      ...sweptBy('changes', over)
+      ...retentionPolicies('changes', over)
     ]
   }
 )

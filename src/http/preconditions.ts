@@ -2,10 +2,10 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { parseTags } from './entity-tag.ts'
 import { Problem } from './problems.ts'
 
-/** The versions that a row may have to be updated or deleted: one of `only`, unless null, and none of `except`. */
+/** The versions that a row may have to be updated or deleted: one of `ifMatch`, unless null, and none of `ifNoneMatch`. */
 export interface VersionCondition {
-  only: number[] | null
-  except: number[] | null
+  ifMatch: number[] | null
+  ifNoneMatch: number[] | null
 }
 
 const VERSION = /^"([1-9]\d{0,9})"$/
@@ -16,7 +16,7 @@ const versions = (tags: string[]) =>
   tags.map((tag) => Number(VERSION.exec(tag)?.[1])).filter((version) => version <= MAX_VERSION)
 
 /** The condition of a request without preconditions. */
-export const UNCONDITIONAL: VersionCondition = { only: null, except: null }
+export const UNCONDITIONAL: VersionCondition = { ifMatch: null, ifNoneMatch: null }
 
 /**
  * Parses the precondition of a PUT, PATCH or DELETE whose entity tags are versions: `If-Match` and `If-None-Match` (RFC
@@ -25,16 +25,16 @@ export const UNCONDITIONAL: VersionCondition = { only: null, except: null }
  * changed.
  */
 export function versionCondition(headers: IncomingHttpHeaders): VersionCondition {
-  const { 'if-match': matchField, 'if-none-match': noneMatchField } = headers
-  if (matchField === undefined && noneMatchField === undefined) return UNCONDITIONAL
-  const ifMatch = matchField === undefined ? '*' : parseTags(matchField)
-  const ifNoneMatch = noneMatchField === undefined ? [] : parseTags(noneMatchField)
-  if (ifMatch === undefined || ifNoneMatch === undefined) throw new Problem('bad_request')
+  const { 'if-match': match, 'if-none-match': noneMatch } = headers
+  if (match === undefined && noneMatch === undefined) return UNCONDITIONAL
+  const wanted = match === undefined ? '*' : parseTags(match)
+  const unwanted = noneMatch === undefined ? [] : parseTags(noneMatch)
+  if (wanted === undefined || unwanted === undefined) throw new Problem('bad_request')
   // Every existing row has some version, so `If-None-Match: *` allows none.
-  if (ifNoneMatch === '*') return { only: [], except: null }
-  const except = versions(ifNoneMatch)
+  if (unwanted === '*') return { ifMatch: [], ifNoneMatch: null }
+  const excluded = versions(unwanted)
   return {
-    only: ifMatch === '*' ? null : versions(ifMatch),
-    except: except.length === 0 ? null : except
+    ifMatch: wanted === '*' ? null : versions(wanted),
+    ifNoneMatch: excluded.length === 0 ? null : excluded
   }
 }

@@ -6,7 +6,7 @@ import { MAX_OPERATIONS, type TaskBatch } from './schemas.ts'
 import type { StoredTask, taskStore } from './store.ts'
 
 const conditionOf = (version: number | undefined): VersionCondition =>
-  version === undefined ? UNCONDITIONAL : { only: [version], except: null }
+  version === undefined ? UNCONDITIONAL : { ifMatch: [version], ifNoneMatch: null }
 
 /**
  * Throws `validation_failed` for more operations than a batch may have: of each kind the schema says it, of all it

@@ -16,7 +16,7 @@ export interface TaskPage {
 }
 
 /** What the API shows of a row, by its names. `user_id` is not among it and never leaves the server. */
-export const shown = {
+export const publicColumns = {
   id: tasks.id,
   title: tasks.title,
   description: tasks.description,
@@ -27,13 +27,15 @@ export const shown = {
   version: tasks.version
 } satisfies Record<string, PgColumn>
 
-const columns = Object.fromEntries(Object.entries(shown).map(([name, column]) => [name, sql`${column}`.as(name)]))
+const columns = Object.fromEntries(
+  Object.entries(publicColumns).map(([name, column]) => [name, sql`${column}`.as(name)])
+)
 
 /** No UUID sorts after this one, or before that one (RFC 9562 sections 5.9 and 5.10): from there is the first page. */
 const MAX_UUID = 'ffffffff-ffff-ffff-ffff-ffffffffffff'
 const NIL_UUID = '00000000-0000-0000-0000-000000000000'
 
-const element = jsonOf(shown, 'page')
+const element = jsonOf(publicColumns, 'page')
 
 // A quotation mark inside a JSON string is escaped, so this is only ever the start of an element.
 const ELEMENT = '{"id":"'
@@ -87,7 +89,7 @@ function ordering(sort: Sort): { by: SQL[]; after: SQL } {
   // Ids are in the order of creation, and in that of the primary key.
   if (key === undefined) return { by: [by(tasks.id)], after: (descending ? lt : gt)(tasks.id, id) }
   const none = descending ? sql`'-infinity'` : sql`'infinity'`
-  const row = key(sql`${shown[column]}`, none)
+  const row = key(sql`${publicColumns[column]}`, none)
   const last = key(sql`${sql.placeholder('key')}`, none)
   const beyond = sql.raw(descending ? '<' : '>')
   return {

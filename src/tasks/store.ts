@@ -1,13 +1,13 @@
 import { eq, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
-import { jsonOf, unlessAbsent } from '../db/json.ts'
+import { jsonOf, patched } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { tasks } from '../db/schema.ts'
 import type { Transaction, Within } from '../db/transaction.ts'
 import { toUtc } from '../http/formats.ts'
 import { UNCONDITIONAL, type VersionCondition } from '../http/preconditions.ts'
 import { timeOf, uuidv7, uuidv7s } from '../http/uuid.ts'
-import { shown, taskListing } from './listing.ts'
+import { publicColumns, taskListing } from './listing.ts'
 import type { NewTask, TaskChange } from './schemas.ts'
 
 /** One task: its JSON, as the client gets it, and what the service itself needs of it. */
@@ -17,23 +17,23 @@ export interface StoredTask {
   json: string
 }
 
-const stored = { id: tasks.id, version: tasks.version, json: jsonOf(shown) }
+const returning = { id: tasks.id, version: tasks.version, json: jsonOf(publicColumns) }
 
 const byId = eq(tasks.id, sql.placeholder('id'))
-const among = sql`${tasks.id} = any(${sql.placeholder('ids')}::uuid[])`
+const idIn = sql`${tasks.id} = any(${sql.placeholder('ids')}::uuid[])`
 
 // In the statement itself: between a look at the version and the write somebody else could have written.
-const [only, except] = [sql.placeholder('only'), sql.placeholder('except')]
+const [ifMatch, ifNoneMatch] = [sql.placeholder('ifMatch'), sql.placeholder('ifNoneMatch')]
 // A list that is null asks for nothing.
-const asVersioned = sql`coalesce(${tasks.version} = any(${only}::int[]), true)
-  and coalesce(${tasks.version} <> all(${except}::int[]), true)`
+const versionMatches = sql`coalesce(${tasks.version} = any(${ifMatch}::int[]), true)
+  and coalesce(${tasks.version} <> all(${ifNoneMatch}::int[]), true)`
 
 /** An array literal of PostgreSQL: the driver knows no array types. */
 const arrayOf = (values: (string | number)[]) => `{${values.join()}}`
 
-const versionValues = ({ only, except }: VersionCondition) => ({
-  only: only === null ? null : arrayOf(only),
-  except: except === null ? null : arrayOf(except)
+const versionValues = ({ ifMatch, ifNoneMatch }: VersionCondition) => ({
+  ifMatch: ifMatch === null ? null : arrayOf(ifMatch),
+  ifNoneMatch: ifNoneMatch === null ? null : arrayOf(ifNoneMatch)
 })
 
 /**
@@ -46,9 +46,9 @@ const versionValues = ({ only, except }: VersionCondition) => ({
 export function taskStore(owned: OwnedBy) {
   const own = owned(tasks, { recorded: true })
 
-  const get = own.prepare((own) => own.select(stored, byId))
-  const getAll = own.prepare((own) => own.select(stored, among))
-  const lock = own.prepare((own) => own.select({ id: tasks.id }, among).orderBy(tasks.id).for('update'))
+  const get = own.prepare((own) => own.select(returning, byId))
+  const getAll = own.prepare((own) => own.select(returning, idIn))
+  const lock = own.prepare((own) => own.select({ id: tasks.id }, idIn).orderBy(tasks.id).for('update'))
 
   const insert = own.prepare((own) =>
     own
@@ -62,28 +62,28 @@ export function taskStore(owned: OwnedBy) {
         createdAt: sql.placeholder('createdAt'),
         updatedAt: sql.placeholder('createdAt')
       })
-      .returning(stored)
+      .returning(returning)
   )
 
   const update = own.prepare((own) =>
     own
       .update(
         {
-          title: unlessAbsent(tasks.title, 'text'),
-          description: unlessAbsent(tasks.description, 'text'),
-          completed: unlessAbsent(tasks.completed, 'boolean'),
-          dueAt: unlessAbsent(tasks.dueAt, 'timestamptz'),
+          title: patched(tasks.title, 'text'),
+          description: patched(tasks.description, 'text'),
+          completed: patched(tasks.completed, 'boolean'),
+          dueAt: patched(tasks.dueAt, 'timestamptz'),
           // The clock of the creation may be ahead.
           updatedAt: sql`greatest(now(), ${tasks.createdAt})`,
           version: sql`${tasks.version} + 1`
         },
         byId,
-        asVersioned
+        versionMatches
       )
-      .returning(stored)
+      .returning(returning)
   )
 
-  const remove = own.prepare((own) => own.delete(byId, asVersioned).returning({ id: tasks.id }))
+  const remove = own.prepare((own) => own.delete(byId, versionMatches).returning({ id: tasks.id }))
 
   const create = async (owner: Owner, id: string, task: NewTask, within?: Within): Promise<StoredTask> => {
     const { title, description = null, completed = false, dueAt = null } = task

@@ -6,7 +6,7 @@ const ISOLATION = 'routes/isolation.test'
 const NOBODY = 'nobody reaches the /api/tasks of somebody else'
 const OWNED = 'src/db/owned.test'
 const WIDENS = 'no condition of a store widens the filter'
-const WALL = 'src/db/wall.test'
+const WALL = 'src/db/row-security.test'
 const FORGOTTEN = 'behind the wall a statement whose filter was forgotten returns nothing and changes nothing'
 
 const FEED = "behind the wall a feed and its changes are its owner's alone"
@@ -129,7 +129,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a client of the driver for more than one connection',
     file: 'src/db/driver.ts',
-    find: 'if (dialled) throw Object.assign(new Error(), LOST)',
+    find: 'if (attempted) throw Object.assign(new Error(), LOST)',
     put: '',
     test: 'src/db/driver.test',
     title: 'a server that hangs up is not called again and again'
@@ -185,8 +185,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'the owner in the answer',
     file: 'src/tasks/listing.ts',
-    find: 'const shown = {',
-    put: 'const shown = { userId: tasks.userId,',
+    find: 'const publicColumns = {',
+    put: 'const publicColumns = { userId: tasks.userId,',
     test: ISOLATION,
     title: NOBODY
   },
@@ -216,7 +216,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'an owner who stays named after the transaction',
-    file: 'src/db/wall.ts',
+    file: 'src/db/row-security.ts',
     find: "set_config('rowkeeper.owner', $1, true)",
     put: "set_config('rowkeeper.owner', $1, false)",
     test: WALL,
@@ -224,7 +224,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'statements behind the wall without a transaction',
-    file: 'src/db/wall.ts',
+    file: 'src/db/row-security.ts',
     find: "send('begin')",
     put: "send('select 1')",
     test: WALL,
@@ -373,7 +373,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: `events: changes that are never swept`,
     file: 'src/db/schema.ts',
-    find: `...sweptBy('changes', over)`,
+    find: `...retentionPolicies('changes', over)`,
     put: ``,
     test: EVENTS,
     title: SWEPT
@@ -381,7 +381,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: `events: feeds that are never swept`,
     file: 'src/db/schema.ts',
-    find: `...sweptBy('feeds', over)`,
+    find: `...retentionPolicies('feeds', over)`,
     put: ``,
     test: EVENTS,
     title: SWEPT

@@ -7,7 +7,7 @@ import { ask, cluster, drill, expect, service } from './kit.ts'
 const { values } = parseArgs({ options: { minutes: { type: 'string', default: '10' } } })
 const minutes = Number(values.minutes)
 const WORKERS = 16
-const LOOKS = 20
+const QUEUE_CHECKS = 20
 
 async function soak() {
   const database = await cluster()
@@ -35,19 +35,19 @@ async function soak() {
   }
   const working = Promise.all(Array.from({ length: WORKERS }, (_, n) => work(n)))
   const looks: { megabytes: number; handles: number }[] = []
-  for (let look = 1; look <= LOOKS; look++) {
-    await sleep((minutes * 60_000) / LOOKS)
+  for (let look = 1; look <= QUEUE_CHECKS; look++) {
+    await sleep((minutes * 60_000) / QUEUE_CHECKS)
     const status = readFileSync(`/proc/${app.pid()}/status`, 'utf8')
     const megabytes = Math.round(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1]) / 1024)
     const handles = readdirSync(`/proc/${app.pid()}/fd`).length
     looks.push({ megabytes, handles })
     console.log(
-      `  ${((minutes * look) / LOOKS).toFixed(1)} min: ${asked} requests, ${megabytes} MB, ${handles} handles`
+      `  ${((minutes * look) / QUEUE_CHECKS).toFixed(1)} min: ${asked} requests, ${megabytes} MB, ${handles} handles`
     )
   }
   await working
   const of = (part: typeof looks, what: 'megabytes' | 'handles') => Math.max(...part.map((look) => look[what]))
-  const [middle, late] = [looks.slice(LOOKS / 4, LOOKS / 2), looks.slice(-LOOKS / 4)]
+  const [middle, late] = [looks.slice(QUEUE_CHECKS / 4, QUEUE_CHECKS / 2), looks.slice(-QUEUE_CHECKS / 4)]
   expect(
     [...statuses].every((status) => status === 200 || status === 201),
     `answers: ${[...statuses]}`

@@ -198,13 +198,13 @@ t.test('a read whose connection broke is done once more, a write never', async (
 t.test('what belongs to a statement that was sent is sent, however late', async (t) => {
   const looks = heldUp(t, 100)
   const to = await way(t, 'owner')
-  const { send, together, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
+  const { send, pipeline, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   await send('select 1')
   to.read(false)
   const size = 2 ** 24
   // More than the buffers on the way hold, after which the driver keeps back what comes.
   const sendAll = () => {
-    const sendOne = together()
+    const sendOne = pipeline()
     const large = sendOne('select length($1::text)::text', ['x'.repeat(size)])
     return [large, sendOne('select 2::text'), sendOne('select 3::text')]
   }

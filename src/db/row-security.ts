@@ -5,7 +5,7 @@ import type { SendFor } from './lane.ts'
  * The role that the embedded database is used with behind the wall. On a server it is a role of the operator's, which
  * `DATABASE_URL` connects as: one that owns no table, so that the policies bind it.
  */
-export const EMBEDDED_ROLE = `
+export const ROW_SECURITY_ROLE = `
   do $$ begin create role rowkeeper nologin; exception when duplicate_object then null; end $$;
   grant select, insert, update, delete on all tables in schema public to rowkeeper;
   grant usage on schema drizzle to rowkeeper;
@@ -22,10 +22,10 @@ const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
  *
  * @param client keeps the four in order, and together: they are sent on one connection, or fail
  */
-export const wall =
+export const withRowSecurity =
   (client: Client): SendFor =>
   async (owner, text, parameters, bytes) => {
-    const send = client.together()
+    const send = client.pipeline()
     const [, , rows] = await Promise.all([
       send('begin'),
       send(NAME_OWNER, [owner]),

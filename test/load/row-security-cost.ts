@@ -1,4 +1,4 @@
-// `TEST_DATABASE_URL=postgres://… node dist/test/load/wall-cost.js` (an administrator's, on this machine): CPU
+// `TEST_DATABASE_URL=postgres://… node dist/test/load/row-security-cost.js` (an administrator's, on this machine): CPU
 // milliseconds for 1,000 requests, of the service and of PostgreSQL, without the second wall and behind it, side by
 // side.
 import { spawn } from 'node:child_process'
