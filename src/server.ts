@@ -8,7 +8,7 @@ import { loadConfig } from './config/config.ts'
 const DRAIN_MS = 8000
 
 const USAGE =
-  'Usage: node dist/src/server.js\n\nStarts the service. Environment variables configure it (see the README).'
+  'Usage: node dist/src/server.js\n\nStarts the service. Environment variables configure it (docs/configuration.md).'
 
 /** The production process: listens on HOST:PORT, and drains on SIGTERM and SIGINT. */
 await run(async () => {

@@ -10,9 +10,9 @@ import { listen } from './support/http.ts'
 
 const FOLDER = resolve('dist/test/client')
 
-/** The command and the program of the README's section on the client. */
-function readme() {
-  const [, section = ''] = /^## A typed client\n([\s\S]*?)\n## /m.exec(readFileSync('README.md', 'utf8')) ?? []
+/** The command and the program of the section on the typed client in docs/api.md. */
+function documented() {
+  const [, section = ''] = /^## A typed client\n([\s\S]*?)\n## /m.exec(readFileSync('docs/api.md', 'utf8')) ?? []
   const block = (language: string) =>
     new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(section)?.[1] ?? ''
   return { command: block('sh'), program: block('ts') }
@@ -34,18 +34,18 @@ function compile(...files: string[]): string {
   })
 }
 
-t.test("the README's client compiles against the document, and runs the contract against the service", async (t) => {
+t.test('the client of docs/api.md compiles, and runs the contract against the service', async (t) => {
   const app = await build(t)
   const url = `http://127.0.0.1:${await listen(app)}`
-  const { command, program } = readme()
+  const { command, program } = documented()
   const live = (text: string) => text.replace('http://127.0.0.1:3000', url)
 
   mkdirSync(FOLDER, { recursive: true })
   await promisify(execFile)('bash', ['-c', live(command)], { cwd: FOLDER })
   copyFileSync('test/client/contract.ts', `${FOLDER}/contract.ts`)
   const sub = newUser()
-  writeFileSync(`${FOLDER}/readme.ts`, `const token: string = '${tokenFor(sub)}'\n${live(program)}`)
-  const faults = compile(`${FOLDER}/contract.ts`, `${FOLDER}/readme.ts`)
+  writeFileSync(`${FOLDER}/documented.ts`, `const token: string = '${tokenFor(sub)}'\n${live(program)}`)
+  const faults = compile(`${FOLDER}/contract.ts`, `${FOLDER}/documented.ts`)
   t.equal(faults, '')
   if (faults !== '') return
 
@@ -54,7 +54,7 @@ t.test("the README's client compiles against the document, and runs the contract
   await contract(url, tokenFor(sub), sub)
 
   const lines = t.capture(console, 'log')
-  await load('readme')
+  await load('documented')
   t.same(
     lines().map(({ args }) => args),
     [

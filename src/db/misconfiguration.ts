@@ -6,7 +6,7 @@ const SENTENCES: Record<string, string> = {
   '28P01': 'PostgreSQL refuses the user or the password of DATABASE_URL: correct it.',
   '3D000': 'The database that DATABASE_URL names does not exist: create it, or name another.',
   '3F000': REMEDIES.missing,
-  '42501': 'The user of DATABASE_URL lacks a right: grant it what the README says under "The second wall".',
+  '42501': 'The user of DATABASE_URL lacks a right: grant it what docs/row-level-security.md says.',
   '42P01': REMEDIES.missing
 }
 

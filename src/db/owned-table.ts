@@ -57,8 +57,8 @@ type Table<Name extends string, Own extends Columns> = PgTableWithColumns<{
 
 /**
  * A table whose rows belong to users: `columns`, and what every such table has. Ids are UUIDv7, which sort by creation,
- * so the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is the
- * second wall (`src/db/row-security.ts`); it binds every role but the table's owner and superusers.
+ * so the primary key alone serves "my newest", and a query that names no owner has no index to use. The policy is
+ * row-level security (`src/db/row-security.ts`). It binds every role but the table's owner and superusers.
  */
 export const ownedTable = <const Name extends string, Own extends Columns>(
   name: Name,

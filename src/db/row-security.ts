@@ -2,7 +2,7 @@ import type { Client } from './driver.ts'
 import type { SendFor } from './lane.ts'
 
 /**
- * The role that the embedded database is used with behind the wall. On a server it is a role of the operator's, which
+ * The role of the embedded database with row-level security. On a server it is a role of the operator's, which
  * `DATABASE_URL` connects as: one that owns no table, so that the policies bind it.
  */
 export const ROW_SECURITY_ROLE = `
@@ -16,7 +16,7 @@ export const ROW_SECURITY_ROLE = `
 const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
 
 /**
- * Row-level security, the second wall: each statement is sent in a transaction that first names its owner to the
+ * Row-level security: each statement is sent in a transaction that first names its owner to the
  * policies, so a statement whose filter was forgotten still reaches nobody else's rows. The four go out at once and are
  * answered at once: one round trip.
  *

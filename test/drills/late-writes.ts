@@ -179,10 +179,10 @@ async function pause(database: Database) {
   return () => over
 }
 
-/** The role that row-level security binds, as the README makes it; `…` stands for its password. */
+/** The role that row-level security binds, as docs/row-level-security.md creates it; `…` stands for its password. */
 async function boundRole(database: Database): Promise<string> {
-  const readme = readFileSync(new URL('../../../README.md', import.meta.url), 'utf8')
-  const [, block = ''] = /^```sql\n([\s\S]*?)^```$/m.exec(readme) ?? []
+  const document = readFileSync(new URL('../../../docs/row-level-security.md', import.meta.url), 'utf8')
+  const [, block = ''] = /^```sql\n([\s\S]*?)^```$/m.exec(document) ?? []
   await database.query(block.replace('…', 'rowkeeper'))
   return Object.assign(new URL(database.url), { username: 'rowkeeper', password: 'rowkeeper' }).href
 }

@@ -6,10 +6,10 @@ const ISOLATION = 'routes/isolation.test'
 const NOBODY = 'nobody reaches the /api/tasks of somebody else'
 const OWNED = 'src/db/owned.test'
 const WIDENS = 'no condition of a store widens the filter'
-const WALL = 'src/db/row-security.test'
-const FORGOTTEN = 'behind the wall a statement whose filter was forgotten returns nothing and changes nothing'
+const ROW_SECURITY = 'src/db/row-security.test'
+const FORGOTTEN = 'with row-level security a statement whose filter was forgotten returns nothing and changes nothing'
 
-const FEED = "behind the wall a feed and its changes are its owner's alone"
+const FEED = "with row-level security a feed and its changes are its owner's alone"
 const EVENTS = 'routes/events.test'
 const GAPS = 'whoever was away too long'
 const SWEPT = 'changes and feeds are swept'
@@ -195,7 +195,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'drizzle/0001_row_level_security.sql',
     find: `USING ("tasks"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("tasks"."user_id" = current_setting('rowkeeper.owner', true))`,
     put: 'USING (true) WITH CHECK (true)',
-    test: WALL,
+    test: ROW_SECURITY,
     title: FORGOTTEN
   },
   {
@@ -203,7 +203,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'drizzle/0001_row_level_security.sql',
     find: `WITH CHECK ("tasks"."user_id" = current_setting('rowkeeper.owner', true))`,
     put: 'WITH CHECK (true)',
-    test: WALL,
+    test: ROW_SECURITY,
     title: FORGOTTEN
   },
   {
@@ -211,24 +211,24 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'drizzle/0001_row_level_security.sql',
     find: 'ALTER TABLE "tasks" ENABLE ROW LEVEL SECURITY',
     put: 'SELECT 1',
-    test: WALL,
-    title: 'readiness tells of a wall that does not stand'
+    test: ROW_SECURITY,
+    title: 'readiness reports row-level security that does not bind the role'
   },
   {
     what: 'an owner who stays named after the transaction',
     file: 'src/db/row-security.ts',
     find: "set_config('rowkeeper.owner', $1, true)",
     put: "set_config('rowkeeper.owner', $1, false)",
-    test: WALL,
+    test: ROW_SECURITY,
     title: FORGOTTEN
   },
   {
-    what: 'statements behind the wall without a transaction',
+    what: 'statements with row-level security without a transaction',
     file: 'src/db/row-security.ts',
     find: "send('begin')",
     put: "send('select 1')",
-    test: WALL,
-    title: 'behind the wall a statement is one transaction'
+    test: ROW_SECURITY,
+    title: 'with row-level security a statement is one transaction'
   },
   ...['created', 'updated', 'deleted'].map(unrecorded),
   {
@@ -432,7 +432,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/db/connect.ts',
     find: "and has_table_privilege(name, 'delete')",
     put: '',
-    test: WALL,
+    test: ROW_SECURITY,
     title: 'readiness tells of each right that the role lacks'
   },
   {
@@ -480,7 +480,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'drizzle/0003_feeds.sql',
     find: `USING ("${table}"."user_id" = current_setting('rowkeeper.owner', true)) WITH CHECK ("${table}"."user_id" = current_setting('rowkeeper.owner', true))`,
     put: `USING (true) WITH CHECK (true)`,
-    test: WALL,
+    test: ROW_SECURITY,
     title: FEED
   }))
 ]

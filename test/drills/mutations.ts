@@ -23,7 +23,7 @@ const compilerOptions = {
 function copy(name: string): string {
   const folder = join(scratch, name)
   mkdirSync(folder)
-  for (const one of ['dist', 'README.md', 'package.json']) cpSync(one, join(folder, one), { recursive: true })
+  for (const one of ['dist', 'docs', 'package.json']) cpSync(one, join(folder, one), { recursive: true })
   symlinkSync(resolve('node_modules'), join(folder, 'node_modules'))
   return folder
 }

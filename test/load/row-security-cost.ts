@@ -46,7 +46,7 @@ t.test('what the wall costs', async (t) => {
   const headers = { authorization: `Bearer ${tokenFor('alice')}`, 'content-type': 'application/json' }
   const servers = {
     plain: await serve(4101, { DATABASE_URL: await databaseUrl('owner') }),
-    walled: await serve(4102, { DATABASE_URL: await databaseUrl('walled'), DATABASE_RLS: 'true' })
+    restricted: await serve(4102, { DATABASE_URL: await databaseUrl('restricted'), DATABASE_RLS: 'true' })
   }
   const admin = postgres(await databaseUrl('owner'), { max: 1 })
   t.teardown(() => admin.end())
@@ -67,10 +67,10 @@ t.test('what the wall costs', async (t) => {
   for (const [scenario, { path, ...request }] of Object.entries(scenarios)) {
     const costs = {
       plain: { service: [] as number[], postgres: [] as number[] },
-      walled: { service: [] as number[], postgres: [] as number[] }
+      restricted: { service: [] as number[], postgres: [] as number[] }
     }
     for (let round = 0; round < ROUNDS; round++) {
-      for (const name of ['plain', 'walled'] as const) {
+      for (const name of ['plain', 'restricted'] as const) {
         const { url, pid } = servers[name]
         const backends = await admin<
           { pid: number }[]
@@ -90,12 +90,12 @@ t.test('what the wall costs', async (t) => {
         costs[name].postgres.push(((after[1] - before[1]) / done) * 1000)
       }
     }
-    const of = (name: 'plain' | 'walled') => [median(costs[name].service), median(costs[name].postgres)] as const
-    const [plain, walled] = [of('plain'), of('walled')]
+    const of = (name: 'plain' | 'restricted') => [median(costs[name].service), median(costs[name].postgres)] as const
+    const [plain, restricted] = [of('plain'), of('restricted')]
     const total = ([service, postgres]: typeof plain) => service + postgres
     const show = ([service, postgres]: typeof plain) => `${service.toFixed(0)} + ${postgres.toFixed(0)}`
     console.log(
-      `${scenario.padEnd(7)} ${show(plain)} ms without, ${show(walled)} ms behind the wall: ${(total(walled) / total(plain)).toFixed(2)}x`
+      `${scenario.padEnd(7)} ${show(plain)} ms without, ${show(restricted)} ms with row-level security: ${(total(restricted) / total(plain)).toFixed(2)}x`
     )
   }
 })

@@ -65,7 +65,7 @@ function matches({ completed, q, dueBefore, dueAfter }: TaskQuery, task: Task): 
   )
 }
 
-/** The order of a list, as the README says it. */
+/** The order of a list, as docs/api.md says it. */
 function order(sort: string) {
   const direction = sort.startsWith('-') ? -1 : 1
   const column = sort.replace('-', '')

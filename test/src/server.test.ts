@@ -27,6 +27,8 @@ t.test('with nothing configured it starts, prints how to try it, and keeps what 
   const body = JSON.stringify({ title: 'Buy milk' })
   const created = await fetch(first.api, { method: 'POST', headers: first.headers, body })
   t.equal(created.status, 201)
+  // Fastify answers these before it has a route, with the root instance.
+  for (const path of ['%zz', 'x'.repeat(101)]) t.equal((await fetch(`${first.api}/${path}`)).status >= 400, true)
   t.equal(statSync(join(cwd, '.data')).mode & 0o777, 0o700)
   t.equal(statSync(join(cwd, '.data/pg')).mode & 0o777, 0o700)
   t.equal(statSync(join(cwd, '.data/secret')).mode & 0o777, 0o600)

@@ -21,11 +21,11 @@ export const SECRET = 'the secret of the test suite, which is long enough'
 
 /**
  * The database of this test process, its own and migrated: a copy of the embedded template, or with `TEST_DATABASE_URL`
- * (an administrator's) a new database on that server. Made on first use and gone with the process. `walled` is it for a
+ * (an administrator's) a new database on that server. Made on first use and gone with the process. `restricted` is it for a
  * role that row-level security binds.
  */
-let databases: Promise<{ owner: string; walled: string }> | undefined
-export async function databaseUrl(user: 'owner' | 'walled' = 'owner'): Promise<string> {
+let databases: Promise<{ owner: string; restricted: string }> | undefined
+export async function databaseUrl(user: 'owner' | 'restricted' = 'owner'): Promise<string> {
   databases ??= makeDatabase()
   return (await databases)[user]
 }
@@ -37,7 +37,7 @@ async function makeDatabase() {
     t.teardown(() => rmSync(folder, { recursive: true, force: true }))
     cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
     const url = `pglite://${join(folder, 'pg')}`
-    return { owner: url, walled: url }
+    return { owner: url, restricted: url }
   }
   const name = `rowkeeper_test_${process.pid}_${Date.now()}`
   const admin = postgres(server, { max: 1, onnotice: () => {} })
@@ -50,25 +50,25 @@ async function makeDatabase() {
   for (const { folderMillis, sql } of later === undefined ? [] : readMigrationFiles({ migrationsFolder: later })) {
     if (!versionsOf(MIGRATIONS).includes(folderMillis)) for (const statement of sql) await client.unsafe(statement)
   }
-  await client.unsafe(roleFromReadme(name))
+  await client.unsafe(documentedRole(name))
   await client.end()
   t.teardown(async () => {
     await admin.unsafe(`drop database ${name} with (force)`)
     await admin.unsafe(`drop role ${name}`)
     await admin.end()
   })
-  return { owner: owner.href, walled: Object.assign(new URL(owner), { username: name, password: name }).href }
+  return { owner: owner.href, restricted: Object.assign(new URL(owner), { username: name, password: name }).href }
 }
 
 /** The statements by which an operator makes the role of `DATABASE_RLS`, for a role `name` with that password. */
-function roleFromReadme(name: string): string {
-  const [, block = ''] = /^```sql\n([\s\S]*?)^```$/m.exec(readFileSync('README.md', 'utf8')) ?? []
+function documentedRole(name: string): string {
+  const [, block = ''] = /^```sql\n([\s\S]*?)^```$/m.exec(readFileSync('docs/row-level-security.md', 'utf8')) ?? []
   return block.replaceAll('rowkeeper', name).replace('…', name)
 }
 
 /** A configuration as the environment would give it, complete but for what `env` says otherwise. */
 export async function testConfig(env: Record<string, string> = {}): Promise<Config> {
-  const DATABASE_URL = env.DATABASE_URL ?? (await databaseUrl(env.DATABASE_RLS === 'true' ? 'walled' : 'owner'))
+  const DATABASE_URL = env.DATABASE_URL ?? (await databaseUrl(env.DATABASE_RLS === 'true' ? 'restricted' : 'owner'))
   return loadConfig({
     NODE_ENV: 'test',
     LOG_LEVEL: 'silent',

@@ -389,10 +389,10 @@ t.test('a socket in a directory is found as libpq finds it (issue 16)', async (t
   t.same(driverAddress('postgres://u@db/x'), { url: 'postgres://u@db/x' })
 })
 
-t.test("the README's table and .env.example say what the schema says", async (t) => {
+t.test('docs/configuration.md and .env.example say what the schema says', async (t) => {
   const properties = Object.entries(Environment.properties as Record<string, TSchema>)
-  const readme = readFileSync('README.md', 'utf8')
-  const rows = [...readme.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*?) \|$/gm)].map(([, ...cells]) => cells)
+  const document = readFileSync('docs/configuration.md', 'utf8')
+  const rows = [...document.matchAll(/^\| `([A-Z_]+)` \| (.*?) \| (.*?) \| (.*?) \|$/gm)].map(([, ...cells]) => cells)
   t.same(
     rows,
     properties.map(([name, { expects, default: initial, description }]) => [

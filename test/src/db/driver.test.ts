@@ -23,7 +23,7 @@ const server = process.env.TEST_DATABASE_URL
 const WALLS = server === undefined ? ['false'] : ['false', 'true']
 
 /** Where a database of the suite listens: the server, or an embedded one of this test's own. */
-async function place(user: 'owner' | 'walled'): Promise<{ url: URL; to: NetConnectOpts }> {
+async function place(user: 'owner' | 'restricted'): Promise<{ url: URL; to: NetConnectOpts }> {
   if (server !== undefined) {
     const url = new URL(await databaseUrl(user))
     return { url, to: { port: Number(url.port), host: url.hostname } }
@@ -45,7 +45,7 @@ async function startOwn() {
 }
 
 /** A way to a database that can be held up and cut. */
-async function way(t: Test, user: 'owner' | 'walled') {
+async function way(t: Test, user: 'owner' | 'restricted') {
   const { url, to } = await place(user)
   const sockets = new Set<Socket>()
   let open = true
@@ -121,7 +121,7 @@ function heldUp(t: Test, held: number): (() => void)[] {
 t.test('what waited for a connection in vain fails, and is not sent when there is one', async (t) => {
   const looks = heldUp(t, 100)
   for (const rls of WALLS) {
-    const to = await way(t, rls === 'true' ? 'walled' : 'owner')
+    const to = await way(t, rls === 'true' ? 'restricted' : 'owner')
     for (const begun of [true, false]) {
       const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
       const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
@@ -163,7 +163,7 @@ t.test('what waited for a connection in vain fails, and is not sent when there i
 
 t.test('a read whose connection broke is done once more, a write never', async (t) => {
   for (const rls of WALLS) {
-    const to = await way(t, rls === 'true' ? 'walled' : 'owner')
+    const to = await way(t, rls === 'true' ? 'restricted' : 'owner')
     const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
     const { prepare, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
     const store = taskStore((table) => ownedBy(prepare, table))
@@ -353,7 +353,7 @@ t.test('of several hosts the next is tried, and a connection that is never ready
 t.test('what waits for a new connection is sent in its order, and before what comes later', async (t) => {
   // Behind the wall a statement that leaves its transaction is answered as if nothing were there.
   if (server === undefined) return
-  const to = await way(t, 'walled')
+  const to = await way(t, 'restricted')
   const env = { DATABASE_URL: to.url, DATABASE_RLS: 'true', DATABASE_POOL_MAX: '1' }
   const { prepare, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
   const store = taskStore((table) => ownedBy(prepare, table))
@@ -375,7 +375,7 @@ t.test('what waits for a new connection is sent in its order, and before what co
 
 t.test('after a reset, in whatever it comes, a connection is made and goes on (issue 7)', async (t) => {
   for (const rls of WALLS) {
-    const to = await way(t, rls === 'true' ? 'walled' : 'owner')
+    const to = await way(t, rls === 'true' ? 'restricted' : 'owner')
     const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
     const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
     const store = taskStore((table) => ownedBy(prepare, table))

@@ -59,7 +59,7 @@ t.test(
       const connection = await connect(database, pino({ level: 'silent' }))
       const embedded = process.env.TEST_DATABASE_URL === undefined
       const admin = embedded ? undefined : postgres(await databaseUrl('owner'), { max: 1, onnotice: () => {} })
-      // The embedded database has one session, and behind the wall it is another's.
+      // The embedded database has one session, and with row-level security it is another's.
       const alter = async (type: string) => {
         const change = `alter table tasks alter version type ${type}`
         if (admin !== undefined) return admin.unsafe(change)

@@ -41,48 +41,51 @@ async function open(t: { teardown(close: () => Promise<void>): void }, env: Reco
   return { ...connection, close, store: taskStore((table) => ownedBy(connection.prepare, table)) }
 }
 
-t.test('behind the wall the service does what it does without', async (t) => isolationSuite(t, tasks, RLS, 20))
+t.test('with row-level security the service does what it does without', async (t) => isolationSuite(t, tasks, RLS, 20))
 
-t.test('behind the wall a statement whose filter was forgotten returns nothing and changes nothing', async (t) => {
-  const { prepare, store, db } = await open(t, RLS)
-  const [alice, mallory] = [owner('alice'), owner('mallory')]
-  const secret = await store.create(alice, { title: 'secret' })
+t.test(
+  'with row-level security a statement whose filter was forgotten returns nothing and changes nothing',
+  async (t) => {
+    const { prepare, store, db } = await open(t, RLS)
+    const [alice, mallory] = [owner('alice'), owner('mallory')]
+    const secret = await store.create(alice, { title: 'secret' })
 
-  const { title } = getTableColumns(table)
-  const select = prepare((db) => ({ statement: db.select({ title }).from(table), fields: { title } }))
-  const update = prepare((db) => ({
-    statement: db.update(table).set({ title: 'taken' }).returning({ title }),
-    fields: { title }
-  }))
-  const remove = prepare((db) => ({ statement: db.delete(table).returning({ title }), fields: { title } }))
-  for (const [name, forgetful] of Object.entries({ select, update, remove })) {
-    t.same(await forgetful(mallory, {}), [], `${name}: nothing of alice`)
+    const { title } = getTableColumns(table)
+    const select = prepare((db) => ({ statement: db.select({ title }).from(table), fields: { title } }))
+    const update = prepare((db) => ({
+      statement: db.update(table).set({ title: 'taken' }).returning({ title }),
+      fields: { title }
+    }))
+    const remove = prepare((db) => ({ statement: db.delete(table).returning({ title }), fields: { title } }))
+    for (const [name, forgetful] of Object.entries({ select, update, remove })) {
+      t.same(await forgetful(mallory, {}), [], `${name}: nothing of alice`)
+    }
+    t.same(await store.get(alice, secret.id), secret)
+
+    const insert = prepare((db) => ({
+      statement: db
+        .insert(table)
+        .values({ userId: sql.placeholder('for'), id: sql`gen_random_uuid()`, title: 'planted' }),
+      fields: {}
+    }))
+    await t.rejects(insert(mallory, { for: alice }), { code: '42501' }, 'nothing is put among what alice has')
+    const own = await store.create(mallory, { title: 'own' })
+    const give = prepare((db) => ({
+      statement: db
+        .update(table)
+        .set({ userId: sql`${sql.placeholder('for')}` })
+        .where(eq(table.id, own.id)),
+      fields: {}
+    }))
+    await t.rejects(give(mallory, { for: alice }), { code: '42501' }, 'nor given to her')
+    t.equal((await store.list(alice, { limit: 10 })).json.toString(), `[${secret.json}]`)
+
+    t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
+    t.same(await db.select({ title }).from(table), [], 'for nobody there is nothing at all')
   }
-  t.same(await store.get(alice, secret.id), secret)
+)
 
-  const insert = prepare((db) => ({
-    statement: db
-      .insert(table)
-      .values({ userId: sql.placeholder('for'), id: sql`gen_random_uuid()`, title: 'planted' }),
-    fields: {}
-  }))
-  await t.rejects(insert(mallory, { for: alice }), { code: '42501' }, 'nothing is put among what alice has')
-  const own = await store.create(mallory, { title: 'own' })
-  const give = prepare((db) => ({
-    statement: db
-      .update(table)
-      .set({ userId: sql`${sql.placeholder('for')}` })
-      .where(eq(table.id, own.id)),
-    fields: {}
-  }))
-  await t.rejects(give(mallory, { for: alice }), { code: '42501' }, 'nor given to her')
-  t.equal((await store.list(alice, { limit: 10 })).json.toString(), `[${secret.json}]`)
-
-  t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
-  t.same(await db.select({ title }).from(table), [], 'for nobody there is nothing at all')
-})
-
-t.test("behind the wall a feed and its changes are its owner's alone", async (t) => {
+t.test("with row-level security a feed and its changes are its owner's alone", async (t) => {
   const { prepare } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
   const [alice, mallory] = [owner('alice'), owner('mallory')]
@@ -106,7 +109,7 @@ t.test("behind the wall a feed and its changes are its owner's alone", async (t)
   }
 })
 
-t.test('behind the wall a statement is one transaction, and a failed one leaves nothing behind', async (t) => {
+t.test('with row-level security a statement is one transaction, and a failed one leaves nothing behind', async (t) => {
   const { prepare, store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const [alice, bob] = [owner('alice'), owner('bob')]
   const sent: string[] = []
@@ -145,7 +148,7 @@ t.test('behind the wall a statement is one transaction, and a failed one leaves 
   await Promise.all(runs)
 })
 
-t.test('behind the wall a lost connection is an error, and never an answer for nobody', async (t) => {
+t.test('with row-level security a lost connection is an error, and never an answer for nobody', async (t) => {
   if (process.env.TEST_DATABASE_URL === undefined) return
   const { store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const admin = postgres(await databaseUrl('owner'), { max: 1 })
@@ -217,15 +220,15 @@ t.test('the embedded database has the wall too, each time it is opened', async (
   }
 })
 
-t.test('readiness tells of a wall that does not stand, and of one that nobody asked for', async (t) => {
+t.test('readiness reports row-level security that does not bind the role, and one that nobody asked for', async (t) => {
   const names = ['tasks']
-  const walled = await open(t, RLS)
-  t.equal(await walled.readinessProblem(names), undefined)
-  t.equal(await walled.readinessProblem([]), undefined)
-  await t.rejects(walled.readinessProblem(['nothing']), { cause: { code: '42P01' } })
-  t.match(await walled.readinessProblem(['pg_authid']), /may not read and write "pg_authid"/)
+  const restricted = await open(t, RLS)
+  t.equal(await restricted.readinessProblem(names), undefined)
+  t.equal(await restricted.readinessProblem([]), undefined)
+  await t.rejects(restricted.readinessProblem(['nothing']), { cause: { code: '42P01' } })
+  t.match(await restricted.readinessProblem(['pg_authid']), /may not read and write "pg_authid"/)
   // Each process has one embedded database, of one session.
-  await walled.close()
+  await restricted.close()
 
   // Of the embedded one the session chooses its role, of a server the URL does.
   const embedded = process.env.TEST_DATABASE_URL === undefined
@@ -236,7 +239,7 @@ t.test('readiness tells of a wall that does not stand, and of one that nobody as
     await connection.close()
     return told
   }
-  const [owning, bound] = [await databaseUrl('owner'), await databaseUrl('walled')]
+  const [owning, bound] = [await databaseUrl('owner'), await databaseUrl('restricted')]
   t.match(await fault({ ...RLS, DATABASE_URL: owning }, 'reset role'), /^DATABASE_RLS is true, but .* role postgres/)
   t.match(await fault({ DATABASE_URL: bound }, 'set role rowkeeper'), /^DATABASE_RLS is not set, but .* set it to true/)
   t.equal(await fault({ DATABASE_URL: owning }, 'reset role'), undefined)

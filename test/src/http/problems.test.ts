@@ -4,9 +4,9 @@ import t from 'tap'
 import { problemList, sendProblem } from '../../../src/http/problems.ts'
 import { errorSerializer } from '../../../src/telemetry/error-serializer.ts'
 
-t.test("the README's table lists every error", async (t) => {
-  const readme = readFileSync('README.md', 'utf8')
-  const rows = [...readme.matchAll(/^\| (\d{3}) \| `(\w+)` \| `(.*?)` \|$/gm)].map(([, status, code, detail]) => [
+t.test('docs/errors.md lists every error', async (t) => {
+  const document = readFileSync('docs/errors.md', 'utf8')
+  const rows = [...document.matchAll(/^\| (\d{3}) \| `(\w+)` \| `(.*?)` \|$/gm)].map(([, status, code, detail]) => [
     code,
     Number(status),
     detail
