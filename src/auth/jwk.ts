@@ -1,6 +1,7 @@
 import { createPublicKey, type JsonWebKey, type KeyObject } from 'node:crypto'
 import { setImmediate } from 'node:timers/promises'
 import type { KeyAlgorithm } from '../config/algorithms.ts'
+import { KID_MAX_LENGTH } from './token.ts'
 
 /** A key of a JSON Web Key Set that can verify tokens. */
 export interface PublishedKey {
@@ -23,7 +24,6 @@ export class KeySetError extends Error {}
 /** The number of keys to read before other work gets a turn. It takes some 5 ms, and requests are served between. */
 const PORTION = 50
 
-const MAX_KID_LENGTH = 255
 const RSA_MIN_BITS = 2048
 // With an exponent of 1, every message is its own signature.
 const RSA_MIN_EXPONENT = 3n
@@ -81,7 +81,7 @@ function isWeak(key: KeyObject): boolean {
 /** Returns the key of a JWK, or the reason why it is not used. */
 function read(jwk: Record<string, unknown>, algorithms: readonly string[]): PublishedKey | string {
   const { kid, kty, crv, alg, use, key_ops: operations } = jwk
-  if (kid !== undefined && (typeof kid !== 'string' || kid === '' || kid.length > MAX_KID_LENGTH))
+  if (kid !== undefined && (typeof kid !== 'string' || kid === '' || kid.length > KID_MAX_LENGTH))
     return 'its kid is unusable'
   // Anyone who reads the set can sign with a private or symmetric key.
   if (PRIVATE_MEMBERS.some((name) => name in jwk)) return 'it is not public'
@@ -133,4 +133,4 @@ export async function readKeySet(text: string, algorithms: readonly string[]): P
 }
 
 const nameOf = (jwk: unknown) =>
-  isObject(jwk) && typeof jwk.kid === 'string' ? jwk.kid.slice(0, MAX_KID_LENGTH) : undefined
+  isObject(jwk) && typeof jwk.kid === 'string' ? jwk.kid.slice(0, KID_MAX_LENGTH) : undefined

@@ -7,7 +7,8 @@ export interface Token {
 }
 
 const MAX_BYTES = 8192
-const MAX_KID_LENGTH = 255
+/** The longest `kid` of a token and of a published key. */
+export const KID_MAX_LENGTH = 255
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
@@ -41,7 +42,7 @@ export function parseToken(text: string): Token | ProblemCode {
   const header = decode(headerSegment)
   const claims = decode(claimsSegment)
   if (header === undefined || claims === undefined) return 'token_malformed'
-  if (header.kid !== undefined && (typeof header.kid !== 'string' || header.kid.length > MAX_KID_LENGTH))
+  if (header.kid !== undefined && (typeof header.kid !== 'string' || header.kid.length > KID_MAX_LENGTH))
     return 'token_malformed'
   return { header, claims }
 }

@@ -7,12 +7,13 @@ import type { Config } from '../config/config.ts'
 import { driverAddress } from '../config/database-url.ts'
 import { type Client, open } from './driver.ts'
 import { PooledConnection, type SendFor } from './lane.ts'
-import { appliedVersions, MIGRATIONS, migrate, mismatch, REMEDIES, versionsOf } from './migrate.ts'
+import { MIGRATIONS, migrate, versionsOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
 import type { Db, Prepare } from './prepare.ts'
+import { Readiness } from './readiness.ts'
 import { deleteExpired } from './retention.ts'
 import { ROW_SECURITY_ROLE, withRowSecurity } from './row-security.ts'
-import { PINNED, SETTING_NAMES, unfit } from './settings.ts'
+import { PINNED } from './settings.ts'
 import type { Transact } from './transaction.ts'
 
 /** An open database. `db` reaches every row: it is for commands, and for nobody who answers requests. */
@@ -28,11 +29,11 @@ export interface Connection {
    */
   preconnect(): Promise<PromiseSettledResult<unknown>[]>
   /**
-   * Hears of what `record_change` recorded (migration 0003), on whatever instance: `heard` gets the key of a feed,
-   * `missed` is called when it begins to, and whenever some may not have been heard because the connection that listens
-   * was lost. Rejects when the first attempt fails; others follow until it is closed.
+   * Listens for the changes that `record_change` recorded (migration 0003), on any instance. `onNotification` gets the
+   * key of a feed. `onReconnect` is called when listening begins, and begins again: notifications may have been lost
+   * with the connection before. Rejects when the first attempt fails; others follow until the database is closed.
    */
-  listen(heard: (key: string) => void, missed: () => void): Promise<unknown>
+  listen(onNotification: (key: string) => void, onReconnect: () => void): Promise<unknown>
   /** Deletes the rows whose time is over, whosever they are (`src/db/retention.ts`). */
   deleteExpired(): Promise<void>
   /**
@@ -71,7 +72,8 @@ const LISTENER_CHECK_MS = 5000
 const scansOf = (poolMax: number) => (poolMax === 1 ? 0 : Math.max(1, Math.floor(poolMax / 5)))
 
 const UNKNOWN_STATEMENT =
-  'PostgreSQL does not know a statement that was prepared on this connection: behind a pooler that gives each transaction another connection, set DATABASE_PREPARE=false'
+  'PostgreSQL does not know a statement that was prepared on this connection: ' +
+  'behind a pooler that gives each transaction another connection, set DATABASE_PREPARE=false'
 
 const options = ({ prepare, statementTimeoutMs }: Config['database']): Options<Record<string, PostgresType>> => ({
   max: 1,
@@ -102,10 +104,10 @@ export async function connect(
   log: FastifyBaseLogger,
   migrations = MIGRATIONS
 ): Promise<Connection> {
-  const ear = new EventEmitter<Ear>()
-  const hears = {
-    onnotify: (_channel: string, key: string) => void ear.emit('heard', key),
-    onclose: () => void ear.emit('lost')
+  const notifications = new EventEmitter<Notifications>()
+  const callbacks = {
+    onnotify: (_channel: string, key: string) => void notifications.emit('notification', key),
+    onclose: () => void notifications.emit('lost')
   }
   const folder = embeddedFolder(config)
   if (folder === undefined) {
@@ -118,8 +120,8 @@ export async function connect(
     const scan = { ...config, statementTimeoutMs: Math.min(config.statementTimeoutMs, SCAN_TIMEOUT_MS) }
     const scans = Array.from({ length: scansOf(config.poolMax) }, () => one(scan))
     const others = Array.from({ length: config.poolMax - scans.length - 1 }, () => one(config))
-    const listener = open({ ...options(config), ...socket, ...hears }, url, silenceMs(config))
-    return connection(config, log, migrations, { ordinary: [one(config), ...others], scans, listener }, ear)
+    const listener = open({ ...options(config), ...socket, ...callbacks }, url, silenceMs(config))
+    return connection(config, log, migrations, { ordinary: [one(config), ...others], scans, listener }, notifications)
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.
   const { startEmbedded } = await import('./embedded.ts')
@@ -127,8 +129,14 @@ export async function connect(
   // One connection, which listens too: the engine has one session, and its socket corrupts or hangs with several
   // connections.
   const socket = { path: engine.socket, user: 'postgres', database: 'postgres' }
-  const client = open({ ...options(config), ...socket, ...hears })
-  const embedded = connection(config, log, migrations, { ordinary: [client], scans: [], listener: client }, ear)
+  const client = open({ ...options(config), ...socket, ...callbacks })
+  const embedded = connection(
+    config,
+    log,
+    migrations,
+    { ordinary: [client], scans: [], listener: client },
+    notifications
+  )
   await migrate(embedded.db, migrations)
   if (config.rls) await embedded.db.execute(sql.raw(ROW_SECURITY_ROLE))
   return {
@@ -147,25 +155,16 @@ const sendFor =
     send(text, parameters, bytes)
 
 /** What the connection that listens tells: a key that was notified, and that it was lost. */
-interface Ear {
-  heard: [key: string]
+interface Notifications {
+  notification: [key: string]
   lost: []
 }
 
-/** One for each connection. That of `listener` tells the `Ear`. */
+/** One for each connection. That of `listener` tells the `Notifications`. */
 interface Clients {
   ordinary: [Client, ...Client[]]
   scans: Client[]
   listener: Client
-}
-
-/** What the database says of itself, of the role that we connect as, and of the tables that are asked for. */
-interface Usability extends Record<string, unknown> {
-  role: string
-  bound: boolean
-  usable: boolean
-  applied: number[]
-  settings: Record<string, string>
 }
 
 function connection(
@@ -173,20 +172,19 @@ function connection(
   log: FastifyBaseLogger,
   migrations: string,
   { ordinary, scans, listener }: Clients,
-  ear: EventEmitter<Ear>
+  notifications: EventEmitter<Notifications>
 ): Connection {
   const clients = [...ordinary, ...scans]
   const db = drizzle({ client: ordinary[0] })
   // For what the service does for itself. The pool would put requests behind it, or cancel it with them.
   const service = drizzle({ client: listener })
-  const expected = versionsOf(migrations)
+  const readiness = new Readiness(service, rls, versionsOf(migrations))
   const pooled = (client: Client) => new PooledConnection(client, rls ? withRowSecurity(client) : sendFor(client))
   let told = false
   const pool = new Pool(db, { ordinary: ordinary.map(pooled), scans: scans.map(pooled) }, () => {
     if (!told) log.error(UNKNOWN_STATEMENT)
     told = true
   })
-  let met = false
   let closing = false
   let check: NodeJS.Timeout | undefined
   return {
@@ -195,16 +193,16 @@ function connection(
     transaction: pool.transaction,
     load: () => pool.load(),
     preconnect: () => Promise.allSettled(clients.map((client) => client.send('select 1'))),
-    listen(heard, missed) {
+    listen(onNotification, onReconnect) {
       let listening = false
       const listen = async () => {
         await listener.send(LISTEN)
         listening = true
-        missed()
+        onReconnect()
       }
       const again = () => void listen().catch(later)
       const later = () => closing || setTimeout(again, LISTEN_AGAIN_MS).unref()
-      ear.on('heard', heard).on('lost', () => {
+      notifications.on('notification', onNotification).on('lost', () => {
         if (listening) again()
         listening = false
       })
@@ -218,29 +216,7 @@ function connection(
       return first
     },
     deleteExpired: () => deleteExpired(service, log),
-    async readinessProblem(tables) {
-      // Their names are a parameter, and their rows are not looked at.
-      const names = [...tables].map((name) => `"${name}"`).join()
-      const [row] = await service.execute<Usability>(sql`
-        select current_user as role, bool_and(row_security_active(name::oid) = ${rls}) as bound,
-          bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
-            and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable,
-          ${appliedVersions} as applied,
-          (select json_object_agg(name, current_setting(name))
-            from unnest(string_to_array(${SETTING_NAMES.join()}, ',')) name) as settings
-        from unnest(string_to_array(${names}, ',')::regclass[]) name`)
-      if (row?.usable === false) return `The role ${row.role} may not read and write ${names}: grant it that.`
-      const setting = row && unfit(row.settings, row.role)
-      if (setting !== undefined) return setting
-      if (row?.bound !== false) {
-        const fault = mismatch(row?.applied, expected)
-        met ||= fault === undefined
-        return fault === undefined || (met && fault === 'newer') ? undefined : REMEDIES[fault]
-      }
-      return rls
-        ? `DATABASE_RLS is true, but row-level security does not bind the role ${row.role}: let DATABASE_URL connect as a role that does not own the tables, is no superuser and has no BYPASSRLS.`
-        : `DATABASE_RLS is not set, but row-level security binds the role ${row.role}: set it to true, or connect as the owner of the tables.`
-    },
+    readinessProblem: (tables) => readiness.problem(tables),
     close: async () => {
       closing = true
       clearTimeout(check)

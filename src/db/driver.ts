@@ -119,7 +119,7 @@ class Prepared implements Query {
     const leads = this.first === undefined || this.first === this
     // Its end comes after the error of its socket: what is sent again at once would be lost with it.
     if (broken) this.by.lost()
-    // Whatever is sent next would be in a transaction that is none of its own.
+    // The next statement would be in a transaction of another.
     if (failed && (text === 'commit' || text === 'rollback')) this.by.lost()
     if ((leads && isInFailedTransaction(error)) || isUnknownStatement(error)) this.by.lost()
     this.fail(failed && text === 'commit' ? failure(COMMIT_FAILED, text) : error)
@@ -331,8 +331,8 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
       return Object.assign(attempt, to)
     }
     const onclose = () => lost()
-    // Of options that were read already, as the driver itself makes the one that listens. Of several hosts it would not
-    // tell a failure.
+    // The driver makes the connection that listens in the same way, from options that it has read. With several hosts it
+    // would not report a failure.
     const one = 'host' in to ? { host: [to.host], port: [to.port] } : {}
     const sql = postgres({ ...client.options, ...one, max_lifetime: null, socket, onclose } as object)
     const hello = sql.unsafe('')
@@ -465,7 +465,7 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
     }) as typeof unsafe,
     // For commands, which do nothing else meanwhile.
     begin: (async (...args: Parameters<typeof client.begin>) => {
-      // Of a connection that is ready.
+      // The connection is ready once it has answered.
       await send('select 1')
       return current.sql.begin(...args)
     }) as typeof client.begin,

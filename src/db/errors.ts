@@ -49,7 +49,7 @@ const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|25P03|25P04|55P03|42P01|42
 const UNKNOWN_STATEMENT = new Set(['26000', '42P05'])
 const IN_FAILED_TRANSACTION = '25P02'
 
-// Of a prepared statement: its result has other types now, or its parameters have.
+// A prepared statement is stale: its result or its parameters have other types now.
 const STALE = new Set(['0A000', '42804', IN_FAILED_TRANSACTION, ...UNKNOWN_STATEMENT])
 
 /** Whether a query failed before it did anything, because of what its connection was used for before. */
@@ -64,7 +64,7 @@ export const isUnknownStatement = (error: unknown) => UNKNOWN_STATEMENT.has(code
 /** Whether the connection was left in a transaction that failed. */
 export const isInFailedTransaction = (error: unknown) => codeOf(error) === IN_FAILED_TRANSACTION
 
-// Of a connection that was there and broke.
+// A connection that was established broke.
 const BROKEN = new Set(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE'])
 
 /** Whether the connection of a query broke: it may have done what it was to do, and nobody knows. */

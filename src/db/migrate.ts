@@ -31,9 +31,11 @@ const RUN_MIGRATE = 'run npm run db:migrate (in production: node dist/src/comman
 export const REMEDIES = {
   older: `The schema of the database is older than this version of the service: ${RUN_MIGRATE}.`,
   newer:
-    'The schema of the database is newer than this version of the service: run the version that migrated it, or a later one.',
+    'The schema of the database is newer than this version of the service: ' +
+    'run the version that migrated it, or a later one.',
   incomplete:
-    'The schema of the database lacks a migration although a later one was applied: generate it anew (npm run db:generate), so that it is the last.',
+    'The schema of the database lacks a migration although a later one was applied: ' +
+    'generate it anew (npm run db:generate), so that it is the last.',
   missing: `The database that DATABASE_URL names has not the tables of the service: ${RUN_MIGRATE}.`
 }
 

@@ -31,7 +31,7 @@ const history = {
 
 type Columns = Record<string, PgColumnBuilderBase>
 
-/** The policies of a table `name`: whoever is named to them (`src/db/row-security.ts`) sees and changes their own rows. */
+/** The policy of a table: the owner that the session names (`src/db/row-security.ts`) reads and writes their rows. */
 export const policyOf = (name: string, userId: PgColumn) => {
   const own = sql`${userId} = current_setting('rowkeeper.owner', true)`
   return pgPolicy(`${name}_owner`, { using: own, withCheck: own })
@@ -68,3 +68,6 @@ export const ownedTable = <const Name extends string, Own extends Columns>(
     primaryKey({ columns: [table.userId, table.id] }),
     policyOf(name, table.userId)
   ])
+
+/** The condition of a row that has expired: it is kept for 24 hours. */
+export const isExpired = (createdAt: PgColumn) => sql`${createdAt} < now() - interval '24 hours'`

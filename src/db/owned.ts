@@ -36,8 +36,8 @@ type RowOf<F extends Fields> = SelectResultFields<F>
 /** The rows of a select, to select from. */
 type Rows = Subquery & { readonly [ownerBound]: true }
 
-// Of what Drizzle's builders can do, what leaves the filter as it is: another `where` would take its place, a join or a
-// union would bring other rows, and what is run from here would name its own owner.
+// The methods of Drizzle's builder that keep the filter. Another `where` would replace it, a join or a union would add
+// other rows, and a builder that is executed here would name its own owner.
 interface Select<F extends Fields> extends Built<RowOf<F>[]> {
   orderBy(...columns: (PgColumn | SQL)[]): Select<F>
   limit(limit: number | Placeholder): Select<F>

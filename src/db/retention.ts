@@ -23,7 +23,7 @@ function portionOf(table: PgTable, over: SQL): SQL {
   return sql`delete from ${table} where ${over} and ctid = any(array(select ctid from (${summed}) summed where before < ${PORTION_BYTES}))`
 }
 
-/** What is to be deleted: what a policy lets be deleted whosever it is (`retentionPolicies` in `src/db/owned-table.ts`). */
+/** The expired rows of each table: those that its retention policies let anyone delete (`src/db/owned-table.ts`). */
 const PORTIONS = Object.values<unknown>(schema)
   .filter((one) => is(one, PgTable))
   .flatMap((table) => {

@@ -1,6 +1,6 @@
 import { sql } from 'drizzle-orm'
 import { bigint, boolean, customType, index, integer, pgTable, primaryKey, text, uuid } from 'drizzle-orm/pg-core'
-import { dateTime, ownedTable, ownerId, policyOf, retentionPolicies } from './owned-table.ts'
+import { dateTime, isExpired, ownedTable, ownerId, policyOf, retentionPolicies } from './owned-table.ts'
 
 export const tasks = ownedTable('tasks', {
   title: text('title').notNull(),
@@ -9,7 +9,7 @@ export const tasks = ownedTable('tasks', {
   dueAt: dateTime('due_at')
 })
 
-/** What was answered to a POST with an `Idempotency-Key`, to be answered again for a day (`src/resource/idempotency.ts`). */
+/** The answers to POSTs with an `Idempotency-Key`, kept for a day (`src/resource/idempotency.ts`). */
 export const idempotencyKeys = pgTable(
   'idempotency_keys',
   {
@@ -23,7 +23,7 @@ export const idempotencyKeys = pgTable(
     createdAt: dateTime('created_at').notNull().defaultNow()
   },
   (table) => {
-    const over = sql`${table.createdAt} < now() - interval '24 hours'`
+    const over = isExpired(table.createdAt)
     return [
       primaryKey({ columns: [table.userId, table.key] }),
       index('idempotency_keys_created_at').on(table.createdAt),
@@ -37,8 +37,8 @@ export const idempotencyKeys = pgTable(
 const transactionId = customType<{ data: string }>({ dataType: () => 'xid8' })
 
 /**
- * Of each user who listened to their changes lately: where the numbers of the changes are. Whoever has no row here, or
- * an expired one, has nothing recorded (`src/feeds`).
+ * The feeds of the users who listened to their changes lately: the number of the last change. The changes of a user
+ * without a row here, or with an expired one, are not recorded (`src/changes`).
  */
 export const feeds = pgTable(
   'feeds',
@@ -76,7 +76,7 @@ export const changes = pgTable(
     createdAt: dateTime('created_at').notNull().defaultNow()
   },
   (table) => {
-    const over = sql`${table.createdAt} < now() - interval '24 hours'`
+    const over = isExpired(table.createdAt)
     return [
       primaryKey({ columns: [table.userId, table.seq] }),
       index('changes_created_at').on(table.createdAt),

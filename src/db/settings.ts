@@ -32,7 +32,10 @@ export function unfit(settings: Record<string, string>, role: string): string | 
   for (const [name, { value, fits }] of Object.entries(NEEDED)) {
     const has = String(settings[name])
     if (fits === undefined ? has === value : fits.test(has)) continue
-    return `The setting ${name} of PostgreSQL is '${has}', and the service needs '${value}': alter role "${role}" set ${name} = '${value}', and let no pooler change it.`
+    return (
+      `The setting ${name} of PostgreSQL is '${has}', and the service needs '${value}': ` +
+      `alter role "${role}" set ${name} = '${value}', and let no pooler change it.`
+    )
   }
   return undefined
 }

@@ -19,7 +19,7 @@ export type Within = Transaction | Deadline
 export type Run<R> = (owner: Owner, values?: Record<string, unknown>, within?: Within) => Promise<R>
 
 interface TransactionOptions {
-  /** Of the request that waits. When its time is up the transaction is cancelled, and nothing of it is done. */
+  /** The deadline of the request that waits. Then the transaction is cancelled, and nothing of it is done. */
   within?: Deadline | undefined
   /** Names what the owner does once at a time. */
   lockKey?: string | undefined
@@ -41,7 +41,8 @@ export type Transact = <R>(
 export class Busy extends Error {}
 
 // The owner is named to the policies, should they bind.
-const BEGIN = `select set_config('rowkeeper.owner', $1, true), pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free`
+const BEGIN =
+  `select set_config('rowkeeper.owner', $1, true), ` + 'pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free'
 
 /** `Transact` on a connection of `client`. */
 export const transact = <R>(

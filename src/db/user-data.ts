@@ -26,7 +26,7 @@ async function eachTable(
   isolation: string,
   work: (client: TransactionClient, table: string, userId: string) => Promise<void>
 ): Promise<void> {
-  // Of a later schema there may be tables that are not known here.
+  // A later schema may have tables that this version does not know.
   const problem = await readinessProblem(ownedTables.map(getTableName))
   if (problem !== undefined) throw new Error(problem)
   await db.$client.begin(isolation, async (client) => {

@@ -3,6 +3,7 @@ import { Type } from '@sinclair/typebox'
 import { eq, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
 import type { OwnedBy } from '../db/owned.ts'
+import { isExpired } from '../db/owned-table.ts'
 import { idempotencyKeys } from '../db/schema.ts'
 import { Busy, type Transact, type Transaction } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
@@ -66,7 +67,7 @@ export function idempotency({ owned, transaction, storage }: Database) {
   const own = owned(idempotencyKeys)
   const { digest, json, abridged, location } = idempotencyKeys
   const byKey = eq(idempotencyKeys.key, sql.placeholder('key'))
-  const over = sql`${idempotencyKeys.createdAt} < now() - interval '24 hours'`
+  const over = isExpired(idempotencyKeys.createdAt)
 
   const find = own.prepare((own) => own.select({ digest, json, abridged, location }, byKey))
   const forget = own.prepare((own) => own.delete(byKey, over).returning({ digest }))

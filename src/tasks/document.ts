@@ -28,7 +28,7 @@ export const operation = (
   return { operationId, summary, tags: ['tasks'], security: [{ bearer: [scope] }], response }
 }
 
-/** Of what a body can bring. */
+/** The errors that a request body can cause. */
 export const BODY_ERRORS = [
   'quota_exceeded',
   'invalid_json',

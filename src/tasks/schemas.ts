@@ -93,7 +93,8 @@ export const TaskQuery = Type.Object({
       enum: [...SORTS],
       default: DEFAULT_SORT,
       description:
-        'The order, the other way round with `-`. Titles are in the order of their code points, `A` to `Z` taken as `a` to `z`; tasks without `dueAt` come last both ways'
+        'The order, the other way round with `-`. Titles are in the order of their code points, ' +
+        '`A` to `Z` taken as `a` to `z`; tasks without `dueAt` come last both ways'
     })
   ),
   completed: Type.Optional(Type.Boolean({ description: 'Only those that are, or are not' })),

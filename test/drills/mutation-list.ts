@@ -397,9 +397,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'beyond isolation: answers are kept for an hour',
-    file: 'src/db/schema.ts',
-    find: `const over = sql\`\${table.createdAt} < now() - interval '24 hours'\``,
-    put: `const over = sql\`\${table.createdAt} < now() - interval '1 hour'\``,
+    file: 'src/db/owned-table.ts',
+    find: `interval '24 hours'`,
+    put: `interval '1 hour'`,
     test: 'routes/idempotency.test',
     title: 'a key is good for 24 hours'
   },
@@ -429,7 +429,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'beyond isolation: readiness does not look at the right to delete',
-    file: 'src/db/connect.ts',
+    file: 'src/db/readiness.ts',
     find: "and has_table_privilege(name, 'delete')",
     put: '',
     test: ROW_SECURITY,

@@ -53,8 +53,7 @@ const sendUnlessKnown = (request: FastifyRequest, reply: FastifyReply, etag: str
   if (isAnother(request.headers, etag)) return sendProblem(reply, 'precondition_failed')
   if (isUnchanged(request.headers, etag)) {
     reply.code(304)
-    // Of nothing to send Fastify says to a HEAD that its length is 0, which is that of the 200 or unsaid (RFC 9110
-    // section 8.6).
+    // Fastify would give a HEAD without a body the length 0. It is that of the 200, or absent (RFC 9110 section 8.6).
     if (request.method !== 'HEAD') return reply.send()
   }
   return reply.type(JSON_TYPE).send(json)

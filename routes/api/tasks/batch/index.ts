@@ -9,7 +9,7 @@ import { hasRoom } from '../../../../src/tasks/room.ts'
 import { TaskBatch, TaskBatchResult } from '../../../../src/tasks/schemas.ts'
 import { taskStore } from '../../../../src/tasks/store.ts'
 
-/** Of a hundred tasks most are short; the limit of one task would be too narrow. */
+/** Fits a hundred tasks, most of which are short. */
 const BODY_LIMIT_BYTES = 1024 * 1024
 
 /** Many operations on the caller's tasks at once. */
