@@ -31,7 +31,7 @@ const UNREACHABLE =
   'Check its host, its port, and that it runs.'
 
 /** How often expired rows are deleted. */
-const RETENTION_MS = 3_600_000
+export const RETENTION_MS = 3_600_000
 
 interface Options {
   /** The folder of the migrations that make the tables; Rowkeeper's own by default. The embedded database gets them. */

@@ -21,7 +21,7 @@ declare module 'fastify' {
 }
 
 /** Within this every request is answered, queueing included; what takes longer is a 503, whatever it waits for. */
-const DEADLINE_MS = 4700
+export const DEADLINE_MS = 4700
 
 /** Health is always answered, asks the database once for all who ask, and takes no place from others. */
 const isHealth = ({ routeOptions: { url } }: FastifyRequest) => url?.startsWith('/health/') === true

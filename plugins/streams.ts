@@ -21,7 +21,7 @@ declare module 'fastify' {
 }
 
 /** The longest life of a stream. A feed outlives it by a day (`src/changes/feed.ts`). */
-const STREAM_MAX_MS = 3_600_000
+export const STREAM_MAX_MS = 3_600_000
 
 /**
  * The events of a stream. When they cannot be read, the last event asks the client to reconnect. A stream that was

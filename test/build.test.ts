@@ -51,7 +51,7 @@ t.test('commands build what changed, once, and leave a build that is in use alon
   await once(shell, 'close')
   t.equal(told, 'up\nended\n')
 
-  // Of a process that was killed while it built.
+  // A process that was killed while it built leaves this lock.
   writeFileSync(join(cwd, '.dist.lock'), '999999999')
   write('console.log("second")')
   t.match(await run('src/command.js'), { code: 0, output: 'second\n' })

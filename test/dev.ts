@@ -18,7 +18,7 @@ for await (const line of createInterface(npm.stdout)) {
   assert.equal(answer.status, 200)
   npm.kill()
 }
-// Whoever serves has the same output, which closes when the last of them has ended.
+// The server shares this output, which closes when the last of its processes has ended.
 if (npm.exitCode === null && npm.signalCode === null) await once(npm, 'exit')
 assert.ok(told.includes(`http://127.0.0.2:${port}/docs`), told)
 assert.ok(told.includes(`listening at http://127.0.0.2:${port}`), told)

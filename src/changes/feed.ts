@@ -26,7 +26,7 @@ const SETTLED = sql`'0'::xid8`
 
 /** A write that did not see the feed ends within the statement timeout. After that nothing is waited for. */
 const SETTLE_TRIES = 30
-const SETTLE_MS = 100
+export const SETTLE_MS = 100
 
 // A feed begins at the microseconds of now, so that its numbers follow those of every earlier feed.
 const now = sql`(extract(epoch from clock_timestamp()) * 1000000)::bigint`

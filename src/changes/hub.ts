@@ -4,7 +4,7 @@ import type { Feed } from './feed.ts'
 import { type Reason, WakeUp } from './wake-up.ts'
 
 /** The time in which the client must take the last event. Then the connection is cut, milliseconds. */
-const GRACE_MS = 3000
+export const GRACE_MS = 3000
 
 /** The open streams of one owner, oldest first, and the key that their feed is notified with. */
 interface Subscription {

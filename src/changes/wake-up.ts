@@ -4,7 +4,7 @@ import { Deadline } from '../http/deadline.ts'
 export type Reason = 'token_expired' | 'reconnect' | 'replaced'
 
 /** Proxies give up what is silent for a minute, some for half of one. */
-const HEARTBEAT_MS = 20_000
+export const HEARTBEAT_MS = 20_000
 
 /** What a stream waits for: a change that may be there, or its end. */
 export class WakeUp {

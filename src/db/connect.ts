@@ -54,7 +54,7 @@ export interface Connection {
 const LISTEN = 'listen "rowkeeper"'
 
 /** How long after an attempt to listen that failed the next is made. */
-const LISTEN_AGAIN_MS = 1000
+export const LISTEN_AGAIN_MS = 1000
 
 /** A search of 10,000 tasks of 10,000 characters takes a quarter of it (docs/performance.md). */
 const SCAN_TIMEOUT_MS = 2000
@@ -66,7 +66,7 @@ const SILENCE_MARGIN_MS = 1000
  * How often the connection that listens is asked something. Otherwise it could be lost for as long as the kernel takes
  * to find out, and nobody would be told of changes.
  */
-const LISTENER_CHECK_MS = 5000
+export const LISTENER_CHECK_MS = 5000
 
 /** How many of the connections are for scans: of a single one, none. */
 const scansOf = (poolMax: number) => (poolMax === 1 ? 0 : Math.max(1, Math.floor(poolMax / 5)))

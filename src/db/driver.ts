@@ -142,14 +142,14 @@ class Prepared implements Query {
 const withoutHoles = (rows: unknown[][]) => (rows.length === 0 || 0 in rows ? rows : rows.filter(() => true))
 
 /** How often statements that wait for a connection are looked at, and how often in vain. */
-const QUEUE_CHECK_MS = 100
+export const QUEUE_CHECK_MS = 100
 const QUEUE_CHECKS = 10
 
 /** How long after the end of a connection, or of an attempt to make one, the next is made. */
 const PAUSE_MS = 200
 
 /** How often a connection that owes an answer is checked for one. */
-const SILENCE_CHECK_MS = 500
+export const SILENCE_CHECK_MS = 500
 
 /** How long after the one before PostgreSQL is asked to cancel what is in flight. */
 const CANCEL_PAUSES_MS = [0, 50, 200]

@@ -66,7 +66,7 @@ interface Limits {
   checks: number
 }
 
-const QUEUE_CHECK_MS = 100
+export const QUEUE_CHECK_MS = 100
 
 /**
  * Nothing is sent behind a statement that PostgreSQL has worked on for so long: what waits takes a connection that is

@@ -23,10 +23,10 @@ export interface Exchange {
 }
 
 /** Milliseconds that a connection to be closed has for its outstanding answers: longer than any request may take. */
-const FINISH_MS = 5000
+export const FINISH_MS = 5000
 
 /** Milliseconds that a client has to read the last answer of a connection. */
-const LINGER_MS = 1000
+export const LINGER_MS = 1000
 
 const ignore = () => {}
 

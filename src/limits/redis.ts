@@ -11,7 +11,7 @@ declare module 'ioredis' {
 }
 
 /** A request continues after this time, whether or not Redis has answered. */
-const DEADLINE_MS = 50
+export const DEADLINE_MS = 50
 
 /** The pause between two attempts to reach a Redis that is gone. */
 const RETRY_MS = 500

@@ -1,4 +1,4 @@
-// Uses examples/spa as people would, in Chromium: everything of it runs as by `npm start` there, at three origins, with
+// Uses examples/spa as a user would, in Chromium. Its parts run as `npm start` runs them there, at three origins, with
 // a real Better Auth server. Pictures go to `.data/spa`. `CHROMIUM` is the browser's path.
 import assert from 'node:assert/strict'
 import { spawn } from 'node:child_process'
@@ -19,7 +19,7 @@ const TASK = /\/api\/tasks\/[0-9a-f-]{36}$/
 
 const example = spawn('sh', ['-c', `"${process.execPath}" examples/spa/start.js; true`], {
   env: {
-    // As npm's shell, which does not pass its signals on.
+    // npm's shell does not pass on signals either.
     npm_lifecycle_event: 'example',
     // Vite would colour the address that is read below, where CI is set.
     ...{ WEB_PORT: '5273', AUTH_PORT: '4100', PORT: '3100', NO_COLOR: '1' },
@@ -29,7 +29,7 @@ const example = spawn('sh', ['-c', `"${process.execPath}" examples/spa/start.js;
   },
   stdio: ['ignore', 'pipe', 'inherit']
 })
-// When the last of its processes has ended: they have the same output.
+// The output closes when the last of the processes that share it has ended.
 const ended = once(example, 'close')
 
 /** The origins of Rowkeeper, of the Better Auth server and of the app, in the order in which `npm start` tells them. */
@@ -146,7 +146,7 @@ try {
   await gone(phone, 'Pick up the parcel')
   assert.equal(await page.locator(':focus').getAttribute('aria-label'), 'New task')
 
-  // Two people edit one task (412): nothing is lost, whichever is kept
+  // Two users edit one task (412): nothing is lost, whichever version is kept
   await edit(page, 'Buy milk', { Title: 'Buy oat milk' })
   await edit(phone, 'Buy milk', { Title: 'Buy milk and bread' })
   await picture(phone, 'edit-phone')
@@ -169,7 +169,7 @@ try {
   await dialogClosed(phone)
   await saved(phone, 'Buy almond milk')
 
-  // What cannot be saved is taken back
+  // A change that cannot be saved is reverted
   await page.route(TASK, (route) => route.abort(), { times: 1 })
   await checkbox(page, 'Call the plumber').check({ force: true })
   await said(page, /was not changed: the server cannot be reached/)
@@ -225,7 +225,7 @@ try {
   await saved(phone, 'Slow down')
   await saved(page, 'Slow down')
 
-  // In the dark, and out
+  // Dark mode, and back
   await page.emulateMedia({ colorScheme: 'dark' })
   await phone.emulateMedia({ colorScheme: 'dark' })
   await page.evaluate('scrollTo(0, 0)')
@@ -245,7 +245,7 @@ try {
   await page.getByLabel('Password').press('Enter')
   await saved(page, 'Slow down')
 
-  // A session that is over
+  // An expired session
   await context.clearCookies()
   await spoilToken()
   await checkbox(page, 'Slow down').check({ force: true })

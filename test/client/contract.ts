@@ -31,7 +31,7 @@ export async function contract(baseUrl: string, token: string, sub: string): Pro
     assert.ok(answer.response.headers.get('x-request-id'))
   }
 
-  // Who the caller is.
+  // The caller.
   const session = await api.GET('/api/session')
   assert.equal(given(session.data, session.error).user?.sub, sub)
 
@@ -101,7 +101,7 @@ export async function contract(baseUrl: string, token: string, sub: string): Pro
   // @ts-expect-error: completed is true or false
   refused(await api.PATCH('/api/tasks/{id}', { ...at(task.id), body: { completed: null } }), 'validation_failed')
 
-  // Only what has not changed since.
+  // Write only if the task has not changed since.
   const stale = { params: { path: { id: task.id }, header: { 'if-match': '"1"' } } }
   refused(await api.PATCH('/api/tasks/{id}', { ...stale, body: { title: 'Lost' } }), 'precondition_failed')
   const known = { params: { path: { id: task.id }, header: { 'if-none-match': '"4"' } } }
@@ -115,7 +115,7 @@ export async function contract(baseUrl: string, token: string, sub: string): Pro
   // @ts-expect-error: there is no such order
   refused(await api.GET('/api/tasks', { params: { query: { sort: 'id' } } }), 'validation_failed')
 
-  // Once, however often it is sent.
+  // A create with a key happens once, however often it is sent.
   const once = { params: { header: { 'idempotency-key': 'a-key' } } }
   const sent = await api.POST('/api/tasks', { ...once, body: { title: 'Once' } })
   const again = await api.POST('/api/tasks', { ...once, body: { title: 'Once' } })
@@ -144,7 +144,7 @@ export async function contract(baseUrl: string, token: string, sub: string): Pro
   assert.equal(given(deleted.data, deleted.error).detail, 'Task deleted')
   refused(await api.DELETE('/api/tasks/{id}', at(task.id)), 'task_not_found')
 
-  // Nobody, and somebody who is not who they say.
+  // A request without a token, and one with a bad token.
   const anonymous = createClient<paths>({ baseUrl })
   refused(await anonymous.GET('/api/tasks'), 'authorization_missing')
   assert.equal(given((await anonymous.GET('/api/session')).data, 'a session').user, null)

@@ -53,7 +53,7 @@ const OTHER_UUIDS = [
 
 const VERBS = ['GET', 'HEAD', 'PUT', 'PATCH', 'DELETE'] as const
 
-// What a caller may say of somebody else, and must not be believed.
+// Claims about another user, which the service must not believe.
 const lyingHeaders = (victim: string): Record<string, string> => ({
   'x-user-id': victim,
   'x-forwarded-user': victim,
@@ -66,7 +66,7 @@ const lyingMembers = (victim: string) =>
     (name) => `"${name}":${name === 'user' || name === '__proto__' ? `{"userId":"${victim}"}` : `"${victim}"`}`
   )
 
-/** Who asks for what, as `inject` takes it. */
+/** The options of `inject` for a request of this user. */
 const by = (user: string, method: InjectOptions['method'], url: string, payload?: object): InjectOptions => ({
   ...(method && { method }),
   url,
@@ -76,13 +76,13 @@ const by = (user: string, method: InjectOptions['method'], url: string, payload?
 
 /**
  * Holds a resource to the promise that a user reaches their own items and nobody else's: the matrix of verbs, ids and
- * lies; foreign, unknown and deleted ids answered alike and at the same cost; and random stories of several users
- * against a model.
+ * lies; foreign, unknown and deleted ids answered alike and at the same cost; and a property test
+ * of random requests of several users against a model.
  *
  * @param env variables as in the environment
- * @param stories how many random stories, of up to 60 requests each
+ * @param runs how many runs the property test has, of up to 60 requests each
  */
-export function isolationSuite(t: Test, resource: Resource, env: Record<string, string> = {}, stories = 80): void {
+export function isolationSuite(t: Test, resource: Resource, env: Record<string, string> = {}, runs = 80): void {
   const { url: collection, events, sample, change } = resource
   const environment = { RATE_LIMIT_MAX: 'off', ...env }
 
@@ -309,10 +309,10 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
   t.test(`${collection}: whatever several users do, each has what a model of theirs has`, async (t) => {
     const app = await build(t, environment)
     let requests = 0
-    const story = fc.commands(commands(resource), { maxCommands: 60, size: 'max' })
+    const someCommands = fc.commands(commands(resource), { maxCommands: 60, size: 'max' })
     await fc.assert(
-      fc.asyncProperty(story, async (story) => {
-        const run = newUser('story')
+      fc.asyncProperty(someCommands, async (commands) => {
+        const run = newUser('run')
         const real: Real = {
           inject: (options) => {
             requests++
@@ -320,11 +320,11 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
           },
           user: (n) => `${run}-${n}`
         }
-        await fc.asyncModelRun(() => ({ model: { items: [] }, real }), story)
+        await fc.asyncModelRun(() => ({ model: { items: [] }, real }), commands)
       }),
-      { numRuns: stories, seed: SEED }
+      { numRuns: runs, seed: SEED }
     )
-    t.ok(requests > stories * 20, `${requests} requests`)
+    t.ok(requests > runs * 20, `${requests} requests`)
   })
 }
 
@@ -339,7 +339,7 @@ interface Item {
 }
 
 interface Model {
-  /** Of all users, in the order of creation. */
+  /** The items of all users, in the order of creation. */
   items: Item[]
 }
 
@@ -362,7 +362,7 @@ const holds = (json: Record<string, unknown>, members: object) =>
 
 function commands({ url: collection, notFound, samples, changes }: Resource): fc.Arbitrary<Command>[] {
   const user = fc.nat({ max: USERS - 1 })
-  // Of the items of everybody, the deleted ones too.
+  // The items of all users, deleted ones included.
   const pick = fc.nat({ max: 30 })
 
   const create = fc.tuple(user, samples).map(

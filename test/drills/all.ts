@@ -13,7 +13,7 @@ const DRILLS = [
   'keys-limits',
   'rolling',
   'proxies',
-  // Its long form, an hour, is for a day of its own.
+  // The long form takes an hour, so it is not part of this run.
   ...(process.argv.includes('--quick') ? ['attack'] : [])
 ]
 

@@ -1,6 +1,6 @@
-// Attacks of every kind in random order, several at once, for `--minutes N` (60), and twenty honest users beside them
-// who notice nothing. With `--quick` half a minute of it. `--seed N` repeats an order. A line of JSON a minute says how
-// it goes.
+// Attacks of every kind run in random order, several at once, for `--minutes N` (60). Twenty honest users beside them
+// must notice nothing. `--quick` makes it half a minute. `--seed N` repeats an order. A line of JSON reports each
+// minute.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { parseArgs } from 'node:util'
 import { Honest, percentile } from './honest.ts'
@@ -34,7 +34,7 @@ function random(state: number): () => number {
   }
 }
 
-/** All kinds in random order, then all again in another, without end. */
+/** All kinds in random order, then all again in another order, for ever. */
 function* shuffled(all: Kind[], next: () => number): Generator<Kind> {
   for (;;) {
     const order = all.map((one) => ({ one, by: next() })).sort((a, b) => a.by - b.by)
@@ -42,7 +42,7 @@ function* shuffled(all: Kind[], next: () => number): Generator<Kind> {
   }
 }
 
-/** What the users and the process had to bear in a minute, as a line of JSON. */
+/** The figures of the users and the process for a minute, as a line of JSON. */
 function report(minute: number, honest: Honest, watch: Watch, attacks: Map<string, number>, from: number) {
   const samples = honest.since(from)
   const [p50, p95, p99, max] = [0.5, 0.95, 0.99, 1].map((share) => percentile(samples, share))

@@ -4,7 +4,7 @@ import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
 import { afterwards } from './kit.ts'
 
-/** What attacker.py does, in a process of its own. */
+/** A task for attacker.py, which runs as a separate process. */
 export interface Job {
   /**
    * `hold` sends each request `times` times on a connection of its own, reads nothing and never closes. `drip` reads
@@ -22,7 +22,7 @@ export interface Job {
   atOnce?: number
   /** Segments of 1,400 bytes and a small receive buffer, as a client on Ethernet could have them. */
   small?: boolean
-  /** `hold`: says that it sends no more. */
+  /** `hold`: ends its sending side. */
   half?: boolean
   /** `abort`: waits until the answer has begun. */
   begun?: boolean
@@ -59,7 +59,7 @@ export async function attack(port: number, job: Pick<Job, 'how' | 'requests'> & 
     })
   })
   const closed = once(child, 'close')
-  // One that ends early, because the service did, is no fault of the drill.
+  // An attack may end early because the service did, which is not an error of the drill.
   child.stdin.on('error', () => {})
   child.stdin.write(`${JSON.stringify({ port, ...whole })}\n`)
   await Promise.race([ready, closed])
@@ -90,7 +90,9 @@ const CLOSE = { Connection: 'close' }
 export const withToken = (token: string, method: string, path: string, body = '') =>
   http(method, path, { Authorization: `Bearer ${token}`, ...CLOSE }, body)
 
-/** Columns of a row of /proc/net/tcp. A connection that the service has closed, or has not accepted yet, has no inode. */
+/**
+ * Columns of a row of /proc/net/tcp. A connection that the service has closed, or has not accepted yet, has no inode.
+ */
 const [LOCAL, REMOTE, STATE, INODE] = [1, 2, 3, 9]
 /** ESTABLISHED and CLOSE_WAIT: the service has not closed the connection. */
 const OPEN = ['01', '08']

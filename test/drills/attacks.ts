@@ -7,7 +7,7 @@ type Database = Awaited<ReturnType<typeof cluster>>
 
 export const DOCUMENTATION = '/docs/static/swagger-ui-bundle.js'
 const LIVE = http('GET', '/health/live')
-/** What is none of the honest users' address, and not counted among the connections of the attacker. */
+/** An address of neither the honest users nor the attacker, whose connections are not counted. */
 const ACCOMPLICE = '127.0.0.3'
 
 /** A user with as many tasks of 10,000 characters, which compress well and have no z. */
@@ -18,7 +18,7 @@ export const insertTasks = (database: Database, user: string, count: number, tex
      from generate_series(1, ${count}) n returning id`
   )
 
-/** What is no request, or one that wants another protocol: of each kind `count` connections. */
+/** Bytes that are no request, or a request for another protocol: `count` connections of each kind. */
 export function raw(token: string, count: number): [string, Attack & { count: number }][] {
   const close = { Connection: 'close' }
   const body = { 'Content-Type': 'application/json', 'Content-Length': '10' }
@@ -52,7 +52,7 @@ export function raw(token: string, count: number): [string, Attack & { count: nu
   ]
 }
 
-/** Clients that leave before they are answered. */
+/** Clients that leave before their answer. */
 export function abortions(token: string, count: number): [string, Attack][] {
   const list = withToken(token, 'GET', '/api/tasks')
   const again = http('GET', '/api/tasks', { Authorization: `Bearer ${token}` })
@@ -75,10 +75,10 @@ export function abortions(token: string, count: number): [string, Attack][] {
   ]
 }
 
-/** Clients that read nothing, with segments as on Ethernet; and what happens meanwhile. */
+/** Clients that read nothing, with the segments of an Ethernet, and what happens meanwhile. */
 export interface Unread {
   what: string
-  /** Made anew each time, since tokens expire. */
+  /** The request is made anew each time, because tokens expire. */
   job(): Attack & { count: number }
   during(port: number): Promise<unknown>
 }

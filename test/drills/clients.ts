@@ -13,7 +13,9 @@ const EACH = 100
 const ABORTED = quick ? 1000 : 10_000
 const RAW = quick ? 250 : 1000
 const MOST_MEGABYTES = 400
-/** A request that is not whole after 4 s is refused. This bound and the next two leave time to a machine that is busy. */
+/**
+ * A request that is not whole after 4 s is refused. This bound and the next two leave time to a machine that is busy.
+ */
 const CUT_MS = 10_000
 /** Connections on which nothing moves are closed after 5 s. */
 const HELD_MS = 20_000

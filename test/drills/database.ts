@@ -6,8 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import postgres from 'postgres'
 import { type Answer, afterwards, ask, cluster, drill, expect, service, until, writers } from './kit.ts'
 
-/** A way to a database whose connections can vanish: nothing comes through any more, and nothing tells. */
-async function way(url: string) {
+/** A proxy to a database. `vanish` stops its connections without closing them. */
+async function proxyTo(url: string) {
   const sockets = new Set<Socket>()
   const server = createServer((socket) => {
     const onward = connect({ host: new URL(url).hostname, port: Number(new URL(url).port) })
@@ -27,7 +27,7 @@ async function way(url: string) {
 
 await drill('A database that is paused, full, read-only, restarting', async () => {
   const database = await cluster(['max_connections=20', 'superuser_reserved_connections=0'])
-  const to = await way(database.url)
+  const to = await proxyTo(database.url)
   const app = await service({ DATABASE_URL: to.url, DATABASE_POOL_MAX: '5' })
   const read = (n = 0) => ask(app.port, 'GET', '/api/tasks', `user-${n}`)
   const recovered = async (what: string) => {

@@ -5,10 +5,10 @@ import { createParser, type EventSourceMessage } from 'eventsource-parser'
 const AGAIN_MS = 500
 /** Longer than two heartbeats. */
 const SILENT_MS = 45_000
-/** Longer than a heartbeat, with which a stream looks for what it was not woken for. */
+/** Longer than a heartbeat, because a stream looks for missed changes at each heartbeat. */
 const LATEST_MS = 25_000
 
-/** Follows a user's stream of changes as a page does: it comes again with the id of the last event. */
+/** Follows a user's stream of changes as a page does: it reconnects with the id of the last event. */
 export class Follower {
   readonly faults: string[] = []
   /** How often the stream could not be opened, and how often it ended without saying so. */
@@ -18,7 +18,7 @@ export class Follower {
   readonly #user: string
   readonly #port: number
   readonly #token: () => string
-  /** What changed, by when it was asked for. */
+  /** The expected changes, with the time at which each was requested. */
   readonly #expected = new Map<string, number>()
   readonly #told = new Set<string>()
   readonly #following: Promise<void>
@@ -35,10 +35,10 @@ export class Follower {
     this.#following = this.#follow()
   }
 
-  /** A change that was asked for at `begun` is acknowledged: the stream must tell it, or a `reload` after that. */
+  /** Expects an acknowledged change that was requested at `begun`: its event, or a `reload` after that time. */
   expect = (change: string, begun: number) => void this.#expected.set(change, begun)
 
-  /** Waits for what was not told yet, then ends. */
+  /** Waits for the changes that are still expected, then ends. */
   async stop(): Promise<void> {
     const end = performance.now() + LATEST_MS
     while (this.#missing().length > 0 && performance.now() < end) await sleep(50)
@@ -71,7 +71,7 @@ export class Follower {
           this.faults.push(`${this.#user}: no heartbeat for ${SILENT_MS} ms`)
           this.#open?.destroy()
         })
-        // It is refused, or cut: `close` follows.
+        // The request was refused or cut, and `close` follows.
         .on('error', () => {})
         .on('close', resolve)
     })

@@ -3,12 +3,12 @@ import { expect, tokenOf as tokenOfDrills } from './kit.ts'
 import { type Sample, type TokenOf, User } from './user.ts'
 
 const FIRST_MS = 1000
-/** What the first second of an attack excuses. */
+/** Failures that the first second of an attack excuses. */
 const EXCUSED = [0, 429, 503]
 
 interface Options {
   users?: number
-  /** Of all users together. */
+  /** The requests of all users together. */
   perSecond?: number
   tokenOf?: TokenOf
   streams?: boolean
@@ -43,13 +43,13 @@ export class Honest {
     let next = performance.now() + offset
     while (this.#going) {
       await sleep(Math.max(0, next - performance.now()))
-      // Who had to wait does not make up for it with a burst.
+      // A user who had to wait does not catch up with a burst.
       next = Math.max(next, performance.now()) + gap
       await user.step()
     }
   }
 
-  /** An attack begins, which excuses a second. Returns when. */
+  /** Notes that an attack begins, which excuses one second. Returns the time. */
   attacked(): number {
     const now = performance.now()
     this.#attacks.push(now)
@@ -58,14 +58,14 @@ export class Honest {
 
   since = (from: number) => this.samples.filter(({ at }) => at >= from)
 
-  /** What failed without an excuse. */
+  /** The failures without an excuse. */
   failures = (samples: Sample[]) =>
     samples.filter(({ at, ms, status }) => {
       const excused = () => this.#attacks.some((begun) => begun <= at + ms && at <= begun + FIRST_MS)
       return (status < 200 || status > 299) && !(EXCUSED.includes(status) && excused())
     })
 
-  /** Counts against the verdict what the users had to bear since an attack began at `from`. */
+  /** Fails the verdict if the users were slowed down or refused since an attack began at `from`. */
   expectUnharmed(what: string, from: number, most: { p50?: number; p95?: number } = {}) {
     const all = this.since(from)
     const later = all.filter(({ at }) => at >= from + FIRST_MS)
@@ -80,7 +80,7 @@ export class Honest {
     expect(Number(p50) < most50 && Number(p95) < most95, `${what}: honest p50 ${p50}, p95 ${p95}, at most ${max} ms`)
   }
 
-  /** Ends, checks all that there must be once more, and counts against the verdict what was not so. */
+  /** Ends, checks everything once more, and fails the verdict for each difference. */
   async stop(): Promise<void> {
     this.#going = false
     await this.#working

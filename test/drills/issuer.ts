@@ -29,7 +29,7 @@ export class Issuer {
     this.#url = url
   }
 
-  /** What a service needs to take its tokens. */
+  /** The variables with which a service accepts its tokens. */
   get env() {
     return { BETTER_AUTH_URL: this.#url }
   }
@@ -43,7 +43,7 @@ export class Issuer {
     return token
   }
 
-  /** A token with a signature that is none. */
+  /** A token with a bad signature. */
   forged(user: string, kid = this.#key.kid): string {
     const signature = Buffer.from(crypto.getRandomValues(new Uint8Array(64))).toString('base64url')
     return `${part({ alg: 'EdDSA', typ: 'JWT', kid })}.${part(this.#claims(user))}.${signature}`

@@ -11,7 +11,7 @@ const NEIGHBOURS_MS = 6000
 const NEWCOMERS = 60
 const FORGED_PER_SECOND = 100
 const SIGNED_IN = 400
-/** That of the users. */
+/** The address that the users share. */
 const SHARED = ['127.0.0.1']
 const STRANGERS = Array.from({ length: 60 }, (_, n) => `127.0.1.${n + 1}`)
 /** The limits of production, which the other drills turn off. */

@@ -1,5 +1,5 @@
-// The service and PostgreSQL are killed (SIGKILL) in turn while it is written: every write that was acknowledged is
-// there.
+// The service and PostgreSQL are killed (SIGKILL) in turn under writes. Every acknowledged write must be there
+// afterwards.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { cluster, drill, expect, quick, service, writers } from './kit.ts'
 

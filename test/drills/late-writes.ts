@@ -1,5 +1,5 @@
-// A write that was answered 503 and one after it that was answered 200: the 200 is the last word, whatever kept the
-// first one waiting.
+// A write is answered 503, and a later write of the same task 200. The later write must last, however long the first
+// one waited.
 import { randomUUID } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -10,7 +10,7 @@ import { type Answer, ask, cluster, drill, expect, quick, service, tokenOf } fro
 
 type Database = Awaited<ReturnType<typeof cluster>>
 
-/** Of each way to write, and for each service. */
+/** Rounds for each kind of write and each service. */
 const ROUNDS = quick ? 8 : 24
 /** How long a first write is repeated until it is refused, and a second one until it is done. */
 const REFUSED_MS = 7000
@@ -60,7 +60,7 @@ const refused = (status: number) => status === 503
 
 interface Result {
   refused: boolean
-  /** What there must be from now on: looked at when nothing can be late any more. */
+  /** Checks the state that must last, once no write can be late any more. Returns what is wrong. */
   check(): Promise<string | undefined>
 }
 
@@ -121,10 +121,10 @@ async function quiet(database: Database) {
   }
 }
 
-/** Keeps writes waiting. Resolves when it has begun, with what resolves when it is over. */
+/** Blocks writes. Resolves when it has begun, with a promise that resolves when it is over. */
 type Disturb = (users: string[]) => Promise<() => Promise<unknown>>
 
-/** The rounds of all ways at once, each with a user of its own. */
+/** Runs the rounds of all kinds at once, each with its own user. */
 async function rounds(database: Database, what: string, ports: number[], disturb: Disturb) {
   const ways = [...Object.keys(WAYS), 'keyed create']
   const all = ports.flatMap((port) =>
@@ -154,7 +154,7 @@ async function rounds(database: Database, what: string, ports: number[], disturb
   }
 }
 
-/** Other sessions have the rows of all users, for 1 to 6 seconds. */
+/** Other sessions lock the rows of all users for 1 to 6 seconds. */
 async function lock(database: Database, users: string[]) {
   const seconds = [1, 2, 3, 4, 5, 6]
   const client = postgres(database.url, { max: seconds.length, onnotice: () => {} })
@@ -190,7 +190,7 @@ async function boundRole(database: Database): Promise<string> {
 await drill('A write that was refused does not come late', async () => {
   const database = await cluster()
   const services = [await service({ DATABASE_URL: database.url })]
-  // In short only without row-level security.
+  // The short form runs without row-level security only.
   if (!quick) services.push(await service({ DATABASE_URL: await boundRole(database), DATABASE_RLS: 'true' }))
   const ports = services.map(({ port }) => port)
   await rounds(database, 'row locked', ports, (users) => lock(database, users))
@@ -198,7 +198,7 @@ await drill('A write that was refused does not come late', async () => {
   await insertTasks(database, SEARCHER, 10_000)
   await rounds(database, 'searches', ports, async () => {
     const attackers = await Promise.all(ports.map((port) => attack(port, search(tokenOf(SEARCHER)))))
-    // Until each connection has some.
+    // By then each connection has some searches.
     await sleep(1000)
     return () => Promise.all(attackers.map((one) => one.stop()))
   })

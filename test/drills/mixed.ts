@@ -13,7 +13,7 @@ export interface Kind {
 }
 
 const STRANGERS = Array.from({ length: 60 }, (_, n) => `127.0.1.${n + 1}`)
-/** The address of the honest users: what their neighbours do there. */
+/** Attacks from the address of the honest users. */
 const SHARED = ['127.0.0.1']
 const PER_SECOND = 100
 const HELD = 100
@@ -31,7 +31,7 @@ function kind(what: string, job: () => Attack, during?: (port: number) => Promis
   }
 }
 
-/** Half a request, and no more. */
+/** The first half of a request. */
 const SILENT = [
   '',
   'POST /api/tasks HTTP/1.1\r\nHost: x\r\n',

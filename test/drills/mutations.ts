@@ -1,6 +1,6 @@
-// `node dist/test/drills/mutations.js` applies each mutation of `mutation-list.ts` to a copy of the build, one at a time.
-// It prints what was broken and which test noticed, and fails unless the test that the mutation names noticed. Words
-// select the mutations whose description contains one of them: `… mutations.js wall events`. Some mutations need
+// `node dist/test/drills/mutations.js` applies each mutation of `mutation-list.ts` to a copy of the build, one at a
+// time. It prints what was broken and which test noticed, and fails unless the test that the mutation names noticed.
+// Words select the mutations whose description contains one of them: `… mutations.js wall events`. Some mutations need
 // `TEST_DATABASE_URL`. `npm run check` verifies that the texts of the list still exist.
 import { execFile, execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -43,7 +43,7 @@ async function failing(mutation: Mutation, folder: string): Promise<string[] | u
   const env = { ...process.env, NODE_ENV: 'test' }
   try {
     if (file.endsWith('.sql')) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
-    // Code that does not load would be noticed by any test.
+    // The mutated code must load, because every test would notice code that does not.
     else await run(process.execPath, ['--input-type=module', '-e', `await import(${JSON.stringify(built)})`], { env })
     const { stdout } = await run(process.execPath, [`dist/test/${test}.js`], {
       cwd: folder,

@@ -1,6 +1,5 @@
-// Ten times as many requests at once as an instance takes in hand: what is too much is refused at once, what is
-// accepted is as fast as before. Then single users, within their limits, who ask for what costs most: nobody else
-// notices.
+// Ten times as many requests come at once as an instance accepts. It refuses the excess at once, and answers the rest
+// as fast as before. Then single users send the most expensive requests within their limits, and nobody else notices.
 import { setTimeout as sleep } from 'node:timers/promises'
 import { attack } from './attackers.ts'
 import { type Attack, insertTasks, refusedBodies, search } from './attacks.ts'
@@ -82,7 +81,7 @@ await drill(`10x overload: ${MAX * 10} at once where ${MAX} are taken`, async ()
   expect(over.refused.length > 0, 'what is too much is refused')
   // The clients of this drill take most of the processor for themselves.
   expect(at(over.good, 0.99) < 2000, 'what is accepted is answered within 2 s (p99)')
-  // Seconds of refusals made it not ready.
+  // Seconds of refusals have turned readiness red.
   const ready = async () => (await ask(app.port, 'GET', '/health/ready')).status === 200
   await until(() => 'the instance is ready again', ready)
   await app.stop('SIGKILL')
@@ -93,7 +92,7 @@ await drill(`10x overload: ${MAX * 10} at once where ${MAX} are taken`, async ()
   await burst(database, 'a user who searches', searches.slice(0, 1), { p95: FAST_MS })
   await burst(database, 'three users who search', searches, { p95: FAST_MS })
   await burst(database, 'bodies that are refused', [refusedBodies(tokenOf('refused'), 600, 1000)], {
-    // To parse one takes the only thread for longer than an answer does.
+    // Parsing one occupies the only thread for longer than an answer does.
     p50: FAST_MS
   })
 })

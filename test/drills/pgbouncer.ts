@@ -80,7 +80,7 @@ ignore_startup_parameters = statement_timeout
 
 const admin = postgres(server.href, { max: 1, onnotice: () => {} })
 await admin.unsafe(`create database ${name}`)
-// Of the database, not of the service (issue 16).
+// These settings belong to the database, not to the service (issue 16).
 for (const setting of ["DateStyle = 'German'", "TimeZone = 'Asia/Kolkata'"]) {
   await admin.unsafe(`alter database ${name} set ${setting}`)
 }

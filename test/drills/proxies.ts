@@ -1,5 +1,5 @@
-// nginx and HAProxy that compress, with their other settings as they come: edits fit, pages arrive, and events are not
-// kept back (issue 16).
+// nginx and HAProxy compress, with their default settings otherwise. Edits with an ETag work, pages arrive, and events
+// are not held back (issue 16).
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'

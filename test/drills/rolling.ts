@@ -13,7 +13,7 @@ await drill(`Rolling restarts of two instances behind HAProxy, ${ROUNDS} of each
   const instances = [await service({ DATABASE_URL: database.url }), await service({ DATABASE_URL: database.url })]
   const port = await freePort()
   const file = join(folder(), 'haproxy.cfg')
-  // As docs/running.md has it.
+  // The configuration is that of docs/running.md.
   writeFileSync(
     file,
     `defaults

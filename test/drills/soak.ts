@@ -52,7 +52,7 @@ async function soak() {
     [...statuses].every((status) => status === 200 || status === 201),
     `answers: ${[...statuses]}`
   )
-  // Of what Node has not collected yet there is always some.
+  // Node always has some memory that it has not collected yet.
   expect(
     of(late, 'megabytes') <= of(middle, 'megabytes') * 1.25,
     `${of(middle, 'megabytes')} MB, then ${of(late, 'megabytes')}`

@@ -9,7 +9,7 @@ interface Task {
   version: number
 }
 
-/** What a request was answered, and when. */
+/** The answer to a request, and its time. */
 export interface Sample {
   at: number
   ms: number
@@ -20,13 +20,13 @@ export interface Sample {
 /** A token of the user for now. */
 export type TokenOf = (user: string) => string
 
-/** After a 503 what was asked is done within this, or never. */
+/** A write that was answered 503 is done within this time, or never. */
 const DONE_MS = 1000
 /** How long a user waits for a service that refuses before they give up. */
 const PATIENCE_MS = 60_000
 const MOST_TASKS = 8
 
-/** A user who knows what their tasks must be, and compares every answer with it. */
+/** A user who knows what their tasks must be, and compares every answer with that. */
 export class User {
   /** What was not as it must be. */
   readonly faults: string[] = []

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Honest } from './honest.ts'
 import { ask, type Service } from './kit.ts'
 
-/** For so many seconds in a row honest users may fail before readiness must say so. */
+/** Readiness must turn red after honest users failed for so many seconds in a row. */
 const SECONDS = 5
 
 interface Second {
@@ -11,7 +11,7 @@ interface Second {
   failed: number
 }
 
-/** Looks each second at the process, its memory and its readiness, and starts it again when it has ended. */
+/** Checks the process, its memory and its readiness each second, and restarts it when it has ended. */
 export class Watch {
   deaths = 0
   megabytes = 0
@@ -43,7 +43,7 @@ export class Watch {
       await sleep(1000)
       if (!this.#app.lives()) {
         this.deaths++
-        // One that does not start is started again.
+        // A process that does not start is started again.
         await this.#app.start().catch(() => {})
         continue
       }

@@ -11,7 +11,7 @@ const TASKS = 1_000_000
 const HEAVY = 'heavy'
 const FILTER = 'completed=false&q=milk&dueAfter=2026-01-01T00:00:00Z&dueBefore=2027-01-01T00:00:00Z'
 
-// UUIDv7 of a moment each, as far apart as the tasks of a busy service.
+// Each id is the UUIDv7 of its time, and the times are as far apart as the tasks of a busy service.
 const id = `(lpad(to_hex(1767225600000 + n * 30), 12, '0') || '7' || substr(md5(n::text), 1, 3) || '8' || substr(md5(n::text), 4, 15))::uuid`
 const values = `${id}, md5(n::text) || case when n % 50 = 0 then ' Milk' else '' end,
   case when n % 3 = 0 then repeat('Two litres, semi-skimmed. ', 4) end, n % 4 = 0,
@@ -46,7 +46,7 @@ t.test('explain', async (t) => {
           await admin.unsafe(`set plan_cache_mode = force_${mode}_plan`)
           await admin.unsafe(`prepare list as ${text}`)
           const run = `explain (analyze, buffers) execute list (${parameters.map(literal).join()})`
-          // Once to have the pages in memory.
+          // The first run brings the pages into memory.
           await admin.unsafe(run)
           const plan = (await admin.unsafe(run)).map((row) => String(row['QUERY PLAN'])).join('\n')
           await admin.unsafe('deallocate list')

@@ -22,11 +22,11 @@ interface Job {
   port: number
   path: string
   authorization: string
-  /** Requests on the way at once. */
+  /** Requests in flight at once. */
   depth: number
 }
 
-/** The client, in a process of its own: keeps `depth` requests on the way until all are answered. */
+/** The client, in a separate process. It keeps `depth` requests in flight until all are answered. */
 function client(): void {
   process.on('message', ({ port, path, authorization, depth }: Job) => {
     const request = `GET ${path} HTTP/1.1\r\nHost: x\r\nAuthorization: ${authorization}\r\n\r\n`
@@ -78,7 +78,7 @@ async function measure(name: string, env: Record<string, string>, depth: number)
       child.send({ port, path, authorization, depth } satisfies Job)
       await once(child, 'message')
       const { user, system } = process.cpuUsage(used)
-      // The first rounds are the compiler's.
+      // The first rounds include the time of the compiler.
       if (round < 0) continue
       figures[path].cpu.push((user + system) / REQUESTS)
       figures[path].wall.push(((performance.now() - began) * 1000) / REQUESTS)

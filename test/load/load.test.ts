@@ -3,13 +3,13 @@ import { join } from 'node:path'
 import t from 'tap'
 import { folder } from '../support/program.ts'
 import { page } from './page.ts'
-import { type Person, titleOf } from './people.ts'
 import { differences, type Report, type Result, readReport, table } from './report.ts'
 import { budgetOf, limited, scenariosFor } from './scenarios.ts'
+import { type LoadUser, titleOf } from './users.ts'
 
 const ID = '019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'
 
-const person = (sub: string): Person => ({
+const user = (sub: string): LoadUser => ({
   sub,
   token: `head.${sub}.signature of ${sub}`,
   tasks: [
@@ -20,16 +20,16 @@ const person = (sub: string): Person => ({
 
 const task = (sub: string, id = ID) => `{"id":"${id}","title":"${titleOf(sub, 'x')}"}`
 
-const ask = (people: Person[], name: string, limitsAddresses = false) => {
-  const scenario = scenariosFor(people, limitsAddresses).find((one) => one.name === name)
+const ask = (users: LoadUser[], name: string, limitsAddresses = false) => {
+  const scenario = scenariosFor(users, limitsAddresses).find((one) => one.name === name)
   if (scenario === undefined) throw new Error(`no scenario ${name}`)
   return scenario.next()
 }
 
 t.test('an answer that is not the one for this request is noticed', async (t) => {
-  const people = [person('load-1'), person('load-1')]
+  const users = [user('load-1'), user('load-1')]
   const own = task('load-1')
-  // A user whose name begins with the other's is somebody else.
+  // The name of one user begins with the name of the other.
   const other = task('load-11')
   const cases: [name: string, status: number, good: string, bad: string[]][] = [
     ['list', 200, `[${own},${own}]`, [`[${own},${other}]`, `[${own}]`, '[]', '']],
@@ -41,30 +41,30 @@ t.test('an answer that is not the one for this request is noticed', async (t) =>
     ['bad signature', 401, '{"code":"token_signature"}', ['{"code":"token_expired"}', own]]
   ]
   for (const [name, status, good, bad] of cases) {
-    const { fault } = ask(people, name)
+    const { fault } = ask(users, name)
     t.equal(fault(status, good), undefined, name)
     for (const body of bad) t.type(fault(status, body), 'string', `${name}: ${body}`)
     for (const wrong of [200, 404, 429, 500, 503].filter((other) => other !== status)) {
       t.type(fault(wrong, good), 'string', `${name}: ${wrong}`)
     }
   }
-  t.equal(ask(people, 'bad signature', true).fault(429, ''), undefined, 'where the limits are not ours')
+  t.equal(ask(users, 'bad signature', true).fault(429, ''), undefined, 'where the limits are not ours')
 })
 
 t.test('requests are made for the user whose token they carry', async (t) => {
-  const people = [person('load-1'), person('load-2')]
+  const users = [user('load-1'), user('load-2')]
   const subOf = (token: string) => token.split('.')[1]
   for (let i = 0; i < 20; i++) {
-    const { body, token } = ask(people, 'create')
+    const { body, token } = ask(users, 'create')
     t.match(body, `{"title":"${titleOf(String(subOf(token)), '')}`)
-    t.match(ask(people, 'bad signature').token, /load-1\.signature of load-2|load-2\.signature of load-1/)
+    t.match(ask(users, 'bad signature').token, /load-1\.signature of load-2|load-2\.signature of load-1/)
     // The first half of the tasks is updated, and their versions are not known then.
-    t.strictSame(ask(people, '304').headers, { 'if-none-match': '"1"' })
+    t.strictSame(ask(users, '304').headers, { 'if-none-match': '"1"' })
   }
 })
 
 t.test('what create made is deleted, once', async (t) => {
-  const scenarios = scenariosFor([person('load-1'), person('load-1')], false)
+  const scenarios = scenariosFor([user('load-1'), user('load-1')], false)
   const [create, remove] = ['create', 'delete'].map((name) => scenarios.find((one) => one.name === name))
   t.equal(remove?.most?.(), 0)
   create?.next().fault(201, task('load-1'))

@@ -13,10 +13,10 @@ import { loadConfig } from '../../src/config/config.ts'
 import { version } from '../../src/version.ts'
 import { measure } from './measure.ts'
 import { page } from './page.ts'
-import { type Person, populate } from './people.ts'
 import { differences, type Report, type Result, readReport, table, unexpectedIn } from './report.ts'
 import { budgetOf, limited, type Scenario, scenariosFor } from './scenarios.ts'
 import { memoryMb, migrate, type Server, type Service, startService, watchServer } from './service.ts'
+import { type LoadUser, populate } from './users.ts'
 
 const USAGE = `Usage: npm run load -- [options]
 
@@ -81,7 +81,7 @@ type Options = ReturnType<typeof readArguments>
 /** What is put under load. */
 interface Target {
   url: string
-  /** Of a service that was started for this. */
+  /** The process, if the service was started for this run. */
   pid?: number
   server?: Server
   database: string
@@ -120,7 +120,7 @@ async function started(): Promise<Target> {
     BETTER_AUTH_SECRET: randomBytes(32).toString('base64'),
     ACCESS_TOKEN_EXPIRE_MINUTES: '1440',
     SHUTDOWN_DELAY_MS: '0',
-    // Counted as in production, and never reached.
+    // The limit counts as in production, and is never reached.
     RATE_LIMIT_MAX: '1000000000',
     RATE_LIMIT_ANONYMOUS_MAX: '1000000000'
   }
@@ -131,9 +131,9 @@ async function started(): Promise<Target> {
     await server?.close()
   }
   try {
-    // As the service reads it, but for what production refuses: to make tokens.
+    // The configuration of the service, outside production, which refuses to make tokens.
     const config = loadConfig({ ...env, NODE_ENV: 'test' })
-    // Behind the second wall the service's role may not; the embedded engine does it by itself.
+    // With row-level security the service's role may not do this. The embedded engine does it by itself.
     if (!embedded && !config.database.rls) await migrate(env)
     server = embedded ? undefined : await watchServer(databaseUrl)
     service = await startService(env)
@@ -161,7 +161,7 @@ async function started(): Promise<Target> {
 /** The answer to a request of one user. */
 const ask = (url: string, token: string) => fetch(`${url}/api/tasks`, { headers: { authorization: `Bearer ${token}` } })
 
-/** Says on standard error how far it is: a bar on a terminal, else nothing but the end. */
+/** Reports progress on standard error: a bar on a terminal, and otherwise only the end. */
 function progress(what: string): (done: number) => void {
   const { stderr } = process
   return (done) => {
@@ -177,7 +177,7 @@ async function test(
   { users, tasks, connections, seconds, warmUpSeconds, url }: Options
 ): Promise<Report> {
   const filling = progress(`Filling ${users} users with ${tasks} tasks each`)
-  const people: Person[] = await populate(target.url, { users, tasks }, target.tokenOf, filling)
+  const filled: LoadUser[] = await populate(target.url, { users, tasks }, target.tokenOf, filling)
   await target.server?.tidy()
   const newcomer = await target.tokenOf(`load-newcomer-${randomUUID()}`)
   // After the bad signatures a service whose limits are not ours would take a token that it does not know for another
@@ -193,7 +193,7 @@ async function test(
     process.stderr.write(`${Math.round(result.rate)} requests/s\n`)
     scenarios.push(result)
   }
-  for (const scenario of scenariosFor(people, url !== undefined)) await go(scenario, target)
+  for (const scenario of scenariosFor(filled, url !== undefined)) await go(scenario, target)
   const narrow = await target.limit()
   const budget = budgetOf((await ask(narrow.url, newcomer)).headers)
   if (budget !== undefined) await go(limited(newcomer, budget), narrow)
@@ -222,7 +222,7 @@ async function test(
   }
 }
 
-// What was started ends with this process (service.ts), however that ends.
+// The started services end with this process (service.ts), however it ends.
 for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
 
 await run(async () => {

@@ -35,7 +35,7 @@ function usage(pid: number | undefined, backends: number[]) {
   const postgres = backends.map(cpuSeconds).filter((used) => used !== undefined)
   return {
     service: pid === undefined ? undefined : cpuSeconds(pid),
-    // One that has gone took its figure along.
+    // The figure of a process that has ended is lost.
     postgres: postgres.length > 0 && postgres.length === backends.length ? sum(postgres) : undefined,
     generator: (user + system) / 1e6
   }
@@ -53,13 +53,13 @@ export async function measure(scenario: Scenario, plan: Plan): Promise<Result> {
     if (faults.size < MAX_FAULTS) faults.add(fault)
   }
 
-  // One at least, which then fails.
+  // There is at least one, which then fails.
   const most = Math.max(1, scenario.most?.() ?? Number.POSITIVE_INFINITY)
   const options: autocannon.Options = {
     url: plan.url,
     connections: Math.min(plan.connections, most),
     ...(most < Number.POSITIVE_INFINITY && { maxOverallRequests: most }),
-    // It is stopped long before.
+    // The run is stopped long before this limit.
     duration: 86_400,
     sampleInt: 50,
     requests: [
@@ -119,7 +119,7 @@ export async function measure(scenario: Scenario, plan: Plan): Promise<Result> {
   }
   const each = (total: number | null) => (total === null || all.count === 0 ? null : (total * 1000) / all.count)
   const share = (total: number | null) => (total === null || seconds === 0 ? null : total / seconds)
-  // Without a rest at the end that is not a whole one.
+  // An incomplete slice at the end is left out.
   const whole = Math.max(1, Math.round((seconds * 1000) / sliceMs))
   const length = Math.min(seconds, sliceMs / 1000)
   return {
@@ -141,7 +141,7 @@ export async function measure(scenario: Scenario, plan: Plan): Promise<Result> {
       generator: share(used('generator')) ?? 0
     },
     memory,
-    // No more nines than there are requests to tell them from the maximum.
+    // More nines than the requests can tell apart from the maximum are left out.
     percentiles: PERCENTS.filter((percent) => percent < 100 - 100 / all.count).map((percent) => ({
       percent,
       ms: percentile(all, percent)

@@ -4,7 +4,7 @@ import { Value } from '@sinclair/typebox/value'
 
 const OrNull = <T extends TSchema>(schema: T) => Type.Union([schema, Type.Null()])
 
-/** What one scenario gave. Times are milliseconds; null is what nobody could measure. */
+/** The result of a scenario. Times are milliseconds, and null is a figure that could not be measured. */
 const Result = Type.Object({
   name: Type.String(),
   about: Type.String(),
@@ -15,7 +15,7 @@ const Result = Type.Object({
   latency: Type.Object({ p50: Type.Number(), p90: Type.Number(), p99: Type.Number(), max: Type.Number() }),
   /** CPU seconds per 1,000 requests. */
   cpu: Type.Object({ service: OrNull(Type.Number()), postgres: OrNull(Type.Number()) }),
-  /** Of one core: 1 is a core that was busy all the time. */
+  /** The share of one core: 1 is a core that was busy all the time. */
   busy: Type.Object({ service: OrNull(Type.Number()), postgres: OrNull(Type.Number()), generator: Type.Number() }),
   /** Megabytes of the service at the end. */
   memory: OrNull(Type.Number()),
@@ -42,7 +42,7 @@ export const Report = Type.Object({
     seconds: Type.Number(),
     url: Type.Optional(Type.String())
   }),
-  /** Of a service that was started for this: milliseconds until it was ready, megabytes before anything was asked. */
+  /** For a service that was started for this run: milliseconds until it was ready, and megabytes before a request. */
   start: OrNull(Type.Object({ readyMs: Type.Number(), memory: OrNull(Type.Number()) })),
   notes: Type.Array(Type.String()),
   scenarios: Type.Array(Result)

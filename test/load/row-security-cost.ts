@@ -1,6 +1,5 @@
 // `TEST_DATABASE_URL=postgres://… node dist/test/load/row-security-cost.js` (an administrator's, on this machine): CPU
-// milliseconds for 1,000 requests, of the service and of PostgreSQL, without the second wall and behind it, side by
-// side.
+// milliseconds for 1,000 requests, of the service and of PostgreSQL, without and with row-level security, side by side.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import autocannon from 'autocannon'
@@ -12,7 +11,7 @@ const ROUNDS = 5
 const SECONDS = 4
 const CONNECTIONS = 32
 const TASKS = 50
-// Of the kernel's clock, as Linux reports it (proc(5), utime and stime).
+// Linux reports utime and stime in these ticks (proc(5)).
 const TICKS_PER_SECOND = 100
 
 const median = (values: number[]) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)] ?? Number.NaN

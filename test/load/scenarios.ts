@@ -1,4 +1,4 @@
-import { type Known, type Person, titleOf } from './people.ts'
+import { type Known, type LoadUser, titleOf } from './users.ts'
 
 /** A request, and what is wrong with an answer to it: a sentence, or undefined. */
 export interface Ask {
@@ -52,17 +52,17 @@ const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T
  *
  * @param limitsAddresses whether the service may answer a bad signature by a 429, being one whose limits are not ours
  */
-export function scenariosFor(people: Person[], limitsAddresses: boolean): Scenario[] {
-  const created: { person: Person; id: string }[] = []
-  const least = Math.min(PAGE, Math.min(...people.map(({ tasks }) => tasks.length)))
+export function scenariosFor(users: LoadUser[], limitsAddresses: boolean): Scenario[] {
+  const created: { user: LoadUser; id: string }[] = []
+  const least = Math.min(PAGE, Math.min(...users.map(({ tasks }) => tasks.length)))
   // Updates change one half of the tasks, so that the versions of the other half stay as they are.
-  const halfOf = ({ tasks }: Person, which: 'changing' | 'constant'): Known => {
+  const halfOf = ({ tasks }: LoadUser, which: 'changing' | 'constant'): Known => {
     const middle = tasks.length >> 1
     return pick(which === 'changing' ? tasks.slice(0, middle) : tasks.slice(middle))
   }
 
   function list(): Ask {
-    const { sub, token } = pick(people)
+    const { sub, token } = pick(users)
     const fault: Ask['fault'] = (status, body) => wrong(status, 200, body) ?? foreign(body, sub, least)
     return { method: 'GET', path: TASKS, token, fault }
   }
@@ -76,44 +76,44 @@ export function scenariosFor(people: Person[], limitsAddresses: boolean): Scenar
       (body.startsWith(`{"id":"${id}"`) ? undefined : `not the task ${id}: ${body.slice(0, 200)}`)
 
   function get(): Ask {
-    const person = pick(people)
-    const { id } = pick(person.tasks)
-    return { method: 'GET', path: `${TASKS}/${id}`, token: person.token, fault: isTask(200, person.sub, id) }
+    const user = pick(users)
+    const { id } = pick(user.tasks)
+    return { method: 'GET', path: `${TASKS}/${id}`, token: user.token, fault: isTask(200, user.sub, id) }
   }
 
   function create(keep = true): Ask {
-    const person = pick(people)
+    const user = pick(users)
     return {
       method: 'POST',
       path: TASKS,
-      token: person.token,
-      body: JSON.stringify({ title: titleOf(person.sub, 'a new task'), dueAt: '2030-01-31T10:00:00+01:00' }),
+      token: user.token,
+      body: JSON.stringify({ title: titleOf(user.sub, 'a new task'), dueAt: '2030-01-31T10:00:00+01:00' }),
       fault(status, body) {
         const id = body.slice(7, 43)
-        const fault = isTask(201, person.sub, id)(status, body)
-        if (fault === undefined && keep) created.push({ person, id })
+        const fault = isTask(201, user.sub, id)(status, body)
+        if (fault === undefined && keep) created.push({ user, id })
         return fault
       }
     }
   }
 
   function update(): Ask {
-    const person = pick(people)
-    const { id } = halfOf(person, 'changing')
+    const user = pick(users)
+    const { id } = halfOf(user, 'changing')
     return {
       method: 'PUT',
       path: `${TASKS}/${id}`,
-      token: person.token,
-      body: JSON.stringify({ title: titleOf(person.sub, 'a changed task'), completed: Math.random() < 0.5 }),
-      fault: isTask(200, person.sub, id)
+      token: user.token,
+      body: JSON.stringify({ title: titleOf(user.sub, 'a changed task'), completed: Math.random() < 0.5 }),
+      fault: isTask(200, user.sub, id)
     }
   }
 
   function remove(): Ask {
-    const { person, id } = created.pop() ?? { person: pick(people), id: '00000000-0000-4000-8000-000000000000' }
+    const { user, id } = created.pop() ?? { user: pick(users), id: '00000000-0000-4000-8000-000000000000' }
     const fault: Ask['fault'] = (status, body) =>
       wrong(status, 200, body) ?? (body === '{"detail":"Task deleted"}' ? undefined : `unexpected: ${body}`)
-    return { method: 'DELETE', path: `${TASKS}/${id}`, token: person.token, fault }
+    return { method: 'DELETE', path: `${TASKS}/${id}`, token: user.token, fault }
   }
 
   function mixed(): Ask {
@@ -124,21 +124,21 @@ export function scenariosFor(people: Person[], limitsAddresses: boolean): Scenar
   }
 
   function unchanged(): Ask {
-    const person = pick(people)
-    const { id, version } = halfOf(person, 'constant')
+    const user = pick(users)
+    const { id, version } = halfOf(user, 'constant')
     return {
       method: 'GET',
       path: `${TASKS}/${id}`,
-      token: person.token,
+      token: user.token,
       headers: { 'if-none-match': `"${version}"` },
       fault: (status, body) => wrong(status, 304, body) ?? (body === '' ? undefined : `a 304 with a body: ${body}`)
     }
   }
 
   function forged(): Ask {
-    // What one user may say, under the signature of what another may.
-    const at = below(people.length)
-    const [one, other] = [at, at + 1 + below(people.length - 1)].map((i) => people[i % people.length]?.token ?? '')
+    // The claims of one user with the signature of another user's token.
+    const at = below(users.length)
+    const [one, other] = [at, at + 1 + below(users.length - 1)].map((i) => users[i % users.length]?.token ?? '')
     return {
       method: 'GET',
       path: TASKS,

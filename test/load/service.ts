@@ -8,7 +8,7 @@ import { freePort } from '../support/free-port.ts'
 const DIST = new URL('../../', import.meta.url)
 /** A busy machine needs most of it for the first start of the embedded engine. */
 const START_MS = 90_000
-// Of the kernel's clock, as Linux reports it (proc(5), utime and stime).
+// Linux reports utime and stime in these ticks (proc(5)).
 const TICKS_PER_SECOND = 100
 
 type Env = Record<string, string | undefined>
@@ -33,7 +33,7 @@ export async function startService(env: Env): Promise<Service> {
   const url = `http://127.0.0.1:${port}`
   const began = performance.now()
   const child = node('src/server.js', { ...env, HOST: '127.0.0.1', PORT: String(port) })
-  // When this process is cut short; before its folder is removed.
+  // This also runs when the process is interrupted, and before its folder is removed.
   process.prependOnceListener('exit', () => child.kill('SIGKILL'))
   const ended = once(child, 'exit')
   const stop = async () => {
@@ -66,13 +66,13 @@ function read(path: string): string | undefined {
   }
 }
 
-/** Seconds of processor time that a process has used, with all its threads; undefined where nobody can say. */
+/** Seconds of processor time that a process has used, with all its threads; undefined where this is not known. */
 export function cpuSeconds(pid: number): number | undefined {
   const fields = read(`/proc/${pid}/stat`)?.split(') ')[1]?.split(' ')
   return fields && (Number(fields[11]) + Number(fields[12])) / TICKS_PER_SECOND
 }
 
-/** Megabytes of memory that a process has resident; undefined where nobody can say. */
+/** Megabytes of memory that a process has resident; undefined where this is not known. */
 export function memoryMb(pid: number): number | undefined {
   const [, kilobytes] = /^VmRSS:\s+(\d+)/m.exec(read(`/proc/${pid}/status`) ?? '') ?? []
   return kilobytes === undefined ? undefined : Number(kilobytes) / 1000

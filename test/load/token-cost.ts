@@ -16,7 +16,7 @@ const SECRET = 'a secret for measuring, which is long enough'
 const APP = 'https://app.example.com'
 
 const issued = Math.floor(Date.now() / 1000)
-// As many claims as Better Auth puts in.
+// A token of Better Auth has as many claims.
 const claims = (n: number) => ({
   iat: issued,
   name: 'Zoë',

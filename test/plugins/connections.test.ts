@@ -4,12 +4,11 @@ import { Readable } from 'node:stream'
 import { text } from 'node:stream/consumers'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
 import t, { type Test } from 'tap'
-import { Connection, Connections } from '../../src/http/connection.ts'
+import { Connection, Connections, FINISH_MS, LINGER_MS } from '../../src/http/connection.ts'
 import { UnsentAnswers } from '../../src/limits/unsent.ts'
-import { asUser, buildAlone, figure as metric, newUser } from '../support/app.ts'
-import { stopClock } from '../support/clock.ts'
-import { holdTimers } from '../support/events.ts'
+import { asUser, buildAlone, metric, newUser } from '../support/app.ts'
 import { listen, openSocket, requestText } from '../support/http.ts'
+import { holdTimers, stopClock } from '../support/timers.ts'
 
 const GOOD = requestText('GET', '/health/live')
 
@@ -93,7 +92,7 @@ t.test('no socket that Node hands over or gives up ends the process (issue 15)',
 })
 
 t.test('a refused client that does not close is closed after a second (issue 15)', async (t) => {
-  const fire = holdTimers(t, (ms) => ms === 1000)
+  const { fire } = holdTimers(t, LINGER_MS)
   const { dial } = await listening(t)
   for (const bytes of ['CONNECT x:80 HTTP/1.1\r\nHost: x\r\n\r\n', 'NONSENSE\r\n\r\n']) {
     const socket = dial()
@@ -101,7 +100,7 @@ t.test('a refused client that does not close is closed after a second (issue 15)
     t.match(await text(socket), /^HTTP/)
     // It goes on to send: the answer must not be lost to a reset.
     socket.write('more')
-    await fire((ms) => ms === 1000)
+    await fire()
     await new Promise((resolve) => socket.on('close', resolve))
   }
 })
@@ -124,12 +123,12 @@ for (const [what, bytes, status] of [
 }
 
 t.test('answers that never come do not keep a refused connection (issue 15)', async (t) => {
-  const fire = holdTimers(t, (ms) => ms === 5000)
+  const { fire } = holdTimers(t, FINISH_MS)
   const { app, dial, reached, idle } = await listening(t)
   const socket = dial()
   socket.write('GET /slow HTTP/1.1\r\nHost: x\r\n\r\nNONSENSE\r\n\r\n')
   await reached(1)
-  await fire((ms) => ms === 5000)
+  await fire()
   t.equal(await text(socket), '')
   await idle()
   t.equal(aborted(app).client, 1)
@@ -165,7 +164,7 @@ t.test('a client that leaves before its answer gives its place back (issue 15)',
     await alive()
     t.equal(aborted(app).client, 3 * round)
   }
-  // An answer that comes too late is given to nobody, and counts nothing.
+  // An answer that comes too late reaches nobody and is not counted.
   for (const reply of waiting) reply.send('late')
   await idle()
   t.equal(metric(app, 'requests_in_flight'), 0)
@@ -259,7 +258,7 @@ t.test('what the clients of one user have not taken is bounded (issue 15)', asyn
   t.match(refused.json(), { code: 'too_many_in_flight' })
   t.match(refused.headers, { 'retry-after': '1', etag: undefined })
   t.equal((await app.inject({ url: '/page', headers: asUser(newUser()) })).statusCode, 200)
-  // What was done is not called refused: the connection says that nobody knows.
+  // A write that may have been done is not answered as refused. The client sees only that the connection closed.
   const writing = dial()
   writing.write(requestOf('/page', alice, 'POST'))
   t.equal(await text(writing), '')
@@ -323,7 +322,7 @@ t.test('a client that reads nothing is closed in time, whatever it sends (issue 
   const { app, dial, idle } = await listening(t, {}, page(8_000_000))
   const socket = dial()
   await sent(app, socket, requestOf('/page', newUser()))
-  // Node takes each empty line for a sign of life.
+  // Node counts each empty line as activity.
   socket.write('\r\n')
   // 30 s, and 1 s for each 8 kB.
   advance(31_000 + 1_000_000)

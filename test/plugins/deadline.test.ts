@@ -2,15 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { Readable } from 'node:stream'
 import t from 'tap'
+import { DEADLINE_MS } from '../../plugins/deadline.ts'
 import type { Deadline } from '../../src/http/deadline.ts'
-import { build, buildAlone, figure as metric } from '../support/app.ts'
-import { stopClock } from '../support/clock.ts'
-import { holdTimers } from '../support/events.ts'
-
-const isDeadline = (ms: number) => ms === 4700
+import { build, buildAlone, metric } from '../support/app.ts'
+import { holdTimers, stopClock } from '../support/timers.ts'
 
 t.test('what takes too long is a 503, with a body or without, and a late answer changes nothing', async (t) => {
-  const fire = holdTimers(t, isDeadline)
+  const { fire } = holdTimers(t, DEADLINE_MS)
   let finish = () => {}
   let deadline: Deadline | undefined
   const app = await buildAlone(t, {}, (app) => {
@@ -25,7 +23,7 @@ t.test('what takes too long is a 503, with a body or without, and a late answer 
   })
   for (const options of [{ method: 'GET' }, { method: 'POST', payload: { some: 'body' } }] as const) {
     const answering = app.inject({ url: '/slow', ...options })
-    await fire(isDeadline)
+    await fire()
     const answer = await answering
     t.equal(answer.statusCode, 503, options.method)
     t.match(answer.json(), { code: 'unavailable' })
@@ -49,9 +47,9 @@ t.test('an answer that was given in time is the answer, and ends the deadline', 
 })
 
 t.test('the time of an answer that is being read slowly is not up (issue 15)', async (t) => {
-  const fire = holdTimers(t, isDeadline)
+  const { fire } = holdTimers(t, DEADLINE_MS)
   const app = await buildAlone(t, {}, (app) => {
-    // As the documentation page: an answer that begins late, and goes on.
+    // The documentation page is such an answer: it begins late, and goes on.
     app.get('/file', (_request, reply) => reply.send(Readable.from(file())))
   })
   const begun = new EventTarget()
@@ -66,9 +64,9 @@ t.test('the time of an answer that is being read slowly is not up (issue 15)', a
   const answering = app.inject('/file')
   await beginning
   t.equal(metric(app, 'requests_in_flight'), 0)
-  // No timer is left but that of the next request.
+  // The only timer left is that of the next request.
   const next = app.inject('/health/live')
-  await Promise.race([fire(isDeadline), next])
+  await Promise.race([fire(), next])
   more()
   t.match(await answering, { statusCode: 200, body: 'ab' })
 })
@@ -147,15 +145,8 @@ t.test('an instance that has refused requests for seconds is not ready (issue 15
 })
 
 t.test('a stopping instance is not ready, and serves until those who send requests know', async (t) => {
-  const { setTimeout } = globalThis
-  let over = () => {}
-  t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number) => {
-      if (ms === 1500) over = run
-      else return setTimeout(run, ms)
-    }
-  })
   const app = await build(t, { NODE_ENV: 'production', BETTER_AUTH_SECRET: randomBytes(32).toString('base64') })
+  const { fire } = holdTimers(t, app.config.shutdownDelayMs)
   const address = await app.listen({ host: '127.0.0.1', port: 0 })
   t.equal((await fetch(`${address}/health/ready`)).status, 200)
   const closing = app.close()
@@ -164,7 +155,7 @@ t.test('a stopping instance is not ready, and serves until those who send reques
   const answer = await fetch(address)
   t.equal(answer.status, 200)
   t.equal(answer.headers.get('connection'), 'close')
-  over()
+  await fire()
   await closing
   await t.rejects(fetch(address))
 })

@@ -3,11 +3,11 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import type { FastifyInstance } from 'fastify'
 import t from 'tap'
-import { asUser, buildAlone, databaseUrl, figure, newUser } from '../support/app.ts'
+import { asUser, buildAlone, databaseUrl, metric, newUser } from '../support/app.ts'
 import { listen, openSocket, requestText, send } from '../support/http.ts'
 import { keyServer } from '../support/key-server.ts'
 
-/** Builds with metrics; returns the application, and what asks for a path of their server. */
+/** Builds the application with metrics. `ask` requests a path of the metrics server. */
 async function buildMeasured(
   t: import('tap').Test,
   env: Record<string, string> = {},
@@ -61,7 +61,7 @@ t.test('a request whose client left is counted as that (issue 15)', async (t) =>
   const socket = openSocket(await listen(app))
   const closed = new Promise((resolve) => app.server.once('connection', (one) => one.on('close', resolve)))
   socket.write(requestText('GET', '/waiting'))
-  while (figure(app, 'requests_in_flight') === 0) await new Promise((resolve) => setImmediate(resolve))
+  while (metric(app, 'requests_in_flight') === 0) await new Promise((resolve) => setImmediate(resolve))
   socket.resetAndDestroy()
   await closed
   const scraped = await (await ask()).text()

@@ -1,10 +1,10 @@
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { asUser, buildAlone, claimsOf, figure, newUser, sign } from '../support/app.ts'
-import { stopClock } from '../support/clock.ts'
+import { asUser, buildAlone, claimsOf, metric, newUser, sign } from '../support/app.ts'
 import { redisServer, skip } from '../support/redis-server.ts'
+import { stopClock } from '../support/timers.ts'
 
-// Issue 15, number 12: users on the address of somebody who sends forged tokens.
+// Issue 15, number 12: users who share an address with a client that sends forged tokens.
 
 const WRONG = 'a secret that signs nothing here, whatever it says'
 
@@ -13,10 +13,10 @@ const forged = (sub: string, claims: object = {}) => sign({ alg: 'HS256' }, clai
 const statusOf = async (app: FastifyInstance, authorization: string) =>
   (await app.inject({ url: '/api/session', headers: { authorization } })).statusCode
 
-const checksOf = (app: FastifyInstance) => (figure(app, 'tokens_total') as { checked: number }).checked
+const checksOf = (app: FastifyInstance) => (metric(app, 'tokens_total') as { checked: number }).checked
 
 const same = forged('mallory')
-/** Forged tokens of every shape, beside whom users come. */
+/** Forged tokens of every kind, which come beside those of users. */
 const ATTACKS: [name: string, token: (index: number, victim: string) => string][] = [
   ['the same token again', () => same],
   ['new tokens of one sub', (jti) => forged('mallory', { jti })],
@@ -30,14 +30,14 @@ const ATTACKS: [name: string, token: (index: number, victim: string) => string][
 
 const USERS = 8
 
-/** How many users, one each second, are let in at their first request, each behind 100 forged tokens. */
+/** Sends 100 forged tokens and then one user's first request, each second. Returns how many users were let in. */
 async function firstRequests(t: Test, env: Record<string, string>, token: (index: number, victim: string) => string) {
   const pass = stopClock(t)
   const app = await buildAlone(t, { RATE_LIMIT_ANONYMOUS_MAX: '120', ...env })
   let passed = 0
   for (let second = 0; second < USERS; second++) {
     const user = newUser()
-    // The user comes last: those who come first have what there is.
+    // The user comes last, because the first requests use up the budget.
     for (let index = 0; index < 100; index++) await statusOf(app, `Bearer ${token(100 * second + index, user)}`)
     if ((await statusOf(app, asUser(user).authorization)) === 200) passed++
     pass(1000)

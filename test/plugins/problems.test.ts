@@ -63,7 +63,7 @@ t.test('what the router refuses is limited and logged as every request', async (
     lines.filter((line) => line.includes('answered')).map((line) => JSON.parse(line).status),
     statuses
   )
-  // The path that they take inside is nobody's way in.
+  // Clients cannot use the internal path of these requests.
   t.equal((await app.inject({ url: '/.refused', headers: asUser(newUser()) })).statusCode, 404)
 })
 

@@ -1,10 +1,10 @@
 import type { RequestListener } from 'node:http'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { buildAlone, claimsOf, figure } from '../support/app.ts'
-import { stopClock } from '../support/clock.ts'
+import { buildAlone, claimsOf, metric } from '../support/app.ts'
 import { type KeyPair, keyPair } from '../support/key-pair.ts'
 import { keyServer, publish, until } from '../support/key-server.ts'
+import { stopClock } from '../support/timers.ts'
 
 // Issue 15, numbers 13, 14 and 15: what happens to users while the keys of their issuer change.
 
@@ -42,11 +42,11 @@ async function setUp(t: Test, before: unknown[] = [old.jwk], env: Record<string,
   })
   await until(() => app.hasKeys())
   pass(60 * SECOND)
-  const waiting = (count: number) => until(() => figure(app, 'key_waiters') === count)
+  const waiting = (count: number) => until(() => metric(app, 'key_waiters') === count)
   return { app, server, pass, waiting }
 }
 
-/** Answers the key set when it is told to. */
+/** Answers with the key set when the test says so. */
 function held(keys: unknown[]) {
   const waiting: (() => void)[] = []
   const answer: RequestListener = (request, response) => void waiting.push(() => publish(keys)(request, response))
@@ -145,7 +145,7 @@ t.test('forged tokens with a known kid cause one fetch in half a minute', async 
   pass(29 * SECOND)
   await ask(app, token)
   t.equal(server.fetches(), 3, 'and none for a token that had its own')
-  // A cache may have answered the set of before.
+  // A cache may still answer with the previous key set.
   server.answer(publish([replaced.jwk]))
   pass(SECOND)
   t.match((await ask(app, token)).json(), { user: { sub: 'alice' } }, 'a key that was replaced is found')

@@ -3,27 +3,28 @@ import { sql } from 'drizzle-orm'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
+import { STREAM_MAX_MS } from '../../plugins/streams.ts'
 import type { Owner } from '../../src/auth/user.ts'
-import { FeedStore } from '../../src/changes/feed.ts'
+import { FeedStore, SETTLE_MS } from '../../src/changes/feed.ts'
+import { GRACE_MS } from '../../src/changes/hub.ts'
 import { streamOf } from '../../src/changes/stream.ts'
-import { WakeUp } from '../../src/changes/wake-up.ts'
+import { HEARTBEAT_MS, WakeUp } from '../../src/changes/wake-up.ts'
 import { feeds } from '../../src/db/schema.ts'
-import { asUser, build, databaseUrl, figure, newUser } from '../support/app.ts'
-import { holdTimers, type Watch, watch } from '../support/events.ts'
+import { asUser, build, databaseUrl, metric, newUser } from '../support/app.ts'
+import { type Watch, watch } from '../support/events.ts'
 import { client, openSocket, requestText } from '../support/http.ts'
+import { type HeldTimers, holdTimers } from '../support/timers.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 const ONE_SESSION = 'the embedded engine has one session'
 
-const HEARTBEAT_MS = 20_000
-const GRACE_MS = 3000
-const HOUR_MS = 3_600_000
-const SETTLE_MS = 100
+/** The timer of a stream's end has a duration of its own, and no other timer is as long. */
+const isLife = (ms: number) => ms > 500_000
 
 const create = async (app: FastifyInstance, user: string) =>
   (await client(app, asUser(user))('POST', '', { title: 'x' })).json()
 
-/** Until a statement waits for an advisory lock. */
+/** Waits until a statement waits for an advisory lock. */
 async function blocked(client: postgres.Sql): Promise<void> {
   for (let waits = false; !waits; ) {
     waits = (await client`select from pg_locks where locktype = 'advisory' and not granted`).length > 0
@@ -48,7 +49,7 @@ t.test('streams', async (t) => {
       const settle = own.prepare((own) => own.update({ startedBy }).returning(done))
       const remove = own.prepare((own) => own.delete().returning(done))
       const { authenticate: onRequest } = app
-      // As after a restore from another cluster, whose transactions had greater numbers.
+      // A restore from another cluster leaves such numbers, because that cluster's transactions had greater ones.
       app.post('/unsettle', { onRequest }, ({ user }) => settle(user.sub, { number: '999999999999' }))
       app.post('/settle', { onRequest }, ({ user }) => settle(user.sub, { number: '3' }))
       app.post('/remove', { onRequest }, ({ user }) => remove(user.sub))
@@ -57,7 +58,7 @@ t.test('streams', async (t) => {
         app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load })
       )
       app.get('/silent', () => new Promise(() => {}))
-      // As where the limits are asked for elsewhere: the client leaves meanwhile.
+      // The client leaves while a hook waits, as a hook that asks Redis does.
       const left = async ({ raw }: FastifyRequest) => void (raw.socket.destroyed || (await once(raw.socket, 'close')))
       app.get('/left', { onRequest: [app.authenticate, left] }, (request, reply) =>
         app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load }).finally(() => arrivals++)
@@ -88,9 +89,9 @@ t.test('streams', async (t) => {
       )
     }
   )
-  /** Until streams that were closed have been noticed. */
+  /** Waits until so many streams are open. */
   const open = async (n: number) => {
-    while (figure(app, 'streams') !== n) await new Promise(setImmediate)
+    while (metric(app, 'streams') !== n) await new Promise(setImmediate)
   }
 
   /** A stream that opens begins only when `finish` has committed the task "late", which its list then has. */
@@ -98,16 +99,16 @@ t.test('streams', async (t) => {
     t: Test,
     user: string,
     opening: Promise<Watch>,
-    fire: ReturnType<typeof holdTimers>,
+    fire: HeldTimers['fire'],
     finish: () => PromiseLike<unknown>
   ) {
-    const first = await Promise.race([opening.then(() => 'begins'), fire(() => true).then(() => 'waits')])
+    const first = await Promise.race([opening.then(() => 'begins'), fire().then(() => 'waits')])
     t.equal(first, 'waits')
     await finish()
-    // Once at least, and as long as a transaction of another test is older still: all databases of a server have one
+    // The stream waits again while a transaction of another test is older, because all databases of a server share one
     // horizon.
     for (let begins = false; !begins; ) {
-      begins = await Promise.race([opening.then(() => true), fire(() => true).then(() => false)])
+      begins = await Promise.race([opening.then(() => true), fire().then(() => false)])
     }
     t.match(await (await opening).next(), { event: 'reload' })
     t.match((await app.inject({ url: '/api/tasks', headers: asUser(user) })).json(), [{ title: 'late' }])
@@ -130,7 +131,7 @@ t.test('streams', async (t) => {
   })
 
   t.test('of connections that were lost lock nobody out: a new one replaces the oldest (issue 16)', async (t) => {
-    const fire = holdTimers(t, (ms) => ms === GRACE_MS)
+    const { fire } = holdTimers(t, GRACE_MS)
     const user = newUser()
     const [oldest, other] = [await watch(t, app, user), await watch(t, app, user)]
     await oldest.next()
@@ -144,7 +145,7 @@ t.test('streams', async (t) => {
     t.equal(await oldest.next(), undefined)
     const { id } = await create(app, user)
     for (const stream of [other, newest]) t.same(await stream.changes(1), [['created', id, 1]])
-    await fire(() => true)
+    await fire()
   })
 
   t.test('need a scope, and a HEAD tells what a GET would', async (t) => {
@@ -154,54 +155,54 @@ t.test('streams', async (t) => {
     t.equal(head.statusCode, 200)
     t.equal(head.headers['content-type'], 'text/event-stream; charset=utf-8')
     t.equal(head.headers['content-length'], undefined)
-    t.equal(figure(app, 'streams'), 0)
+    t.equal(metric(app, 'streams'), 0)
     const post = await app.inject({ method: 'POST', url: '/api/tasks/events', headers: asUser('alice') })
     t.equal(post.statusCode, 405)
     t.equal(post.headers.allow, 'GET, HEAD, OPTIONS')
   })
 
   t.test('end with the token, or after an hour, and say so', async (t) => {
-    const fire = holdTimers(t, (ms) => ms > 500_000)
+    const { fire } = holdTimers(t, isLife)
     const short = await watch(t, app, newUser(), { claims: { exp: Math.floor(Date.now() / 1000) + 900 } })
     await short.next()
-    const ms = await fire((ms) => ms < HOUR_MS)
+    const ms = await fire((ms) => ms < STREAM_MAX_MS)
     t.ok(ms > 890_000 && ms <= 900_000, `${ms} ms`)
     t.match(await short.next(), { event: 'end', id: undefined, data: '{"reason":"token_expired"}' })
     t.equal(await short.next(), undefined)
     const endless = await watch(t, app, newUser(), { claims: { exp: undefined, iat: undefined } })
     await endless.next()
-    await fire((ms) => ms === HOUR_MS)
+    await fire(STREAM_MAX_MS)
     t.match(await endless.next(), { event: 'end', data: '{"reason":"reconnect"}' })
   })
 
   t.test('tell a change that is there before they end', async (t) => {
-    const fire = holdTimers(t, (ms) => ms > 500_000)
+    const { fire } = holdTimers(t, isLife)
     const user = newUser()
     const stream = await watch(t, app, user)
     await stream.next()
     const { id } = await create(app, user)
-    await fire(() => true)
+    await fire()
     t.same(await stream.changes(1), [['created', id, 1]])
     t.match(await stream.next(), { event: 'end' })
   })
 
   t.test('are never silent for long, and look for what nobody told them', async (t) => {
-    const fire = holdTimers(t, (ms) => ms === HEARTBEAT_MS)
+    const { fire } = holdTimers(t, HEARTBEAT_MS)
     const stream = await watch(t, app, newUser())
     await stream.next()
     for (let times = 0; times < 3; times++) {
-      await fire(() => true)
+      await fire()
       t.match(await stream.next(), { event: 'comment' })
     }
   })
 
   t.test('are cut when nobody reads their end', async (t) => {
-    const fire = holdTimers(t, (ms) => ms > 500_000 || ms === GRACE_MS)
+    const { fire } = holdTimers(t, (ms) => isLife(ms) || ms === GRACE_MS)
     const stream = await watch(t, app, newUser())
     await stream.next()
-    t.equal(figure(app, 'streams'), 1)
-    await fire((ms) => ms > 500_000)
-    await fire((ms) => ms === GRACE_MS)
+    t.equal(metric(app, 'streams'), 1)
+    await fire(isLife)
+    await fire(GRACE_MS)
     await open(0)
   })
 
@@ -213,7 +214,7 @@ t.test('streams', async (t) => {
     await stream.changes(10)
     stream.close()
     const steps = (await app.inject({ url: '/stepwise', headers: asUser(user) })).json()
-    // The first is the time to come again.
+    // The first step sends the reconnection time.
     t.same(steps, [[], [4], [4], [4], [4], [4, 4], [4, 4]])
   })
 
@@ -232,7 +233,7 @@ t.test('streams', async (t) => {
     await once(leaving, 'connect')
     leaving.destroy()
     while (arrivals === 0) await new Promise(setImmediate)
-    t.equal(figure(app, 'streams'), 0)
+    t.equal(metric(app, 'streams'), 0)
   })
 
   t.test('of another resource are not told of a task', async (t) => {
@@ -240,11 +241,11 @@ t.test('streams', async (t) => {
     const [others, tasks] = [await watch(t, app, user, { url: '/others' }), await watch(t, app, user)]
     await others.next()
     await tasks.next()
-    const fire = holdTimers(t, (ms) => ms === HEARTBEAT_MS)
+    const { fire } = holdTimers(t, HEARTBEAT_MS)
     await create(app, user)
     await tasks.changes(1)
-    await fire(() => true)
-    await fire(() => true)
+    await fire()
+    await fire()
     t.match(await others.next(), { event: 'comment' })
   })
 
@@ -263,9 +264,9 @@ t.test('streams', async (t) => {
     await first.next()
     first.close()
     await act(user, '/unsettle')
-    const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
+    const { fire } = holdTimers(t, SETTLE_MS)
     const opening = watch(t, app, user)
-    for (let times = 0; times < 30; times++) await fire(() => true)
+    for (let times = 0; times < 30; times++) await fire()
     t.match(await (await opening).next(), { event: 'reload' })
   })
 
@@ -275,7 +276,7 @@ t.test('streams', async (t) => {
     t.teardown(() => writer.end())
     await writer`begin`
     await writer`insert into tasks (user_id, id, title) values (${user}, gen_random_uuid(), 'late')`
-    const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
+    const { fire } = holdTimers(t, SETTLE_MS)
     const opening = watch(t, app, user)
     await waitsFor(t, user, opening, fire, () => writer`commit`)
   })
@@ -303,7 +304,7 @@ t.test('streams', async (t) => {
       await writer`begin`
       await writer`insert into tasks (user_id, id, title) values (${user}, gen_random_uuid(), 'late')`
       await writer`select record_change(user_id, 'tasks', id, 1, 'created') from tasks where user_id = ${user}`
-      const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
+      const { fire } = holdTimers(t, SETTLE_MS)
       await holder`select pg_advisory_unlock(16)`
       await waitsFor(t, user, opening, fire, () => writer`commit`)
     }
@@ -329,7 +330,7 @@ t.test('streams', async (t) => {
         returning case when exists(select from feeds where user_id = ${user}) then
           record_change(user_id, 'tasks', id, 1, 'created') end`.execute()
       await blocked(holder)
-      const fire = holdTimers(t, (ms) => ms === SETTLE_MS)
+      const { fire } = holdTimers(t, SETTLE_MS)
       const opening = watch(t, app, user)
       await waitsFor(t, user, opening, fire, async () => {
         await holder`select pg_advisory_unlock(16)`
@@ -345,7 +346,7 @@ t.test('streams', async (t) => {
     first.close()
     await open(0)
     await act(user, '/unsettle')
-    const fire = holdTimers(t, (ms) => ms === SETTLE_MS || ms === HEARTBEAT_MS)
+    const { fire } = holdTimers(t, (ms) => ms === SETTLE_MS || ms === HEARTBEAT_MS)
     const { port } = app.server.address() as { port: number }
     const leaving = openSocket(port)
     leaving.write(requestText('GET', '/api/tasks/events', asUser(user)))
@@ -357,26 +358,26 @@ t.test('streams', async (t) => {
       stream = await watch(t, app, user)
       await stream.next()
     }
-    await fire((ms) => ms === SETTLE_MS, meanwhile)
+    await fire(SETTLE_MS, meanwhile)
     const { id } = await create(app, user)
     t.same(await stream?.changes(1), [['created', id, 1]])
   })
 
   t.test('whose feed is deleted end within a heartbeat, and are told to load when they come again', async (t) => {
     const user = newUser()
-    const fire = holdTimers(t, (ms) => ms === HEARTBEAT_MS)
+    const { fire } = holdTimers(t, HEARTBEAT_MS)
     const stream = await watch(t, app, user)
     await stream.next()
     await act(user, '/remove')
     await create(app, user)
-    // One that comes before that hears what comes, and so does the other.
+    // A stream that opens before the heartbeat gets later changes, and so does the first one.
     const other = await watch(t, app, user, { lastId: stream.lastId })
     t.match(await other.next(), { event: 'reload' })
     const { id } = await create(app, user)
     t.same(await other.changes(1), [['created', id, 1]])
     t.match(await stream.next(), { event: 'reload' })
-    await fire(() => true)
-    await fire(() => true)
+    await fire()
+    await fire()
     t.match(await stream.next(), { event: 'comment' })
     t.match(await stream.next(), { event: 'end', data: '{"reason":"reconnect"}' })
     t.equal(await stream.next(), undefined)
@@ -384,7 +385,7 @@ t.test('streams', async (t) => {
 })
 
 t.test('streams of a server that closes end, those that come meanwhile too', async (t) => {
-  // Closing cuts a connection that has not asked yet, so it goes no further until the late one has its answer.
+  // Closing cuts a connection without a request, so `preClose` waits until the late client has its answer.
   let answered: () => void = () => {}
   const app = await build(t, {}, (app) => {
     app.addHook('preClose', () => new Promise<void>((resolve) => (answered = resolve)))
@@ -410,7 +411,7 @@ t.test('without a database there is no stream', async (t) => {
   const app = await build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none' })
   const answer = await app.inject({ url: '/api/tasks/events', headers: asUser('alice') })
   t.equal(answer.statusCode, 503)
-  t.equal(figure(app, 'streams'), 0)
+  t.equal(metric(app, 'streams'), 0)
 })
 
 t.test(

@@ -1,6 +1,6 @@
 import t, { type Test } from 'tap'
 import { Key } from '../../src/auth/key.ts'
-import { build, claimsOf, figure, newUser } from '../support/app.ts'
+import { build, claimsOf, metric, newUser } from '../support/app.ts'
 import { type Watch, watch } from '../support/events.ts'
 import { type KeyPair, keyPair } from '../support/key-pair.ts'
 import { keyServer, publish, until } from '../support/key-server.ts'
@@ -52,7 +52,7 @@ t.test('a stream ends with the key that verified its token, and no other does', 
     t.match(await stream.next(), END)
     t.equal(await stream.next(), undefined)
   }
-  await until(() => figure(app, 'streams') === 0)
+  await until(() => metric(app, 'streams') === 0)
   const user = newUser()
   const other = await open(next, user)
   t.match(await other.next(), { event: 'reload' })

@@ -152,7 +152,7 @@ t.test('batches that meet lose nothing', async (t) => {
   const app = await build(t, OFF)
   const alice = newUser('alice')
   const { created } = (await post(app, alice, { create: [{ title: '0' }, { title: '0' }] })).json()
-  // Each write waits for the feed of one who listens.
+  // Each write waits for the feed of a user with a stream.
   await (await watch(t, app, alice)).next()
   const ids: string[] = created.map(({ id }: { id: string }) => id)
   const orders = fc.sample(fc.shuffledSubarray(ids, { minLength: 2 }), { numRuns: 20, seed: 20_261_124 })

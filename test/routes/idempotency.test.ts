@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import pino from 'pino'
 import postgres from 'postgres'
 import t from 'tap'
+import { RETENTION_MS } from '../../plugins/database.ts'
 import type { Owner } from '../../src/auth/user.ts'
 import { connect } from '../../src/db/connect.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
@@ -13,9 +14,10 @@ import { Busy } from '../../src/db/transaction.ts'
 import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/resource/idempotency.ts'
 import { asUser, build, databaseUrl, newUser, testConfig } from '../support/app.ts'
 import { client, listen, openSocket, requestText } from '../support/http.ts'
+import { holdInterval } from '../support/timers.ts'
 
 const OFF = { RATE_LIMIT_MAX: 'off' }
-/** Nobody counts what is kept. */
+/** A quota that counts nothing. */
 const storage = { add: () => undefined }
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 
@@ -210,16 +212,16 @@ t.test('many at once with one key create one task, and so does a client that die
     })
   let clients = 0
   await fc.assert(
-    // How much of the request was lost, and how often the client died before it got an answer.
+    // The bytes of the request that are lost, and how often the client dies before its answer.
     fc.asyncProperty(fc.integer({ min: 0, max: 40 }), fc.integer({ min: 1, max: 3 }), async (bytes, deaths) => {
       const key = `client-${++clients}`
       for (let i = 0; i < deaths; i++) await die(key, i === 0 ? bytes : 0)
-      // As a client does that is told to try again.
+      // The client retries when it is told to.
       let retried = await post(app, alice, key, JSON.parse(body))
       while (retried.statusCode === 409) retried = await post(app, alice, key, JSON.parse(body))
       return retried.statusCode === 201 && (await count(app, alice)) === 1 + clients
     }),
-    // What shrinks asks again with a new key, and counts.
+    // A shrunk run would use new keys, and the counts would no longer fit.
     { numRuns: 30, seed: 20_261_124, endOnFailure: true }
   )
   t.equal(await count(app, alice), 1 + clients)
@@ -266,7 +268,7 @@ t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) =
     let done = 0
     const ask = (owner: Owner, key = 'key') =>
       once(owner, key, { title: 'x' }, async () => ({ json: `"${++done}"`, location: null }))
-    // What a user may do with their own keys, through which time can pass.
+    // These statements let a test change the age of a user's keys.
     const { digest } = idempotencyKeys
     const createdAt = sql`now() - make_interval(hours => ${sql.placeholder('hours')}::int)`
     const own = ownedBy(connection.prepare, idempotencyKeys)
@@ -316,17 +318,12 @@ t.test('issue 15: an answer is kept as it is up to 64 KiB of UTF-8, and by its o
 })
 
 t.test('the service deletes expired rows by itself, every hour, each table on its own', async (t) => {
-  const timers = t.capture(globalThis, 'setInterval', ((work: () => void, ms: number) => {
-    if (ms === 3_600_000) sweep = work
-    return { unref: () => undefined } as never
-  }) as typeof setInterval)
-  let sweep: (() => void) | undefined
+  const runRetention = holdInterval(t, RETENTION_MS)
   const warned: unknown[] = []
   const app = await build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none' }, (app) => {
     app.log.warn = (line: object) => void ('table' in line && warned.push(line))
   })
-  t.ok(timers().length > 0)
-  sweep?.()
+  runRetention()
   while (warned.length < 3) await new Promise((resolve) => setImmediate(resolve))
   const tables = ['changes', 'feeds', 'idempotency_keys']
   t.match(

@@ -44,10 +44,10 @@ t.test('the lists of /api/tasks', async (t) => {
       '-createdAt': 'Ä Z ä a C b',
       updatedAt: 'b a ä Z Ä C',
       '-updatedAt': 'C Ä Z ä a b',
-      // By creation where there is no date, and those last both ways.
+      // Tasks without a date come last in both orders, by creation.
       dueAt: 'Z a b Ä C ä',
       '-dueAt': 'Ä b a Z ä C',
-      // Small and capital letters together, and what is no ASCII letter by its code point.
+      // ASCII letters compare without case, and other characters by their code points.
       title: 'a b C Z Ä ä',
       '-title': 'ä Ä Z C b a'
     })) {

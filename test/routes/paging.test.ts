@@ -16,7 +16,7 @@ interface Task {
 const EARLY = '1999-12-31T23:59:59.999999+00:00'
 const LATE = '2030-01-31T09:00:00.123456+00:00'
 
-// Few values, so that many keys are the same.
+// There are few values, so that many keys are equal.
 const body = fc.record({
   title: fc.array(fc.constantFrom('a', 'A', 'b', 'B', 'z', 'Z', '_', '%', '\\', '{"id":"', 'ß', '🥛'), {
     minLength: 1,
@@ -43,15 +43,15 @@ const step = fc.oneof(
   body.map((create) => ({ create })),
   fc.nat().map((remove) => ({ remove }))
 )
-const story = fc.record({
+const history = fc.record({
   query,
   before: fc.array(body, { minLength: 2, maxLength: 12, size: 'max' }),
   updates: fc.array(fc.nat(), { maxLength: 5 }),
-  // What happens after each page.
+  // The steps after each page.
   meanwhile: fc.array(fc.array(step, { maxLength: 3 }), { maxLength: 8, size: 'max' })
 })
 
-type Story = typeof story extends fc.Arbitrary<infer S> ? S : never
+type History = typeof history extends fc.Arbitrary<infer S> ? S : never
 
 const lower = (text: string) => text.replace(/[A-Z]/g, (letter) => letter.toLowerCase())
 const compareBytes = (a: string, b: string) => Buffer.compare(Buffer.from(a), Buffer.from(b))
@@ -83,7 +83,7 @@ t.test('pages neither skip nor repeat what stays, whatever comes and goes meanwh
   const app = await build(t, { RATE_LIMIT_MAX: 'off' })
   let pages = 0
 
-  async function run({ query, before, updates, meanwhile }: Story) {
+  async function run({ query, before, updates, meanwhile }: History) {
     const headers = asUser(newUser())
     const tasks = new Map<string, Task>()
     const removed = new Set<string>()
@@ -144,6 +144,6 @@ t.test('pages neither skip nor repeat what stays, whatever comes and goes meanwh
     )
   }
 
-  await fc.assert(fc.asyncProperty(story, run), { numRuns: 120, seed: 20_261_125 })
+  await fc.assert(fc.asyncProperty(history, run), { numRuns: 120, seed: 20_261_125 })
   t.ok(pages > 300, `${pages} pages`)
 })

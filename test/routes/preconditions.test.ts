@@ -184,7 +184,7 @@ t.test('preconditions of /api/tasks', async (t) => {
       fc.asyncProperty(writers, async ({ rounds, methods }) => {
         const { request, create } = client()
         const path = await create('0')
-        // Each reads, adds one and writes, as often as it takes.
+        // Each writer reads, adds one and writes, until its write is accepted.
         const increment = async () => {
           for (;;) {
             const { headers, ...answer } = await request('GET', path)

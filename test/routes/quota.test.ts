@@ -31,7 +31,7 @@ for (const rls of ['false', 'true']) {
     t.equal(ids.length, 100, '0.9 of a megabyte')
     t.match(refused.json(), { status: 409, code: 'quota_exceeded' })
     t.equal(refused.headers['retry-after'], undefined, 'the same request cannot succeed later')
-    // What is left of the megabyte.
+    // These tasks fill the rest of the megabyte.
     for (const description of [noise(9000), noise(200)]) {
       while ((await ask(app, alice, 'POST', '/api/tasks', { title: 'x', description })).statusCode === 201);
     }

@@ -8,7 +8,7 @@ import { folder, start } from '../support/program.ts'
 
 const SERVER = 'src/server.js'
 
-// Most of what these do is wait for another process.
+// These tests mostly wait for another process.
 t.jobs = 3
 
 t.test('with nothing configured it starts, prints how to try it, and keeps what it acknowledged', async (t) => {
@@ -33,7 +33,7 @@ t.test('with nothing configured it starts, prints how to try it, and keeps what 
   t.equal(statSync(join(cwd, '.data/pg')).mode & 0o777, 0o700)
   t.equal(statSync(join(cwd, '.data/secret')).mode & 0o777, 0o600)
 
-  // By any name of the folder: with a slash, by a link.
+  // The lock holds for every name of the folder: with a slash, or a link.
   symlinkSync(join(cwd, '.data/pg'), join(cwd, 'link'))
   const names = ['.data/pg', '.data/pg/', 'link']
   const others = names.map((name) => start(t, SERVER, cwd, { PORT: '0', DATABASE_URL: `pglite://${name}` }).ended)
@@ -41,7 +41,7 @@ t.test('with nothing configured it starts, prints how to try it, and keeps what 
     t.equal(code, 1)
     t.match(output, `The embedded database in ${names[index]} is in use by process ${first.server.child.pid} (`)
   }
-  // A connection that never asks anything does not hold up the end.
+  // A connection without a request does not delay the end.
   const idle = connect(Number(new URL(first.api).port), '127.0.0.1')
   await once(idle, 'connect')
 

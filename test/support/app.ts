@@ -20,9 +20,9 @@ import { TEMPLATE } from './template.ts'
 export const SECRET = 'the secret of the test suite, which is long enough'
 
 /**
- * The database of this test process, its own and migrated: a copy of the embedded template, or with `TEST_DATABASE_URL`
- * (an administrator's) a new database on that server. Made on first use and gone with the process. `restricted` is it for a
- * role that row-level security binds.
+ * The migrated database of this test process: a copy of the embedded template, or with `TEST_DATABASE_URL` (an
+ * administrator's) a new database on that server. It is made on first use and removed with the process. `restricted` is its
+ * URL for a role that row-level security binds.
  */
 let databases: Promise<{ owner: string; restricted: string }> | undefined
 export async function databaseUrl(user: 'owner' | 'restricted' = 'owner'): Promise<string> {
@@ -45,7 +45,7 @@ async function makeDatabase() {
   const owner = Object.assign(new URL(server), { pathname: `/${name}` })
   const client = postgres(owner.href, { max: 1, onnotice: () => {} })
   await migrate(drizzle({ client }))
-  // Of the version after this one, and not recorded: running instances do not look again.
+  // These migrations belong to the next version. They are not recorded, because running instances do not check again.
   const later = process.env.TEST_LATER_MIGRATIONS
   for (const { folderMillis, sql } of later === undefined ? [] : readMigrationFiles({ migrationsFolder: later })) {
     if (!versionsOf(MIGRATIONS).includes(folderMillis)) for (const statement of sql) await client.unsafe(statement)
@@ -66,7 +66,7 @@ function documentedRole(name: string): string {
   return block.replaceAll('rowkeeper', name).replace('…', name)
 }
 
-/** A configuration as the environment would give it, complete but for what `env` says otherwise. */
+/** The configuration of the tests. `env` adds or replaces variables. */
 export async function testConfig(env: Record<string, string> = {}): Promise<Config> {
   const DATABASE_URL = env.DATABASE_URL ?? (await databaseUrl(env.DATABASE_RLS === 'true' ? 'restricted' : 'owner'))
   return loadConfig({
@@ -87,12 +87,12 @@ interface Route {
 /** The routes of each application that was built. */
 export const routesOf = new WeakMap<FastifyInstance, Route[]>()
 
-/** What the metrics say now (`src/telemetry/metrics.ts`): a number, or one for each value of the label. */
-export const figure = (app: FastifyInstance, name: string) => app.metrics.find((one) => one.name === name)?.read()
+/** The value of a metric (`src/telemetry/metrics.ts`): a number, or one for each value of its label. */
+export const metric = (app: FastifyInstance, name: string) => app.metrics.find((one) => one.name === name)?.read()
 
 /**
- * The real application, as production starts it, on this process's database. It closes itself at the end of `t`, and
- * every answer is held to what the route documents: an undocumented status or body fails the test.
+ * The real application, as production starts it, on this process's database. It closes at the end of `t`. An answer
+ * with a status or body that its route does not document fails the test.
  *
  * @param env variables as in the environment, `{ RATE_LIMIT_MAX: '2' }`
  * @param extend registers more before the application starts
@@ -122,18 +122,18 @@ export async function build(
   return app
 }
 
-/** The same without a database, which takes longer to start than most tests: what asks it something is answered 503. */
+/** The application without a database, which saves its start. Requests that need the database are answered 503. */
 export const buildAlone: typeof build = (t, env, extend) =>
   build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none', ...env }, extend)
 
-/** The verified callers of the requests that are in hand, in every application of this process. */
+/** The verified callers of the requests in flight, in every application of this process. */
 const callers = new Map<string, string>()
 
 /**
- * Fails `t` for every statement that names an owned table and is not bound to a verified caller of a request in hand.
+ * Fails `t` for every statement that names an owned table and is not bound to a verified caller of a request in flight.
  */
 function audit(t: Test, app: FastifyInstance): void {
-  // Their ids are unique in an application only.
+  // Request ids are unique only within an application.
   const prefix = randomUUID()
   app.addHook('preHandler', (request, _reply, done) => {
     const user: User | null = request.user
@@ -153,7 +153,7 @@ function audit(t: Test, app: FastifyInstance): void {
 
 const ajv = new Ajv({ allErrors: true, allowUnionTypes: true, strict: false })
 addFormats.default(ajv)
-// What the service's own formats check is checked on the way in.
+// The service checks its own formats when it receives a value.
 ajv.addFormat('text', true)
 
 function undocumented(response: unknown, status: number, payload: unknown): string | undefined {
@@ -162,10 +162,10 @@ function undocumented(response: unknown, status: number, payload: unknown): stri
   if (documented === undefined) return `the status ${status} is not documented`
   const schema = documented.content === undefined ? documented : Object.values(documented.content)[0]?.schema
   if (schema === undefined || typeof (payload as Buffer | string)?.toString !== 'function') return undefined
-  // A stream goes on.
+  // A stream has no end to check here.
   if (payload instanceof Readable) return undefined
   const text = String(payload)
-  // Of the answer to a HEAD only the length is sent.
+  // The answer to a HEAD has no body, only its length.
   if (text === '' || status === 304) return undefined
   return ajv.validate(schema, JSON.parse(text)) ? undefined : ajv.errorsText()
 }

@@ -1,4 +1,3 @@
-import { once } from 'node:events'
 import { createParser, type EventSourceMessage } from 'eventsource-parser'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
@@ -79,40 +78,4 @@ export async function watch(
     close: () => controller.abort()
   }
   return watch
-}
-
-/**
- * Keeps timers of these durations back; `fire(fits, before)` waits for one, does what is to be done before, and lets it
- * go off.
- */
-export function holdTimers(t: Test, durations: (ms: number) => boolean) {
-  const { setTimeout, clearTimeout } = globalThis
-  const held: { run: () => void; ms: number; timer: NodeJS.Timeout }[] = []
-  const arrivals = new EventTarget()
-  const value = (run: (...args: unknown[]) => void, ms: number, ...args: unknown[]) => {
-    if (!durations(ms)) return setTimeout(run, ms, ...args)
-    const timer = setTimeout(() => {}, 0)
-    held.push({ run: () => run(...args), ms, timer })
-    arrivals.dispatchEvent(new Event('timer'))
-    return timer
-  }
-  t.intercept(globalThis, 'setTimeout', { value })
-  const clear = (cleared: NodeJS.Timeout | undefined) => {
-    const at = held.findIndex(({ timer }) => timer === cleared)
-    if (at >= 0) held.splice(at, 1)
-    clearTimeout(cleared)
-  }
-  t.intercept(globalThis, 'clearTimeout', { value: clear })
-  return async function fire(fits: (ms: number) => boolean, before?: () => Promise<void>): Promise<number> {
-    for (;;) {
-      const at = held.findIndex(({ ms }) => fits(ms))
-      const [timer] = at < 0 ? [] : held.splice(at, 1)
-      if (timer === undefined) await once(arrivals, 'timer')
-      else {
-        await before?.()
-        timer.run()
-        return timer.ms
-      }
-    }
-  }
 }

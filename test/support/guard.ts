@@ -6,7 +6,7 @@ import { loadConfig } from '../../src/config/config.ts'
 
 export interface Answer {
   status: number
-  /** Of the problem, when it is one. */
+  /** The code of the problem, if the answer is one. */
   code: string | undefined
   /** The verified caller, when there was one. */
   sub: string | undefined

@@ -96,8 +96,8 @@ function level(text: string): string {
 const END = /^(?:$|\)| returning | order by | limit )/
 
 /**
- * The number of the parameter that a WHERE binds the owner to. It is undefined unless the owner's filter comes first and
- * no other condition can widen it.
+ * The number of the parameter that a WHERE binds the owner to. It is undefined unless the owner's filter comes first
+ * and no other condition can widen it.
  */
 function ownerOf(where: string, table: string): number | undefined {
   const [start, open, number] = new RegExp(`^where (\\()?"${table}"\\."user_id" = \\$(\\d+)`).exec(where) ?? []
@@ -137,8 +137,8 @@ const ADVICE =
   "the statement then carries the owner's filter and passes."
 
 /**
- * Why a statement must not have been sent, and how to write one that passes; undefined for a good statement. Wherever it
- * names an owned table, it must be bound to one of the `callers` whose requests are in flight.
+ * Why a statement must not have been sent, and how to write one that passes; undefined for a good statement. Wherever
+ * it names an owned table, it must be bound to one of the `callers` whose requests are in flight.
  */
 export function violation(statement: Statement, callers: Iterable<string>): string | undefined {
   const problem = problemOf(statement, new Set(callers))

@@ -2,7 +2,7 @@ import fc from 'fast-check'
 import type { Resource } from '../contract/isolation.ts'
 
 const members = {
-  // Of 200 characters at most, which are code points; a grapheme may have several.
+  // A title has at most 200 code points, and a grapheme may have several.
   title: fc.string({ minLength: 1, maxLength: 20, unit: 'grapheme' }),
   description: fc.option(fc.string({ maxLength: 40, unit: 'grapheme' })),
   completed: fc.boolean(),

@@ -8,7 +8,7 @@ import type { Config } from '../../src/config/config.ts'
 import type { ProblemCode } from '../../src/http/problems.ts'
 import { VerificationBudget } from '../../src/limits/verification-budget.ts'
 
-/** Who a token identifies, or why nobody. */
+/** The user that a token identifies, or the reason why it identifies none. */
 export type Outcome = User | ProblemCode | 'no_checks_left' | 'no_place_left'
 
 type FindKey = (header: Token['header']) => Key | ProblemCode | Promise<Key | ProblemCode>

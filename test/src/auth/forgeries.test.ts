@@ -2,16 +2,16 @@ import { createHmac, createPublicKey } from 'node:crypto'
 import fc from 'fast-check'
 import t from 'tap'
 import { claimsOf, SECRET, sign } from '../../support/app.ts'
+import { fixtureKeys, fixtures } from '../../support/fixtures.ts'
 import { guard } from '../../support/guard.ts'
 import { ALGORITHMS, type Algorithm } from '../../support/issuer.ts'
 import { type KeyPair, keyPair, part, signatureOf } from '../../support/key-pair.ts'
 import { keyServer, publish } from '../../support/key-server.ts'
-import { vectorKeys, vectors } from '../../support/vectors.ts'
 
 const APP = 'https://app.example.com'
 const HASHES = { HS256: 'sha256', HS384: 'sha384', HS512: 'sha512' }
 
-// Where one mode looks at the key, the algorithm is already wrong for the other.
+// The mode of published keys fails at the key. The mode of a secret fails earlier, at the algorithm.
 const WITH_SECRET: Record<string, string> = {
   token_key: 'token_algorithm',
   token_subject: 'token_algorithm',
@@ -21,10 +21,10 @@ const WITH_SECRET: Record<string, string> = {
 t.test(
   'the examples of RFC 7515, RFC 7516, RFC 7519, RFC 7520 and RFC 8037 are refused, with their keys published',
   async (t) => {
-    const { url } = await keyServer(t, publish(vectorKeys))
+    const { url } = await keyServer(t, publish(fixtureKeys))
     const keys = await guard(t, { BETTER_AUTH_URL: APP, JWKS_URL: url })
     const secret = await guard(t, { BETTER_AUTH_SECRET: SECRET })
-    for (const [name, token, code] of vectors) {
+    for (const [name, token, code] of fixtures) {
       t.match(await keys.call(token), { status: 401, code }, name)
       t.match(
         await secret.call(token),
@@ -42,7 +42,7 @@ const foreign = (algorithm: Algorithm) => theirs[algorithm] as KeyPair
 
 const claims = (other: object = {}) => claimsOf('alice', { iss: APP, aud: APP, ...other })
 
-/** Who signs, with a key pair or with a secret. */
+/** A signer with a key pair or with a secret. */
 type Signer = Pick<KeyPair, 'jwk' | 'token'> & { algorithm: string }
 
 const withSecret = (secret: string): Signer[] =>
@@ -188,7 +188,7 @@ t.test('what could be read in two ways is read in one', async (t) => {
   const { call } = await guard(t, { BETTER_AUTH_SECRET: SECRET })
   const json = JSON.stringify(claims()).slice(1, -1)
   const header = '{"alg":"HS256"}'
-  // Of two members with one name the last counts (RFC 7515 section 4, RFC 7519 section 4).
+  // The last of two members with one name counts (RFC 7515 section 4, RFC 7519 section 4).
   t.match(await call(sign('{"alg":"none","alg":"HS256"}', `{${json}}`)), { status: 200 })
   t.match(await call(sign('{"alg":"HS256","alg":"none"}', `{${json}}`)), { code: 'token_algorithm' })
   t.match(await call(sign(header, `{${json},"sub":"bob"}`)), { status: 200, sub: 'bob' })
@@ -203,7 +203,7 @@ t.test('what could be read in two ways is read in one', async (t) => {
   }
 })
 
-/** Mutations of good tokens of every kind; `sign` is for what only the issuer could sign, and still must not pass. */
+/** Mutations of good tokens of every kind. Some are signed by the issuer's key, and must still not pass. */
 function mutant(own: Signer, forger: Signer): fc.Arbitrary<string> {
   const good = own.token(claims())
   const parts = good.split('.')
@@ -283,14 +283,14 @@ const MUTANTS = 1600
 
 t.test('a corpus of 12,800 mutated tokens over every algorithm is refused, and the handler never runs', async (t) => {
   const forgers: Signer[] = [...Object.values(theirs), ...withSecret('the secret of the forger, which is long enough')]
-  // Before the services start: making them takes long enough for the first fetch to time out.
+  // The tokens are made before the services start, because this takes longer than the first fetch may take.
   const corpora = [...ours, ...withSecret(SECRET)].map((own) => {
     const forger = forgers.find(({ algorithm }) => algorithm === own.algorithm) as Signer
     return { own, tokens: fc.sample(mutant(own, forger), { numRuns: MUTANTS, seed: SEED }) }
   })
   const { url } = await keyServer(t, publish(ours.map(({ jwk }) => jwk)))
-  // They come at once from one address, and each is to be judged: there is a place to wait for the keys for all of
-  // them.
+  // All tokens come at once from one address, and each must be judged, so REQUESTS_MAX lets all of them wait for the
+  // keys.
   const keys = await guard(t, { BETTER_AUTH_URL: APP, JWKS_URL: url, REQUESTS_MAX: '10000' })
   const secret = { BETTER_AUTH_SECRET: SECRET, JWT_ISSUER: APP, JWT_AUDIENCE: APP }
   for (const { own, tokens } of corpora) {
@@ -300,7 +300,7 @@ t.test('a corpus of 12,800 mutated tokens over every algorithm is refused, and t
     const calls: ReturnType<typeof call>[] = []
     for (const token of tokens) {
       calls.push(call(token))
-      // Those with an unknown kid wait for one fetch together, and that needs its turns too.
+      // Tokens with an unknown kid wait for one fetch, which needs turns of the event loop.
       if (calls.length % 50 === 0) await new Promise((resolve) => setImmediate(resolve))
     }
     const answers = await Promise.all(calls)

@@ -64,7 +64,8 @@ async function setUp(t: Test, answer: RequestListener = publish([first.jwk]), al
   const store = Object.assign(keys, { find })
   const fetched = (count: number) => until(() => server.fetches() === count)
   /**
-   * Until the fetch in the background, after so many timers, is over: one was its limit, and one is the pause after it.
+   * Waits until the background fetch that follows so many timers is over. It sets a timer for its time limit, and one
+   * for the pause after it.
    */
   const settled = (made = 0) => until(() => time.made() >= made + 2 && time.timers().length === 1)
   /** Lets time pass to the next fetch in the background, and waits until that is over. */

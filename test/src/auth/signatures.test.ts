@@ -27,7 +27,7 @@ const claims = (other: object = {}) => claimsOf('alice', { iss: APP, aud: APP, .
 type Named = [name: string, bytes: Buffer]
 
 const numberOf = (bytes: Buffer) => BigInt(`0x${bytes.toString('hex')}`)
-/** In so many bytes, or in one more where it does not fit. */
+/** The number in so many bytes, or in one more if it does not fit. */
 function bytesOf(value: bigint, size: number): Buffer {
   const hex = value.toString(16)
   return Buffer.from(hex.padStart(2 * (hex.length > 2 * size ? size + 1 : size), '0'), 'hex')
@@ -87,7 +87,7 @@ function ecdsa({ privateKey }: KeyPair, input: string, good: Buffer, order: bigi
   ]
 }
 
-/** RSA, of what the caller encoded. */
+/** An RSA signature of a block that is encoded already. */
 const raw = ({ privateKey: key }: KeyPair, encoded: Buffer) =>
   privateEncrypt({ key, padding: constants.RSA_NO_PADDING }, encoded)
 
@@ -159,7 +159,7 @@ function eddsa({ privateKey }: KeyPair, input: string, good: Buffer): Named[] {
   ]
 }
 
-/** Signatures that the right key made, but not so, or that were made of them. */
+/** Signatures by the right key in a wrong format, and changed copies of good ones. */
 function alterations(own: KeyPair, input: string, good: Buffer): Named[] {
   switch (own.algorithm) {
     case 'EdDSA':
@@ -299,8 +299,8 @@ for (const [alg, hash] of Object.entries(HASHES)) {
   })
 }
 
-// The points of Ed25519 whose order divides 8, in every way to write them (RFC 8032 section 5.1.3, RFC 7748 section 7):
-// with such a key, S = 0 and an R that is one too are a signature, of every text or of many, that takes no private key.
+// The points of Ed25519 whose order divides 8, in each of their encodings (RFC 8032 section 5.1.3, RFC 7748 section 7).
+// With such a key, S = 0 and an R from this list are a signature of all or many texts, which takes no private key.
 const SMALL_ORDER = [
   '0100000000000000000000000000000000000000000000000000000000000000',
   'ecffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff7f',
@@ -315,7 +315,7 @@ const SMALL_ORDER = [
 })
 
 /**
- * A token that such a key verifies, found with nothing but the key; where OpenSSL is new enough to know better, any.
+ * A token that such a key verifies, found without a private key. A newer OpenSSL verifies none, and any token will do.
  */
 function forgedWith(jwk: JsonWebKey, kid: string): string {
   const key = createPublicKey({ key: jwk, format: 'jwk' })
@@ -329,7 +329,7 @@ function forgedWith(jwk: JsonWebKey, kid: string): string {
   return signed(String(inputs[0]), Buffer.alloc(64))
 }
 
-/** A token that is verified by every RSA key with the exponent 1: the encoded digest is its own signature. */
+/** A token that every RSA key with the exponent 1 verifies, because the encoded digest is its own signature. */
 function forgedForExponent1(kid: string): string {
   const input = `${part({ alg: 'RS256', kid })}.${part(claims())}`
   return signed(input, encodings(input).right)

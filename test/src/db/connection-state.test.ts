@@ -9,7 +9,7 @@ import { tasks } from '../../../src/db/schema.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
 import { asUser, build, newUser, testConfig } from '../../support/app.ts'
 
-/** What a statement leaves behind on its connection is nothing to the next one. */
+/** Opens a pool of one connection, so that each statement follows the one before on the same connection. */
 async function open(t: Test, env: Record<string, string> = {}) {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1', ...env })
   const logged: string[] = []

@@ -7,8 +7,8 @@ import { setImmediate as turn } from 'node:timers/promises'
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { connect as open } from '../../../src/db/connect.ts'
-import { open as client } from '../../../src/db/driver.ts'
+import { LISTEN_AGAIN_MS, LISTENER_CHECK_MS, connect as open } from '../../../src/db/connect.ts'
+import { open as client, QUEUE_CHECK_MS, SILENCE_CHECK_MS } from '../../../src/db/driver.ts'
 import { startEmbedded } from '../../../src/db/embedded.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
@@ -16,6 +16,7 @@ import { taskStore } from '../../../src/tasks/store.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
 import { watchStatements } from '../../support/statements.ts'
 import { TEMPLATE } from '../../support/template.ts'
+import { holdTimers } from '../../support/timers.ts'
 
 const server = process.env.TEST_DATABASE_URL
 
@@ -44,8 +45,8 @@ async function startOwn() {
   return engine.socket
 }
 
-/** A way to a database that can be held up and cut. */
-async function way(t: Test, user: 'owner' | 'restricted') {
+/** A proxy to a database, which can pause and cut connections. */
+async function proxyTo(t: Test, user: 'owner' | 'restricted') {
   const { url, to } = await place(user)
   const sockets = new Set<Socket>()
   let open = true
@@ -88,7 +89,7 @@ async function way(t: Test, user: 'owner' | 'restricted') {
       reading = goOn
       for (const socket of sockets) goOn ? socket.resume() : socket.pause()
     },
-    /** Of those that are there now nothing comes through any more, as when their host vanished; others are not hit. */
+    /** Stops the connections of now without closing them, as when their host vanished. Later ones work. */
     vanish() {
       for (const socket of sockets) socket.pause()
     },
@@ -108,20 +109,10 @@ async function way(t: Test, user: 'owner' | 'restricted') {
   }
 }
 
-/** What is to be done after so many milliseconds, which the test does itself. */
-function heldUp(t: Test, held: number): (() => void)[] {
-  const { setTimeout } = globalThis
-  const runs: (() => void)[] = []
-  t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number, ...rest: []) => (ms === held ? runs.push(run) : setTimeout(run, ms, ...rest))
-  })
-  return runs
-}
-
 t.test('what waited for a connection in vain fails, and is not sent when there is one', async (t) => {
-  const looks = heldUp(t, 100)
+  const queueChecks = holdTimers(t, QUEUE_CHECK_MS)
   for (const rls of WALLS) {
-    const to = await way(t, rls === 'true' ? 'restricted' : 'owner')
+    const to = await proxyTo(t, rls === 'true' ? 'restricted' : 'owner')
     for (const begun of [true, false]) {
       const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
       const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
@@ -138,9 +129,9 @@ t.test('what waited for a connection in vain fails, and is not sent when there i
       await arrived
       let settled = false
       void asked.then(() => (settled = true))
-      // Those of the pool, and of the driver for the one that it was given.
+      // The pool checks its queue, and the driver checks the statement that it was given.
       while (!settled) {
-        looks.shift()?.()
+        queueChecks.run()
         await turn()
       }
       for (const result of await asked) {
@@ -155,7 +146,7 @@ t.test('what waited for a connection in vain fails, and is not sent when there i
         []
       )
       stop()
-      while (looks.length > 0) looks.shift()?.()
+      while (queueChecks.count() > 0) queueChecks.run()
       await close()
     }
   }
@@ -163,7 +154,7 @@ t.test('what waited for a connection in vain fails, and is not sent when there i
 
 t.test('a read whose connection broke is done once more, a write never', async (t) => {
   for (const rls of WALLS) {
-    const to = await way(t, rls === 'true' ? 'restricted' : 'owner')
+    const to = await proxyTo(t, rls === 'true' ? 'restricted' : 'owner')
     const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
     const { prepare, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
     const store = taskStore((table) => ownedBy(prepare, table))
@@ -196,8 +187,8 @@ t.test('a read whose connection broke is done once more, a write never', async (
 })
 
 t.test('what belongs to a statement that was sent is sent, however late', async (t) => {
-  const looks = heldUp(t, 100)
-  const to = await way(t, 'owner')
+  const queueChecks = holdTimers(t, QUEUE_CHECK_MS)
+  const to = await proxyTo(t, 'owner')
   const { send, pipeline, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   await send('select 1')
   to.read(false)
@@ -210,7 +201,7 @@ t.test('what belongs to a statement that was sent is sent, however late', async 
   }
   const all = sendAll()
   const other = send('select 4').catch(classify)
-  for (let i = 0; i < 13; i++) looks.shift()?.()
+  for (let i = 0; i < 13; i++) queueChecks.run()
   t.equal(await other, 'unavailable', 'what waited alone is not sent any more')
   to.read(true)
   t.same(await Promise.all(all), [[[String(size)]], [['2']], [['3']]])
@@ -219,13 +210,13 @@ t.test('what belongs to a statement that was sent is sent, however late', async 
   const lost = Promise.allSettled(sendAll())
   to.cut()
   for (const result of await lost) t.equal(classify((result as PromiseRejectedResult).reason), 'unavailable')
-  for (let i = 0; i < 3; i++) looks.shift()?.()
-  t.same(looks, [], 'and then waits no more')
+  for (let i = 0; i < 3; i++) queueChecks.run()
+  t.equal(queueChecks.count(), 0, 'and then waits no more')
   await end()
 })
 
 t.test('a transaction is one, however much is under way, and whatever fails in it', async (t) => {
-  const to = await way(t, 'owner')
+  const to = await proxyTo(t, 'owner')
   const { send, transaction, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   const strangers: Promise<unknown[][]>[] = []
   const inside = async (one: typeof send) => {
@@ -271,8 +262,8 @@ t.test('a transaction is one, however much is under way, and whatever fails in i
 })
 
 t.test('a transaction that could not begin leaves its connection to others', async (t) => {
-  const looks = heldUp(t, 100)
-  const to = await way(t, 'owner')
+  const queueChecks = holdTimers(t, QUEUE_CHECK_MS)
+  const to = await proxyTo(t, 'owner')
   const { send, transaction, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   await send('select 1')
   to.read(false)
@@ -281,7 +272,7 @@ t.test('a transaction that could not begin leaves its connection to others', asy
   const none = [transaction((one) => one('select 2')), transaction((one) => one('select 3'))].map((one) =>
     one.catch(classify)
   )
-  for (let i = 0; i < 13; i++) looks.shift()?.()
+  for (let i = 0; i < 13; i++) queueChecks.run()
   t.same(await Promise.all(none), ['unavailable', 'unavailable'])
   to.read(true)
   t.same(await large, [[String(2 ** 24)]])
@@ -293,13 +284,13 @@ t.test('a transaction that could not begin leaves its connection to others', asy
 t.test(
   'a connection that owes an answer for too long is given up, by reset, and another takes over (issue 16)',
   async (t) => {
-    const checks = heldUp(t, 500)
-    const check = () => checks.shift()?.()
-    const to = await way(t, 'owner')
+    const checks = holdTimers(t, SILENCE_CHECK_MS)
+    const check = () => checks.run()
+    const to = await proxyTo(t, 'owner')
     const { send, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url, 1000)
     await send('select 1')
     check()
-    t.equal(checks.length, 0, 'it owes nothing')
+    t.equal(checks.count(), 0, 'it owes nothing')
     for (let i = 0; i < 3; i++) {
       const answer = send('select 2::text')
       check()
@@ -316,33 +307,37 @@ t.test(
     to.cut()
     t.same(await send('select 4::text'), [['4']])
     t.equal(to.connections(), 2)
-    t.same(checks.length, 1, 'the new one is watched too')
+    t.same(checks.count(), 1, 'the new one is watched too')
     await end()
   }
 )
 
 t.test('without a limit nothing is watched', async (t) => {
-  const checks = heldUp(t, 500)
-  const to = await way(t, 'owner')
+  const checks = holdTimers(t, SILENCE_CHECK_MS)
+  const to = await proxyTo(t, 'owner')
   const { send, end } = client({ max: 1, fetch_types: false, max_lifetime: null }, to.url)
   await send('select 1')
-  t.equal(checks.length, 0)
+  t.equal(checks.count(), 0)
   await end()
 })
 
 t.test('of several hosts the next is tried, and a connection that is never ready is given up', async (t) => {
-  const patience = heldUp(t, 4000)
-  const to = await way(t, 'owner')
+  const connectTimeoutSeconds = 3
+  const connectTimeouts = holdTimers(t, 1000 * (connectTimeoutSeconds + 1))
+  const to = await proxyTo(t, 'owner')
   const { host, port } = new URL(to.url)
   const both = to.url.replace(host, `127.0.0.2:${port},${host}`)
-  const { send, end } = client({ max: 1, fetch_types: false, max_lifetime: null, connect_timeout: 3 }, both)
+  const { send, end } = client(
+    { max: 1, fetch_types: false, max_lifetime: null, connect_timeout: connectTimeoutSeconds },
+    both
+  )
   await t.rejects(send('select 1'), { code: 'ECONNREFUSED' })
   to.close()
   const arrived = to.next()
   const asked = send('select 1')
   asked.catch(() => {})
   await arrived
-  patience.at(-1)?.()
+  connectTimeouts.run()
   await t.rejects(asked, { code: 'CONNECT_TIMEOUT' })
   to.open()
   await t.rejects(send('select 1'), { code: 'ECONNREFUSED' }, 'in turn')
@@ -353,7 +348,7 @@ t.test('of several hosts the next is tried, and a connection that is never ready
 t.test('what waits for a new connection is sent in its order, and before what comes later', async (t) => {
   // Behind the wall a statement that leaves its transaction is answered as if nothing were there.
   if (server === undefined) return
-  const to = await way(t, 'restricted')
+  const to = await proxyTo(t, 'restricted')
   const env = { DATABASE_URL: to.url, DATABASE_RLS: 'true', DATABASE_POOL_MAX: '1' }
   const { prepare, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
   const store = taskStore((table) => ownedBy(prepare, table))
@@ -375,7 +370,7 @@ t.test('what waits for a new connection is sent in its order, and before what co
 
 t.test('after a reset, in whatever it comes, a connection is made and goes on (issue 7)', async (t) => {
   for (const rls of WALLS) {
-    const to = await way(t, rls === 'true' ? 'restricted' : 'owner')
+    const to = await proxyTo(t, rls === 'true' ? 'restricted' : 'owner')
     const env = { DATABASE_URL: to.url, DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' }
     const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
     const store = taskStore((table) => ownedBy(prepare, table))
@@ -437,7 +432,7 @@ t.test('a server that hangs up is not called again and again', async (t) => {
   t.equal(calls.length, 3, 'once for each, and once more for the one that reads')
   const pauses = calls.slice(1).map((at, n) => at - (calls[n] ?? 0))
   t.ok(Math.min(...pauses) > 190, 'and each time after a pause')
-  // One that waits for its turn when all is closed is never made.
+  // A connection that waits for its turn is not made once the client is closed.
   const asked = store.list(alice).catch(classify)
   await close()
   t.equal(await asked, 'unavailable')
@@ -446,32 +441,20 @@ t.test('a server that hangs up is not called again and again', async (t) => {
 })
 
 t.test('a connection that is old is replaced when it has done what it was given', async (t) => {
-  const { setTimeout } = globalThis
-  const renewals: (() => void)[] = []
-  let looks: (() => void)[] = []
-  t.intercept(globalThis, 'setTimeout', {
-    value(run: () => void, ms: number, ...rest: []) {
-      if (ms === 100) return looks.push(run)
-      return ms >= 30 * 60_000 ? renewals.push(run) : setTimeout(run, ms, ...rest)
-    }
-  })
-  const look = () => {
-    const all = looks
-    looks = []
-    for (const run of all) run()
-  }
-  const to = await way(t, 'owner')
+  const queueChecks = holdTimers(t, QUEUE_CHECK_MS)
+  const lifetimes = holdTimers(t, (ms) => ms >= 30 * 60_000)
+  const to = await proxyTo(t, 'owner')
   const env = { DATABASE_URL: to.url, DATABASE_POOL_MAX: '1' }
   const { prepare, transaction, close } = await open((await testConfig(env)).database, pino({ level: 'silent' }))
   const store = taskStore((table) => ownedBy(prepare, table))
   const alice = newUser('alice') as Owner
 
   const { id } = await store.create(alice, { title: 'own' })
-  renewals.shift()?.()
+  lifetimes.run()
   t.match(await store.get(alice, id), { id })
   t.equal(to.connections(), 1, 'not while something may wait for it')
   let left = to.left()
-  look()
+  queueChecks.runAll()
   // The embedded engine has one session.
   await left
   t.match(await store.get(alice, id), { id })
@@ -492,17 +475,17 @@ t.test('a connection that is old is replaced when it has done what it was given'
     return store.update(alice, id, { completed: true }, undefined, inside)
   })
   await begun
-  look()
-  renewals.shift()?.()
+  queueChecks.runAll()
+  lifetimes.run()
   go()
   t.match(await change, { id }, 'a transaction goes on')
   left = to.left()
-  look()
+  queueChecks.runAll()
   if (server === undefined) await left
   t.match(await store.get(alice, id), { id })
   t.equal(to.connections(), 3)
   await left
-  // What the driver does with it comes after.
+  // The driver handles the end in a later turn.
   await turn()
   t.match(await store.get(alice, id), { id })
   t.equal(to.connections(), 3, 'the end of the old one is none of the new one')
@@ -512,18 +495,8 @@ t.test('a connection that is old is replaced when it has done what it was given'
 t.test(
   'who listens is told when it begins, and goes on after each loss, and after an attempt that failed',
   async (t) => {
-    const { setTimeout } = globalThis
-    let again: (() => void) | undefined
-    let planned = () => {}
-    t.intercept(globalThis, 'setTimeout', {
-      value(run: () => void, ms: number, ...rest: []) {
-        if (ms !== 1000) return setTimeout(run, ms, ...rest)
-        again = run
-        planned()
-        return { unref() {} }
-      }
-    })
-    const to = await way(t, 'owner')
+    const again = holdTimers(t, LISTEN_AGAIN_MS)
+    const to = await proxyTo(t, 'owner')
     const { listen, close } = await open(
       (await testConfig({ DATABASE_URL: to.url })).database,
       pino({ level: 'silent' })
@@ -533,7 +506,6 @@ t.test(
 
     to.close()
     const arrived = to.next()
-    const plan = new Promise<void>((resolve) => (planned = resolve))
     const first = listen(
       () => {},
       () => missed()
@@ -541,34 +513,25 @@ t.test(
     await arrived
     to.cut()
     t.equal(await first.catch(classify), 'unavailable')
-    await plan
     to.open()
-    for (const lose of [() => again?.(), to.cut, to.reset]) {
+    for (const lose of [again.fire, to.cut, to.reset]) {
       const begun = begins()
-      lose()
+      void lose()
       await begun
     }
     t.equal(to.connections(), 4)
 
-    // Nor after it was closed.
-    again = undefined
+    // Closing plans no further attempt.
+    again.forget()
     await close()
-    t.equal(again, undefined)
+    t.equal(again.count(), 0)
   }
 )
 
 t.test('who listens is asked whether it is there, and is replaced when it does not answer (issue 16)', async (t) => {
-  const checks = heldUp(t, 500)
-  const { setTimeout } = globalThis
-  let ask = () => {}
-  t.intercept(globalThis, 'setTimeout', {
-    value(run: () => void, ms: number, ...rest: []) {
-      if (ms !== 5000) return setTimeout(run, ms, ...rest)
-      ask = run
-      return { unref() {} }
-    }
-  })
-  const to = await way(t, 'owner')
+  const checks = holdTimers(t, SILENCE_CHECK_MS)
+  const probes = holdTimers(t, LISTENER_CHECK_MS)
+  const to = await proxyTo(t, 'owner')
   const { listen, close } = await open((await testConfig({ DATABASE_URL: to.url })).database, pino({ level: 'silent' }))
   t.teardown(close)
   let begins = () => {}
@@ -578,15 +541,15 @@ t.test('who listens is asked whether it is there, and is replaced when it does n
     () => {},
     () => begins()
   )
-  ask()
+  probes.run()
   await Promise.all([first, listening])
   to.vanish()
   const again = begun()
-  ask()
-  // As many as fit into the longest statement and a second.
-  for (let i = 0; i < 9; i++) checks.shift()?.()
+  probes.run()
+  // A listener may owe its answer for the longest statement and one second.
+  for (let i = 0; i < 9; i++) checks.run()
   t.equal(to.connections(), 1)
-  checks.shift()?.()
+  checks.run()
   to.cut()
   await again
   t.equal(to.connections(), 2)

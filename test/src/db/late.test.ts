@@ -14,7 +14,7 @@ import { taskStore } from '../../../src/tasks/store.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
 import { watchStatements } from '../../support/statements.ts'
 
-// Another session must hold something up, and the embedded engine has one session.
+// These tests need a second session that blocks the first. The embedded engine has one session.
 const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'
 
 const silent = pino({ level: 'silent' })
@@ -137,7 +137,7 @@ t.test('what waits for a connection when its time is up is not sent on it', asyn
   await close()
 })
 
-// What PostgreSQL says: that the client is in, by which process, that it may ask, and that the empty statement is done.
+// PostgreSQL's messages: authentication succeeded, the process id, ready for a query, and the empty statement is done.
 const ready = Buffer.from('Z\0\0\0\x05I', 'latin1')
 const welcome = Buffer.concat([
   Buffer.from('R\0\0\0\x08\0\0\0\0', 'latin1'),
@@ -147,7 +147,8 @@ const welcome = Buffer.concat([
 const empty = Buffer.concat([Buffer.from('I\0\0\0\x04', 'latin1'), ready])
 
 /**
- * A server that speaks as much of PostgreSQL's protocol as the test says, and the store of a pool of one connection.
+ * A server that speaks as much of PostgreSQL's protocol as the test tells it, and a store whose pool has one
+ * connection.
  */
 async function fakeServer(t: Test) {
   const server = createServer().listen(0, '127.0.0.1')

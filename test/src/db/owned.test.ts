@@ -30,10 +30,10 @@ t.test('no condition of a store widens the filter', async (t) => {
     all: own.prepare((own) => own.delete().returning({ id: tasks.id }))
   }
   for (const [name, run] of Object.entries(wide)) t.same(await run(mallory), [], name)
-  // Its placeholder is ours, whoever names it.
+  // Values cannot set the placeholder of the owner.
   t.same(await wide.select(mallory, { owner: alice }), [], 'the values name no owner')
   t.match(await store.get(alice, id), { id, version: 1 })
-  // What only a cast can say.
+  // Only a cast makes this compile.
   const given = { userId: mallory, title: 'given' } as unknown as { title: string }
   const give = own.prepare((own) => own.update(given).returning({ id: tasks.id }))
   t.same(await give(alice), [{ id }])

@@ -6,20 +6,21 @@ import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { open } from '../../../src/db/driver.ts'
-import { PooledConnection } from '../../../src/db/lane.ts'
+import { PooledConnection, QUEUE_CHECK_MS } from '../../../src/db/lane.ts'
 import { Pool } from '../../../src/db/pool.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
 import { build, testConfig } from '../../support/app.ts'
 import { watchStatements } from '../../support/statements.ts'
+import { holdTimers, stopClock } from '../../support/timers.ts'
 
 const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => name as Owner) as [Owner, Owner, Owner]
 const fields = { id: tasks.id }
 const mine = eq(tasks.userId, sql.placeholder('owner'))
 
 /**
- * A pool whose connections hold back what is sent, instead of sending it: who is asked, and when, is all that matters
- * here.
+ * A pool whose connections record statements instead of sending them. The tests look at which connection gets a
+ * statement, and when.
  */
 function holding(ordinary: number, scans: number) {
   const sent: string[] = []
@@ -54,17 +55,8 @@ function holding(ordinary: number, scans: number) {
   }
 }
 
-/** The clock of `performance.now`, and what is to be done after 100 ms, which the test does itself. */
-function holdTime(t: Test) {
-  const time = { now: 0, checks: [] as (() => void)[] }
-  t.intercept(performance, 'now', { value: () => time.now })
-  const { setTimeout } = globalThis
-  t.intercept(globalThis, 'setTimeout', {
-    value: (run: () => void, ms: number, ...rest: []) =>
-      ms === 100 ? time.checks.push(run) : setTimeout(run, ms, ...rest)
-  })
-  return time
-}
+/** Stops the clock and holds back the checks of the queue. */
+const holdTime = (t: Test) => ({ advance: stopClock(t), checks: holdTimers(t, QUEUE_CHECK_MS) })
 
 const user = (i: number) => `user-${i}` as Owner
 
@@ -87,15 +79,15 @@ t.test('a write has a connection to itself; reads take an idle one, or share one
   await answer('user-9')
   t.same(sent(), ['user-10 1'])
 
-  time.now = 21
+  time.advance(21)
   await answer('user-2')
   t.same(sent(), ['user-11 2'])
   await answer('user-4')
-  time.now = 41
+  time.advance(20)
   read(user(12))
   t.same(sent(), ['user-12 2'], 'PostgreSQL began with the next one when it had answered the one before')
   await answer('user-6')
-  time.now = 62
+  time.advance(21)
   read(user(13))
   t.same(sent(), [], 'nothing is sent behind what is slow')
   await answer('user-0')
@@ -124,7 +116,7 @@ t.test('owners have their turns, and beside others none has more than a share', 
   t.same(sent(), [])
   await answer('alice')
   t.same(sent(), ['alice 1'])
-  time.now = 1001
+  time.advance(1001)
   await answer('alice')
   t.same(sent(), ['alice 2', 'alice 3', 'alice 5'], 'and all of them when nobody has asked for a second')
 })
@@ -163,9 +155,7 @@ t.test('what waits is dropped when its time or that of its request is up', async
   t.same(sent(), ['bob 0'], 'neither what its client left nor what has been answered')
   t.same(await Promise.all(over.slice(0, 2)), Array(2).fill(['DEADLINE_OVER', 'string']))
   late.push(failing(write(bob)))
-  const check = () => {
-    for (const run of time.checks.splice(0)) run()
-  }
+  const check = () => time.checks.runAll()
   check()
   t.same(await over[2], ['DEADLINE_OVER', 'string'])
   for (let i = 0; i < 9; i++) check()
@@ -175,7 +165,7 @@ t.test('what waits is dropped when its time or that of its request is up', async
   for (let i = 0; i < 10; i++) check()
   t.same(await late[1], ['QUEUE_TIMEOUT', 'string'], 'and a scan after two')
   check()
-  t.same(time.checks, [])
+  t.equal(time.checks.count(), 0)
   await answer('bob')
   t.same(await failing(write(alice, {}, deadlines[1])), ['DEADLINE_OVER', 'string'], 'nor is it taken')
   t.same(sent(), [])

@@ -14,7 +14,7 @@ import { violation, watchStatements } from '../../support/statements.ts'
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
 const MIB = 2 ** 20
 
-/** A connection, and what a user may do with their own kept answers, through which time can pass. */
+/** A connection, and functions that store answers of a given age for a user and count them. */
 async function open(t: Test, rls = 'false') {
   const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
   const connection = await connect(database, pino({ level: 'silent' }))
@@ -33,7 +33,7 @@ async function open(t: Test, rls = 'false') {
   )
   const find = own.prepare((own) => own.select({ key }))
   const keep = async (owner: Owner, rows: number, age: number, bytes = 0) => {
-    // Of random digits, which do not get smaller when they are compressed.
+    // Random digits do not get smaller when PostgreSQL compresses them.
     const json = randomBytes(bytes / 2).toString('hex')
     for (let i = 0; i < rows; i++) await insert(owner, { age, json })
   }
@@ -65,7 +65,7 @@ for (const rls of ['false', 'true']) {
     await keep(bob, 1, DAY + 60)
     const sent = await statementsOf(t, 'idempotency_keys', () => deleteExpired(db, silent))
     t.same([await count(alice), await count(bob)], [1, 0], 'just those whose day is over, whosever they are')
-    // Six at a time are more than 16 MiB; the last finds nothing.
+    // Six rows are more than 16 MiB, so they fill a statement. The last statement finds nothing.
     t.equal(sent, 3)
   })
 }

@@ -184,7 +184,7 @@ t.test('with row-level security a lost connection is an error, and never an answ
 
 t.test('what is at work already on another instance is not begun', async (t) => {
   const { transaction, db } = await open(t, { DATABASE_POOL_MAX: '1' })
-  // Of the embedded database there is one session, which has every lock already: so the lock is one that nobody gets.
+  // The embedded database has one session, which would get every lock. This function stands for a lock that is taken.
   await db.execute(sql`create schema if not exists busy`)
   await db.execute(sql`create or replace function busy.pg_try_advisory_xact_lock(bigint) returns boolean
     language sql as 'select false'`)
@@ -227,10 +227,10 @@ t.test('readiness reports row-level security that does not bind the role, and on
   t.equal(await restricted.readinessProblem([]), undefined)
   await t.rejects(restricted.readinessProblem(['nothing']), { cause: { code: '42P01' } })
   t.match(await restricted.readinessProblem(['pg_authid']), /may not read and write "pg_authid"/)
-  // Each process has one embedded database, of one session.
+  // A process has one embedded database, which has one session.
   await restricted.close()
 
-  // Of the embedded one the session chooses its role, of a server the URL does.
+  // With the embedded database the session chooses its role. With a server the URL does.
   const embedded = process.env.TEST_DATABASE_URL === undefined
   const fault = async (env: Record<string, string>, role: string) => {
     const connection = await open(t, { DATABASE_POOL_MAX: '1', ...env })

@@ -7,7 +7,7 @@ import { asUser, build, databaseUrl, newUser, testConfig } from '../../support/a
 
 const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'
 
-/** By which answers would change, or did. */
+/** Settings that would change answers. */
 const SETTINGS = {
   DateStyle: 'German',
   TimeZone: 'Asia/Kolkata',
@@ -67,7 +67,7 @@ t.test(
   }
 )
 
-// Of a server the pool and the check have connections of their own.
+// With a server, the pool and the check have separate connections.
 const SEVERAL = SKIP === false && 'needs the one session of the embedded engine'
 t.test('a setting that a pooler changed is told, with the remedy (issue 16)', { skip: SEVERAL }, async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })

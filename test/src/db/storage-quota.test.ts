@@ -11,7 +11,8 @@ import { newUser, testConfig } from '../../support/app.ts'
 const [alice, bob] = ['alice', 'bob'] as unknown as [Owner, Owner]
 
 /**
- * A quota of 6,400 bytes, so that 100 may be written unmeasured, and what is stored by each of those who were measured.
+ * A quota of 6,400 bytes, of which 100 may be written without a measurement, and the stored bytes of each measured
+ * user.
  */
 function quotaOf(t: Test) {
   const stored = new Map<Owner, number>([

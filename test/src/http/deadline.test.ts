@@ -1,6 +1,6 @@
 import t from 'tap'
 import { Deadline } from '../../../src/http/deadline.ts'
-import { stopClock } from '../../support/clock.ts'
+import { stopClock } from '../../support/timers.ts'
 
 t.test('a deadline that expires stops the work in flight, once', async (t) => {
   const deadline = new Deadline(performance.now() + 4700)

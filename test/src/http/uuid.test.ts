@@ -8,7 +8,7 @@ const timeOf = (id: string) =>
   Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16) + Number.parseInt(id.slice(15, 18), 16) / 4096
 
 /**
- * Clocks of a test's own, later than those of the tests before; both go on by `pass`, and `set` sets that of the wall.
+ * Mock clocks that are later than those of the tests before. `pass` moves both on, and `set` sets the wall clock.
  */
 let started = Date.now() + 60_000
 function clocks(t: Test) {

@@ -2,7 +2,7 @@ import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
 import type { FastifyBaseLogger, FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { RedisLimits, redisStoreOf } from '../../../src/limits/redis.ts'
+import { DEADLINE_MS, RedisLimits, redisStoreOf } from '../../../src/limits/redis.ts'
 import { asUser, buildAlone, newUser } from '../../support/app.ts'
 import { freePort } from '../../support/free-port.ts'
 import { redisServer, skip } from '../../support/redis-server.ts'
@@ -12,7 +12,7 @@ const instance = (t: Test, url: string, env: Record<string, string> = {}) =>
 
 const session = (user: string) => ({ url: '/api/session', headers: asUser(user) })
 
-/** How many of `count` requests, which the instances take in turn in one tick, have each status. */
+/** Sends `count` requests in one tick, to the instances in turn, and counts the answers by status. */
 async function flood(apps: FastifyInstance[], count: number, request: object): Promise<Record<number, number>> {
   const asked = Array.from({ length: count }, (_, index) => apps[index % apps.length]?.inject(request))
   const counts: Record<number, number> = {}
@@ -24,16 +24,17 @@ async function flood(apps: FastifyInstance[], count: number, request: object): P
 }
 
 /**
- * Until `holds`; the test's time limit ends what never does. It waits for seconds, so it leaves the processor to
- * others.
+ * Waits until `holds` returns true. The test's time limit ends a wait that is in vain. The wait may take seconds, so it
+ * sleeps between its checks.
  */
 async function until(holds: () => boolean): Promise<void> {
   while (!holds()) await new Promise((resolve) => setTimeout(resolve, 1))
 }
 
 /**
- * What `run` gives while Redis is shared. A machine that is busy with other things may keep an answer of Redis past its
- * deadline, and then instances rightly count alone: what was seen then says nothing of sharing, so it is done again.
+ * The result of `run` while the instances share Redis. On a busy machine an answer of Redis may come after its
+ * deadline. The instances then count alone, as they should, so the result says nothing about sharing and `run` is
+ * repeated.
  */
 async function whileShared<T>(apps: FastifyInstance[], run: () => Promise<T>): Promise<T> {
   const degraded = () => apps.some((app) => app.limits.degraded())
@@ -128,7 +129,7 @@ t.test('Redis hangs under load', { skip }, async (t) => {
   const timers = t.capture(globalThis, 'setTimeout', setTimeout)
   t.strictSame(await flood([app], 100, session(alice)), { 200: 50, 429: 50 })
   t.notOk(
-    timers().some(({ args }) => args[1] === 50),
+    timers().some(({ args }) => args[1] === DEADLINE_MS),
     'none of them waited for a deadline'
   )
   server.signal('SIGCONT')

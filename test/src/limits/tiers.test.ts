@@ -1,8 +1,8 @@
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import t, { type Test } from 'tap'
-import { asUser, build, buildAlone, claimsOf, figure, newUser, sign, tokenFor } from '../../support/app.ts'
-import { stopClock } from '../../support/clock.ts'
+import { asUser, build, buildAlone, claimsOf, metric, newUser, sign, tokenFor } from '../../support/app.ts'
 import { listen, requestText, send } from '../../support/http.ts'
+import { stopClock } from '../../support/timers.ts'
 
 const WINDOW_MS = 60_000
 
@@ -26,7 +26,7 @@ const forged = (index = 0) => ({
 /** The application, and how many signatures it has checked. */
 async function withChecks(t: Test, env: Record<string, string>) {
   const app = await buildAlone(t, env)
-  return { app, checks: () => (figure(app, 'tokens_total') as { checked: number }).checked }
+  return { app, checks: () => (metric(app, 'tokens_total') as { checked: number }).checked }
 }
 
 t.test('an address has a budget for requests without a valid token, of any kind', async (t) => {

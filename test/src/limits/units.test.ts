@@ -3,7 +3,7 @@ import t from 'tap'
 import { ClientAddresses, trustedProxies } from '../../../src/limits/address.ts'
 import { fixedWindows, MAX_KEYS } from '../../../src/limits/memory.ts'
 import { CHECKS_PER_SECOND, VerificationBudget } from '../../../src/limits/verification-budget.ts'
-import { stopClock } from '../../support/clock.ts'
+import { stopClock } from '../../support/timers.ts'
 
 /** How many checks that fail and take `ms` each the budget lets an address have, one after the other. */
 function failing(budget: VerificationBudget, ms: number, address = 'a') {

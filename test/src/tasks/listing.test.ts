@@ -54,7 +54,7 @@ t.test('every list reads the range of its owner, and nothing else', async (t) =>
     select ${user}, gen_random_uuid(), n, now() from generate_series(1, 200) n`)
   await db.execute(sql`vacuum analyze tasks`)
   const literal = (value: string | null) => (value === null ? 'null' : `'${value.replaceAll("'", "''")}'`)
-  // Of these values, as the first runs of a prepared statement are planned, and of any.
+  // PostgreSQL plans the first runs of a prepared statement for their values, and may later plan for any values.
   for (const mode of ['force_custom_plan', 'force_generic_plan']) {
     for (const [list, statements] of lists) {
       t.equal(statements.length, 2, list)

@@ -8,7 +8,7 @@ export interface Known {
 }
 
 /** A user of the load test. The titles of all their tasks begin with `<sub>: `, and nobody else's do. */
-export interface Person {
+export interface LoadUser {
   sub: string
   token: string
   tasks: Known[]
@@ -16,7 +16,7 @@ export interface Person {
 
 export const titleOf = (sub: string, text: string) => `${sub}: ${text}`
 
-/** One call of the API, of which nothing but success is expected. */
+/** One call of the API, which must succeed. */
 async function call(base: string, path: string, token: string, body?: unknown): Promise<Response> {
   const answer = await fetch(new URL(path, base), {
     method: body === undefined ? 'GET' : 'POST',
@@ -38,8 +38,8 @@ async function tasksOf(base: string, token: string) {
   return tasks
 }
 
-/** Brings a user to exactly `count` tasks, whatever an earlier run left. */
-async function fill(base: string, sub: string, token: string, count: number): Promise<Person> {
+/** Gives a user exactly `count` tasks, whatever an earlier run left. */
+async function fill(base: string, sub: string, token: string, count: number): Promise<LoadUser> {
   const found = await tasksOf(base, token)
   const tasks: Known[] = found.filter(({ title }) => title.startsWith(titleOf(sub, ''))).slice(0, count)
   const surplus = found.filter((task) => !tasks.includes(task))
@@ -69,16 +69,16 @@ export async function populate(
   { users, tasks }: { users: number; tasks: number },
   tokenOf: (sub: string) => Promise<string>,
   progress: (done: number) => void
-): Promise<Person[]> {
-  const people: Person[] = []
+): Promise<LoadUser[]> {
+  const filled: LoadUser[] = []
   let next = 1
   async function work() {
     while (next <= users) {
       const sub = `load-${next++}`
-      people.push(await fill(base, sub, await tokenOf(sub), tasks))
-      progress(people.length / users)
+      filled.push(await fill(base, sub, await tokenOf(sub), tasks))
+      progress(filled.length / users)
     }
   }
   await Promise.all(Array.from({ length: CONCURRENCY }, work))
-  return people
+  return filled
 }

@@ -1,11 +1,11 @@
-// The examples of the RFCs themselves, with the public halves of their keys.
+// The tokens that the RFCs give as examples, with their public keys.
 
 const FRODO =
   'SXTigJlzIGEgZGFuZ2Vyb3VzIGJ1c2luZXNzLCBGcm9kbywgZ29pbmcgb3V0IHlvdXIgZG9vci4gWW91IHN0ZXAgb250byB0aGUgcm9hZCwgYW5kIGlmIHlvdSBkb24ndCBrZWVwIHlvdXIgZmVldCwgdGhlcmXigJlzIG5vIGtub3dpbmcgd2hlcmUgeW91IG1pZ2h0IGJlIHN3ZXB0IG9mZiB0by4'
 const JOE = 'eyJpc3MiOiJqb2UiLA0KICJleHAiOjEzMDA4MTkzODAsDQogImh0dHA6Ly9leGFtcGxlLmNvbS9pc19yb290Ijp0cnVlfQ'
 
-/** Keys, each with a kid of ours where the RFC gives it none. */
-export const vectorKeys = [
+/** The keys of the RFCs. A key without a kid in its RFC has one of ours. */
+export const fixtureKeys = [
   {
     kid: 'rfc7515-a2',
     alg: 'RS256',
@@ -46,9 +46,9 @@ export const vectorKeys = [
   }
 ]
 
-type Vector = [name: string, token: string, code: string]
+type Fixture = [name: string, token: string, code: string]
 
-const signed: Vector[] = [
+const signed: Fixture[] = [
   [
     'RFC 7515 A.1, RFC 7519 3.1: HS256',
     `eyJ0eXAiOiJKV1QiLA0KICJhbGciOiJIUzI1NiJ9.${JOE}.dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk`,
@@ -379,7 +379,7 @@ const inJson: [name: string, message: Message, codes?: string[]][] = [
  * JSON is no b64token, so its parts are presented in compact form too: as a JWS, or as a JWE, for each who signs or
  * reads.
  */
-function presented([name, message, codes = []]: (typeof inJson)[number]): Vector[] {
+function presented([name, message, codes = []]: (typeof inJson)[number]): Fixture[] {
   const parts = (message.signatures ?? message.recipients ?? [message]).map((part) => ({ ...message, ...part }))
   const compact = parts.map((one) =>
     one.payload === undefined
@@ -388,13 +388,13 @@ function presented([name, message, codes = []]: (typeof inJson)[number]): Vector
   )
   return [
     [name, JSON.stringify(message), 'authorization_format'],
-    ...compact.map((token, i): Vector => [`${name}, joined (${i + 1})`, token, codes[i] ?? 'token_malformed'])
+    ...compact.map((token, i): Fixture => [`${name}, joined (${i + 1})`, token, codes[i] ?? 'token_malformed'])
   ]
 }
 
-/** What is presented, and the code that a service with these keys refuses it with. */
-export const vectors: Vector[] = [
+/** Each token, and the code with which a service with these keys refuses it. */
+export const fixtures: Fixture[] = [
   ...signed,
-  ...encrypted.map(([name, token]): Vector => [name, token, 'token_malformed']),
+  ...encrypted.map(([name, token]): Fixture => [name, token, 'token_malformed']),
   ...inJson.flatMap(presented)
 ]
