@@ -1,4 +1,4 @@
-// The package's declarations keep it; without it they would lack `request.user`.
+// `preserve` keeps this reference in the package's declarations. Without it they would lack `request.user`.
 /// <reference types="@fastify/jwt" preserve="true" />
 import type { FastifyReply, FastifyRequest, onRequestHookHandler } from 'fastify'
 import fp from 'fastify-plugin'
@@ -8,7 +8,7 @@ import type { Key } from '../src/auth/key.ts'
 import { publishedKeys, sharedSecret } from '../src/auth/key-source.ts'
 import { KeyStore } from '../src/auth/keys.ts'
 import type { User } from '../src/auth/user.ts'
-import { createVerifier, type Verdict } from '../src/auth/verifier.ts'
+import { createVerifier } from '../src/auth/verifier.ts'
 import { Waiters } from '../src/auth/waiters.ts'
 import { type ProblemCode, sendProblem } from '../src/http/problems.ts'
 import { keyMetrics, tokenMetrics } from '../src/telemetry/auth-metrics.ts'
@@ -17,7 +17,7 @@ import resourceMetadata from './resource-metadata.ts'
 
 declare module '@fastify/jwt' {
   interface FastifyJWT {
-    /** `null` before authentication, and on routes with optional authentication when nobody is signed in. */
+    /** The verified caller. `null` before authentication, and for an anonymous caller. */
     user: User
   }
 }
@@ -25,32 +25,35 @@ declare module '@fastify/jwt' {
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * An `onRequest` hook: continues with `request.user` set, or answers 401 (RFC 6750 section 3), 429 to an address
-     * with too many requests without a valid token, or 503 while the issuer's keys are unavailable.
+     * An `onRequest` hook that sets `request.user`. Without a valid token it answers 401 (RFC 6750 section 3), or 429
+     * when the address has sent too many such requests. While the issuer's keys are unavailable it answers 503.
      */
     authenticate: onRequestHookHandler
     /**
-     * An `onRequest` hook that lets an anonymous caller through with `request.user` null. A token that does not verify
-     * counts as none (`authenticateOptional()`), or is a 401 (`authenticateOptional({ rejectBadToken: true })`).
+     * Makes an `onRequest` hook that lets an anonymous caller through, with `request.user` null. A caller whose token
+     * is not valid is anonymous too, unless `rejectBadToken` is set: then the answer is 401.
      */
     authenticateOptional(options?: { rejectBadToken?: boolean }): onRequestHookHandler
     /** Makes an `onRequest` hook, for after `authenticate`, that answers 403 unless the token grants `scope`. */
     requireScope(scope: string): onRequestHookHandler
-    /** Whether there is a key to verify tokens with: false until the issuer's keys were first fetched. */
+    /** Whether there is a key to verify tokens with. False until the issuer's keys were first fetched. */
     hasKeys(): boolean
   }
   interface FastifyRequest {
-    /** The key that verified the token of `user`: what outlives the request ends with it. `null` when `user` is. */
+    /**
+     * The key that verified the token of `user`, or `null` without a user. Work that outlives the request, such as a
+     * stream, ends when the key is withdrawn.
+     */
     tokenKey: Key
   }
 }
 
-/** The longest pause before a fetch of the keys, and the fetch: when a client with no place to wait may retry. */
+/** `Retry-After` for a client that cannot wait for the keys: the longest pause before a fetch, plus the fetch. */
 const KEYS_RETRY_SECONDS = 2
 
 /**
- * Verifies the caller. Decorates the instance with the hooks that routes use. Where a route is registered decides which
- * hook it gets (`routes/api/autohooks.ts`).
+ * Verifies the caller. Decorates the instance with hooks for routes. The folder of a route decides which hook it gets
+ * (`routes/api/autohooks.ts`).
  */
 export default fp(
   async (app) => {
@@ -68,28 +71,24 @@ export default fp(
 
     /** Counts a request without a valid token against its address, then answers it, or calls `proceed`. */
     const refuse = (problem: ProblemCode, request: FastifyRequest, reply: FastifyReply, proceed?: () => void) => {
-      // The request is not counted, and the caller is not anonymous: the token may be good.
+      // The token may be valid. Do not count the request, and do not treat the caller as anonymous.
       if (problem === 'keys_unavailable') return void sendProblem(reply, problem)
-      // Answers of one turn of the event loop leave together. Answers that leave one by one, each waking its reader,
-      // cost a flood twice the processor time.
+      // `setImmediate` sends the answers of one turn of the event loop together. Under a flood of requests, answers
+      // that are sent one by one cost twice the processor time, because each of them wakes its reader.
       app.limits.anonymous(request, reply, proceed ?? (() => void setImmediate(sendProblem, reply, problem)))
     }
 
-    type Refuse = (problem: ProblemCode, request: FastifyRequest, reply: FastifyReply, done: () => void) => void
-
     const hook =
-      (onProblem: Refuse): onRequestHookHandler =>
+      (onProblem: typeof refuse): onRequestHookHandler =>
       (request, reply, done) => {
-        const accept = ({ user, key }: Verdict) => {
-          request.user = user
-          request.tokenKey = key
-          done()
-        }
         authenticator.authenticate(
           request,
           (conclusion) => {
-            if (typeof conclusion !== 'string') accept(conclusion)
-            else if (conclusion === 'no_checks_left') app.limits.refuseCheck(reply)
+            if (typeof conclusion !== 'string') {
+              request.user = conclusion.user
+              request.tokenKey = conclusion.key
+              done()
+            } else if (conclusion === 'no_checks_left') app.limits.refuseCheck(reply)
             else if (conclusion === 'no_place_left') {
               sendProblem(reply.header('retry-after', KEYS_RETRY_SECONDS), 'keys_unavailable')
             } else onProblem(conclusion, request, reply, done)
@@ -102,8 +101,8 @@ export default fp(
     app.decorate('authenticate', required)
     app.decorate('authenticateOptional', ({ rejectBadToken = false } = {}) =>
       hook((problem, request, reply, done) => {
-        const rejected = rejectBadToken && problem !== 'authorization_missing'
-        refuse(problem, request, reply, rejected ? undefined : done)
+        const proceed = rejectBadToken && problem !== 'authorization_missing' ? undefined : done
+        refuse(problem, request, reply, proceed)
       })
     )
 

@@ -10,7 +10,7 @@ import { addMetrics } from '../src/telemetry/metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Whether one more request of a verified user may begin; false when too much of theirs is not finished. */
+    /** Whether one more request of a verified user may begin. False when the user has too much unfinished. */
     admitExchange(exchange: Exchange, owner: string): boolean
   }
   interface FastifyRequest {
@@ -19,25 +19,28 @@ declare module 'fastify' {
 }
 
 /**
- * Requests of one connection that are not finished. Neither browsers nor proxies send requests ahead (RFC 9112 section
- * 9.3.2), and a single packet can hold a thousand.
+ * The most unfinished requests of one connection. Browsers and proxies do not pipeline requests (RFC 9112 section
+ * 9.3.2), but a single packet can hold a thousand.
  */
 const PIPELINE_MAX = 32
 
-/** A connection on which nothing moves for so long, though an answer waits to be taken, is closed. */
+/** A connection without any traffic for this time is closed, unless its client waits for the service. */
 const STALLED_MS = 5000
 
 /**
- * An answer must be taken within so long, and a time by its size: 8 kB a second. Node's timeout does not see a client
- * that reads nothing but sends empty lines.
+ * The client must receive an answer within `RECEIVE_MS`, plus a time for its size: 8 kB a second. Node's timeout does
+ * not notice a client that reads nothing but sends empty lines.
  */
-const TAKEN_MS = 30_000
-const TAKEN_BYTES_PER_MS = 8
+const RECEIVE_MS = 30_000
+const RECEIVE_BYTES_PER_MS = 8
 
-/** What a stream of a file has in memory at most. */
+/** The most that the stream of a file holds in memory. */
 const STREAM_BYTES = 128 * 1024
 
-/** Keeps account of each connection: what is not finished on it, what its client has not taken, and how it ends. */
+/**
+ * Bounds the unfinished requests of each connection and the bytes that its client has not received. Closes the
+ * connection of a client that exceeds a bound.
+ */
 export default fp(
   async (app) => {
     const connections = new Connections()
@@ -51,22 +54,22 @@ export default fp(
       const connection = connections.of(request.raw.socket)
       request.exchange = connection.begin(request, reply)
       if (connection.exchanges.size > PIPELINE_MAX) connection.cut('pipelined')
-      // Node parses the rest of a packet even after an earlier request in it closed the connection.
+      // Node parses the rest of a packet even after a request in it closed the connection. Do not handle such requests.
       if (!request.exchange.aborted) done()
     })
 
     app.addHook('onSend', (request, reply, payload, done) => {
       const { exchange } = request
       const bytes = payloadBytes(payload, reply)
-      // A stream waits for its client by itself, with a little in memory.
+      // A stream waits for its client and holds only a little in memory.
       const kept = payload instanceof Readable ? Math.min(bytes, STREAM_BYTES) : bytes
       const refusal = exchange.aborted ? undefined : unsent.reserve(exchange, kept)
       if (refusal === undefined) {
         exchange.answered = true
-        if (bytes > 0) exchange.due = performance.now() + TAKEN_MS + bytes / TAKEN_BYTES_PER_MS
+        if (bytes > 0) exchange.due = performance.now() + RECEIVE_MS + bytes / RECEIVE_BYTES_PER_MS
         return done()
       }
-      // What was asked is done, and to refuse the answer would say that it is not.
+      // The write is done. An error answer would say that it is not, so close the connection instead.
       if (request.method !== 'GET' && request.method !== 'HEAD') return exchange.connection.cut('memory')
       for (const name of ['etag', 'link', 'x-total-count']) reply.removeHeader(name)
       done(new Problem(refusal))
@@ -81,12 +84,12 @@ export default fp(
 
     app.server.setTimeout(STALLED_MS, (socket: Socket) => {
       const connection = connections.of(socket)
-      // Node does not start the timer again by itself.
+      // Node does not restart the timer.
       if (connection.awaitsService) socket.setTimeout(STALLED_MS)
       else connection.cut('stalled')
     })
-    const lookForLate = setInterval(() => connections.cutLate(), 1000).unref()
-    app.addHook('onClose', async () => clearInterval(lookForLate))
+    const lateCheck = setInterval(() => connections.cutLate(), 1000).unref()
+    app.addHook('onClose', async () => clearInterval(lateCheck))
 
     app.server.on('clientError', (error: NodeJS.ErrnoException, socket: Socket) => {
       if (error.code === 'ECONNRESET') socket.destroy()
@@ -98,13 +101,15 @@ export default fp(
       app,
       {
         name: 'unsent_bytes',
-        help: 'Bytes of answers that clients have not taken yet',
+        help: 'Bytes of answers that clients have not received yet',
         kind: 'gauge',
         read: () => unsent.bytes
       },
       {
         name: 'requests_aborted_total',
-        help: 'Requests whose client did not get the answer, by who closed the connection: client, or why the service did',
+        help:
+          'Requests whose client did not receive the answer, by reason: the client closed the connection (client), ' +
+          'or the service closed it (stalled, pipelined, memory)',
         kind: 'counter',
         label: 'reason',
         read: () => aborted

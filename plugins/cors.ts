@@ -1,8 +1,9 @@
 import fastifyCors from '@fastify/cors'
 import fp from 'fastify-plugin'
 
-// What a page may send, and what it may read of an answer beyond the fields that the browser always shows.
 const METHODS = ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE']
+
+/** The header fields that a page may read, in addition to those that every browser exposes. */
 const EXPOSED = [
   'Allow',
   'ETag',
@@ -20,7 +21,7 @@ const EXPOSED = [
   'X-Total-Count'
 ]
 
-/** Lets the pages of `CORS_ORIGIN` call the API. Its hook runs before authentication: a preflight carries no token. */
+/** Lets the pages of `CORS_ORIGIN` call the API. The hook runs before authentication: a preflight carries no token. */
 export default fp(
   async (app) => {
     const origin = app.config.corsOrigin
@@ -28,12 +29,11 @@ export default fp(
     await app.register(fastifyCors, {
       origin,
       methods: METHODS,
-      // No `allowedHeaders`: they are allowed as asked for. The origin is what is judged, and pages add tracing
-      // headers.
+      // Without `allowedHeaders` every requested header is allowed. The origin decides, and pages add tracing headers.
       exposedHeaders: EXPOSED,
-      // Two hours, the most that Chromium honours.
+      // Two hours, the longest that Chromium accepts.
       maxAge: 7200,
-      // OPTIONS without the fields of a preflight is a plain request, answered as without CORS.
+      // OPTIONS without the fields of a preflight is answered as it is without CORS.
       strictPreflight: false,
       preflightContinue: true
     })
@@ -41,7 +41,7 @@ export default fp(
       if (request.method !== 'OPTIONS') return done()
       const allow = app.allowedMethods(request.url)
       if (allow !== undefined) reply.code(204).header('allow', allow).send()
-      // A page whose preflight fails learns nothing; this one may ask, and read that there is nothing.
+      // After a failed preflight a page cannot see why. With a 204 it sends the request, and can read the 404.
       else if (request.headers['access-control-request-method'] !== undefined) reply.code(204).send()
       else app.answerNotFound(request, reply)
     })

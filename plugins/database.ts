@@ -13,15 +13,15 @@ import { addMetrics } from '../src/telemetry/metrics.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** The way to a table whose rows belong to users; there is no other (`src/db/owned.ts`). */
+    /** The only access to a table whose rows belong to users (`src/db/owned.ts`). */
     owned: OwnedBy
-    /** Statements of one owner that are all done, or none of them (`src/db/transaction.ts`). */
+    /** Runs statements of one owner in a transaction (`src/db/transaction.ts`). */
     transaction: Transact
-    /** The bytes that each user may store (`src/db/storage-quota.ts`). */
+    /** Limits the bytes that each user may store (`src/db/storage-quota.ts`). */
     storage: StorageQuota
     /** Listens for recorded changes (`src/db/connect.ts`). */
     listenForChanges: Connection['listen']
-    /** Whether requests can be served from the database; logs why not. It throws what the database answers. */
+    /** Whether the database can serve requests. Logs a readiness problem. Rejects with the error of the database. */
     isDatabaseReady(): Promise<boolean>
   }
 }
@@ -30,13 +30,13 @@ const UNREACHABLE =
   'PostgreSQL cannot be reached by DATABASE_URL: requests are answered 503 until it can. ' +
   'Check its host, its port, and that it runs.'
 
-/** How often expired rows are deleted. */
+/** The interval at which expired rows are deleted. */
 export const RETENTION_MS = 3_600_000
 
 interface Options {
-  /** The folder of the migrations that make the tables; Rowkeeper's own by default. The embedded database gets them. */
+  /** The folder of the migrations, which are applied to the embedded database. Rowkeeper's own by default. */
   migrations?: string
-  /** The tables whose rows belong to users: readiness checks them, and they count against the quota of their users. */
+  /** The tables whose rows belong to users. Readiness checks them, and their rows count against the storage quota. */
   tables?: OwnedTable[]
 }
 
@@ -63,17 +63,17 @@ export default fp(
       logged = problem
       return problem === undefined
     }
-    // Single flight: however many requests ask at once, the database is asked once.
+    // Concurrent requests share one check.
     let checking: Promise<boolean> | undefined
     app.decorate('isDatabaseReady', () => {
       checking ??= check().finally(() => (checking = undefined))
       return checking
     })
 
-    // The start does not wait for it: the check of `onReady` has made one connection.
+    // The start does not wait for this, because the check in `onReady` has already opened one connection.
     app.addHook('onListen', async () => void connection.preconnect())
 
-    // A fault that only the operator can mend ends the start. A server that cannot be reached may come back.
+    // A problem that only the operator can fix stops the start. A server that cannot be reached may come back.
     app.addHook('onReady', async () => {
       const problem = await findProblem().catch((error) => {
         const known = misconfiguration(error)

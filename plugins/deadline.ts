@@ -11,34 +11,37 @@ declare module 'fastify' {
     isOverloaded(): boolean
   }
   interface FastifyRequest {
-    /** The time in which the request must be answered. What is done for it asks the deadline first. */
+    /** The time in which the request must be answered. Work for the request checks the deadline before it begins. */
     deadline: Deadline
-    /** The timer of the deadline while the request is in flight. */
+    /** The timer of the deadline. Undefined when the request is not in flight. */
     timer: NodeJS.Timeout | undefined
-    /** For a stream whose answer has begun: it has no deadline, and is no longer in flight (`REQUESTS_MAX`). */
+    /**
+     * Ends the deadline: the request is no longer in flight (`REQUESTS_MAX`). A stream calls this when its answer
+     * begins.
+     */
     release(): void
   }
 }
 
-/** Within this every request is answered, queueing included; what takes longer is a 503, whatever it waits for. */
+/** A request that takes longer, queueing included, is answered 503. */
 export const DEADLINE_MS = 4700
 
-/** Health is always answered, asks the database once for all who ask, and takes no place from others. */
+/** Health checks do not count as in flight and are always answered. Concurrent ones share one database check. */
 const isHealth = ({ routeOptions: { url } }: FastifyRequest) => url?.startsWith('/health/') === true
 
-/** Answers 503, unless the answer was given: the client may still be reading it. */
+/** Answers 503, unless the service has answered already and the client is still reading. */
 function expire(request: FastifyRequest, reply: FastifyReply): void {
   request.deadline.expire()
   if (!request.exchange.answered) sendProblem(reply.header('connection', 'close'), 'unavailable')
 }
 
 /**
- * Bounds how long a request takes and how many are in flight; what is over either is a 503. A request is in flight
- * until it is answered or its client left. How long the client takes to read the answer does not count here
- * (plugins/connections.ts).
+ * Bounds the time of a request and the number of requests in flight. A request that exceeds a bound is answered 503. A
+ * request is in flight until it is answered or its client left. The time in which the client reads the answer does not
+ * count here (`plugins/connections.ts`).
  *
- * Fastify's own `handlerTimeout` ends with the body of a request (Node emits `close` when it is consumed), so it never
- * sees a slow POST. What the request asked of the database is stopped with it (src/http/deadline.ts).
+ * When the time is up, the statement in flight is cancelled too (`src/http/deadline.ts`). Fastify's `handlerTimeout`
+ * does not fit: it ends when the body of the request is consumed (Node emits `close`), so it misses a slow POST.
  */
 export default fp(
   async (app) => {
@@ -56,7 +59,7 @@ export default fp(
     })
 
     app.addHook('onRequest', (request, reply, done) => {
-      // Before any work is done for it. An instance that is full is alive, and ready again in a moment.
+      // Refuse before any work is done. A full instance stays ready unless it is full for seconds (`isOverloaded`).
       if (!isHealth(request)) {
         if (!inFlight.hasRoom) {
           inFlight.refuse()
@@ -73,7 +76,7 @@ export default fp(
       request.release()
       done()
     })
-    // For a client that left, and for an answer that was taken out of Fastify's hands.
+    // Release here too, for a client that left and for an answer that bypassed Fastify (`reply.hijack`).
     app.addHook('onResponse', (request, _reply, done) => {
       request.release()
       done()
@@ -81,7 +84,7 @@ export default fp(
 
     addMetrics(app, {
       name: 'requests_in_flight',
-      help: 'Requests that are not answered yet, but for those for the health of the instance',
+      help: 'Requests in flight, without health checks',
       kind: 'gauge',
       read: () => inFlight.count
     })

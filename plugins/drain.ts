@@ -2,22 +2,22 @@ import fp from 'fastify-plugin'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Whether the instance is about to close: it still serves, and wants no more. */
+    /** Whether the instance is about to close. It still serves requests, and asks clients to close connections. */
     isDraining(): boolean
   }
 }
 
-/** After this a connection that is still open while the server closes has nothing to be answered any more. */
+/** Connections that are still open after this time are closed. By then every request has been answered. */
 const CLOSE_MS = 5200
 
-/** On closing, gives whoever sends requests here the time to see it. */
+/** Delays the close of the instance, so that load balancers and clients have time to notice. */
 export default fp(
   async (app) => {
     let draining = false
     app.decorate('isDraining', () => draining)
-    // Fastify asks each client to close its connection from now on; new ones are accepted until this is over.
     app.addHook('preClose', async () => {
       draining = true
+      // During the delay Fastify accepts new connections. Its answers ask clients to close theirs.
       await new Promise((resolve) => setTimeout(resolve, app.config.shutdownDelayMs))
       // Node does not count a connection with an unfinished request as idle, so `close` would wait for it for ever.
       setTimeout(() => app.server.closeAllConnections(), CLOSE_MS).unref()

@@ -6,15 +6,15 @@ import '../src/telemetry/metrics.ts'
 
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5]
 
-/** For a request to arrive, and for an answer to be taken. */
+/** The time in which a request must arrive, and in which the client must receive the answer. */
 const TIMEOUT_MS = 5000
 
-/** Some collectors add parameters of their own. */
+/** The query is ignored, because some collectors add parameters. */
 const PATH = /^\/metrics\/?(?:\?|$)/
 
 /**
- * Metrics for Prometheus at `/metrics` of a server of their own, on `METRICS_HOST`:`METRICS_PORT`, so that whoever
- * reaches the API does not reach them. Without `METRICS_PORT` there is nothing: no hook, and the library is not loaded.
+ * Serves metrics for Prometheus at `/metrics` of a separate server (`METRICS_HOST`, `METRICS_PORT`), so that clients of
+ * the API cannot read them. Without `METRICS_PORT` there is no hook, and prom-client is not loaded.
  */
 export default fp(
   async (app) => {
@@ -26,7 +26,7 @@ export default fp(
 
     const durations = new Histogram({
       name: 'http_request_duration_seconds',
-      help: 'Requests by method, pattern of the route and status: how many, and how long they took',
+      help: 'Duration of requests in seconds, by method, route pattern and status',
       labelNames: ['method', 'route', 'status'],
       buckets: SECONDS,
       registers: [registry]
@@ -37,7 +37,7 @@ export default fp(
       done()
     })
 
-    // However many ask at once, the figures are put together once.
+    // Concurrent requests share one scrape.
     let scrape: Promise<string> | undefined
     const server = createServer({ requestTimeout: TIMEOUT_MS }, async (request, response) => {
       if (!PATH.test(String(request.url))) return void response.writeHead(404).end()
@@ -47,7 +47,7 @@ export default fp(
         () => response.writeHead(500).end()
       )
     })
-    // Whoever reads nothing for so long is cut: Node closes a connection whose timeout nobody listens to.
+    // Node closes a connection that times out, unless the server has a `timeout` listener.
     server.setTimeout(TIMEOUT_MS)
     app.addHook('onReady', async () => {
       for (const { name, help, kind, read, label } of app.metrics) {
@@ -61,7 +61,7 @@ export default fp(
             const value = read()
             this.reset()
             if (typeof value === 'number') this.inc(value)
-            else for (const [of, one] of Object.entries(value)) this.labels(of).inc(one)
+            else for (const [labelValue, count] of Object.entries(value)) this.labels(labelValue).inc(count)
           }
         })
       }

@@ -1,8 +1,8 @@
 import fp from 'fastify-plugin'
 
 /**
- * Limits requests for what is not there (404, 405) as those for what is: against the user of a valid token, or else the
- * address. A preflight carries no token and is never counted, nor is any other OPTIONS.
+ * Limits requests without a route (404, 405) like other requests: they count against the user of a valid token, or else
+ * against the address. OPTIONS requests are not counted, because a preflight carries no token.
  */
 export default fp(
   async (app) => {
@@ -12,12 +12,12 @@ export default fp(
         else done()
       })
     }
-    // Before its body comes: nobody waits for what is thrown away. The handler of Fastify would come after it.
+    // Answer before the body arrives. Fastify's not-found handler would run only after the body.
     app.addHook('onRequest', (request, reply, done) => {
       if (request.is404) app.answerNotFound(request, reply)
       else done()
     })
   },
-  // Its answers carry the fields of those that come first.
+  // The hooks of these plugins must run first, so that their header fields are on the answer.
   { name: 'not-found', dependencies: ['auth', 'cors', 'deadline', 'problems', 'rate-limit', 'request-id'] }
 )

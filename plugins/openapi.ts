@@ -5,7 +5,7 @@ import fp from 'fastify-plugin'
 import { nameSchemas } from '../src/http/openapi.ts'
 import { version } from '../src/version.ts'
 
-// The page loads nothing from elsewhere. Its widgets bring styles of their own; no script may be inline.
+// The page loads nothing from other origins. Its widgets need inline styles. Inline scripts are forbidden.
 const CONTENT_SECURITY_POLICY = {
   'default-src': ["'self'"],
   'base-uri': ["'none'"],
@@ -17,7 +17,7 @@ const CONTENT_SECURITY_POLICY = {
   'style-src': ["'self'", "'unsafe-inline'"]
 }
 
-/** Makes the OpenAPI document from the routes, and the documentation page from the document unless `DOCS=off`. */
+/** Generates the OpenAPI document from the routes. Serves the documentation page, unless `DOCS=off`. */
 export default fp(
   async (app) => {
     await app.register(fastifySwagger, {
@@ -42,17 +42,17 @@ export default fp(
           securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } }
         }
       },
-      transformObject: (made) => nameSchemas((made as Extract<typeof made, { openapiObject: object }>).openapiObject)
+      transformObject: (input) => nameSchemas((input as Extract<typeof input, { openapiObject: object }>).openapiObject)
     })
     if (!app.config.docs) return
     await app.register(async (page) => {
       await page.register(fastifyHelmet, {
         contentSecurityPolicy: { useDefaults: false, directives: CONTENT_SECURITY_POLICY },
         xFrameOptions: { action: 'deny' },
-        // plugins/headers.ts knows when to send it.
+        // `plugins/headers.ts` sends it.
         strictTransportSecurity: false
       })
-      // Files have an ETag; the page that names them has none, and is short.
+      // Browsers revalidate the files by their ETag. The page has none, but it is short.
       page.addHook('onRequest', (_request, reply, done) => {
         reply.header('cache-control', 'no-cache')
         done()

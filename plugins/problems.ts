@@ -8,16 +8,16 @@ import { Problem, type ProblemCode, sendProblem } from '../src/http/problems.ts'
 
 declare module 'fastify' {
   interface FastifyInstance {
-    /** Answers a request without a route: 404, 405 with `Allow`, or the problem in `routerErrors`. */
+    /** Answers a request without a route: with 404, with 405 and `Allow`, or with its problem in `routerErrors`. */
     answerNotFound(request: FastifyRequest, reply: FastifyReply): FastifyReply
-    /** The methods that the path of a URL answers, as `Allow` lists them; undefined when no route has the path. */
+    /** Returns the methods of a URL's path in the form of `Allow`; undefined when no route has the path. */
     allowedMethods(url: string): string | undefined
-    /** Requests that were refused before they were routed, and why. */
+    /** The problems of requests that were refused before they were routed. */
     routerErrors: WeakMap<IncomingMessage, ProblemCode>
   }
 }
 
-/** Answers everything that goes wrong with a problem document: thrown errors, unknown paths (404) and methods (405). */
+/** Answers thrown errors, unknown paths (404) and unknown methods (405) with a problem document. */
 export default fp(
   async (app) => {
     const allowed = new AllowedMethods()
@@ -34,7 +34,7 @@ export default fp(
       return request.method === 'OPTIONS' ? reply.code(204).send() : sendProblem(reply, 'method_not_allowed')
     }
     app.decorate('answerNotFound', answerNotFound)
-    // With a handler the hooks apply to such requests, too.
+    // Fastify runs the hooks for requests without a route only when a handler is set.
     app.setNotFoundHandler(answerNotFound)
 
     app.setErrorHandler((error: FastifyError | Problem, request, reply) => {

@@ -13,20 +13,20 @@ import { addMetrics } from '../src/telemetry/metrics.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * An `onRequest` hook for after authentication: counts the request against its user, and answers 429 past the
-     * budget. It lets an anonymous caller through: optional authentication has counted the request.
+     * An `onRequest` hook for after authentication. Counts the request against its user, and answers 429 past the
+     * budget. It lets an anonymous caller through, because optional authentication has already counted the request.
      */
     limitUser: onRequestHookHandler
     limits: {
-      /** Counts a request without a valid token against its address: calls `next`, or answers 429 past the budget. */
+      /** Counts a request without a valid token against its address. Calls `next`, or answers 429 past the budget. */
       anonymous: CountRequest
-      /** The address that a request without a valid token counts against. */
+      /** Returns the address that a request without a valid token counts against. */
       addressOf(request: FastifyRequest): string
-      /** The signatures that may be checked for each address. */
+      /** Limits the signature checks of each address. */
       verification: VerificationBudget
       /** Answers 429 to a request whose signature may not be checked now. */
       refuseCheck(reply: FastifyReply): void
-      /** Whether this instance limits on its own, because Redis does not answer. */
+      /** Whether this instance counts alone, because Redis does not answer. */
       degraded(): boolean
     }
   }
@@ -34,7 +34,7 @@ declare module 'fastify' {
 
 const SIGNATURES = limitOf('signatures', CHECKS_PER_SECOND, 1000)
 
-/** The import is here because an instance that counts alone needs no Redis client. */
+/** Opens Redis. The import is in the function because an instance without Redis needs no client. */
 async function connect(app: FastifyInstance, url: string) {
   const { RedisLimits, redisStoreOf } = await import('../src/limits/redis.ts')
   const redis = await RedisLimits.open(url, app.log)
@@ -46,7 +46,7 @@ const noLimit: CountRequest = (_request, _reply, next) => next()
 
 const userKey = ({ user }: FastifyRequest) => `user:${user.sub}`
 
-/** Adds to each route that declares a limit the hook that counts it, for the user or else for the address. */
+/** Adds a counting hook to each route that declares a limit. It counts for the user, or else for the address. */
 function limitRoutes(app: FastifyInstance, limiter: Limiter, addressOf: (request: FastifyRequest) => string): void {
   const keyOf = (request: FastifyRequest) => {
     const user: User | null = request.user
@@ -66,11 +66,12 @@ function limitRoutes(app: FastifyInstance, limiter: Limiter, addressOf: (request
 }
 
 /**
- * Limits requests in two tiers. Requests without a valid token count against their address, and so do the signatures
- * that are checked for it. Requests of a user count against the verified `sub`, on any address and token. A route's own
- * limit (`config: { rateLimit: { max, timeWindow } }`) counts beside them.
+ * Limits requests in two tiers. First, requests without a valid token count against their address, and so do their
+ * signature checks. Second, requests with a valid token count against its `sub`, whatever the address and the token. A
+ * route's own limit (`config: { rateLimit: { max, timeWindow } }`) applies in addition.
  *
- * The auth plugin asks for the first tier; the second is a hook for after it. Public routes have neither.
+ * The auth plugin calls the first tier. The second tier is a hook that runs after authentication. Public routes have
+ * neither.
  */
 export default fp(
   async (app) => {
@@ -80,7 +81,7 @@ export default fp(
     const addresses = new ClientAddresses(app.log)
     const addressOf = (request: FastifyRequest) => addresses.of(request)
 
-    // In a context of its own: the library's route hook would count a route's own limit once more.
+    // A separate context keeps the library's route hook away. It would count a route's own limit a second time.
     await app.register(async (scope) => {
       await scope.register(fastifyRateLimit, { global: false, store: redis?.Store ?? MemoryStore })
       const limiter = new Limiter(scope)

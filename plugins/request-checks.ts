@@ -11,7 +11,7 @@ export default fp(
   async (app) => {
     app.addHook('onRequest', (request, reply, done) => {
       if (app.routerErrors.get(request.raw) === 'expectation_failed') {
-        // The client waits for `100 Continue` before it sends the body, so the body is not waited for.
+        // The client sends the body only after `100 Continue`, so close the connection instead of waiting for the body.
         sendProblem(reply.header('connection', 'close'), 'expectation_failed')
       } else if (isHostValid(request.raw)) done()
       else sendProblem(reply, 'bad_request')

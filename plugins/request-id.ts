@@ -1,6 +1,6 @@
 import fp from 'fastify-plugin'
 
-/** Answers the request's id, which the log line carries too. In a header, so that equal answers have equal bodies. */
+/** Sends the id that is also in the log line. It is in a header, so that equal answers have equal bodies. */
 export default fp(
   async (app) => {
     app.addHook('onRequest', (request, reply, done) => {

@@ -2,8 +2,8 @@ import fp from 'fastify-plugin'
 import { metadataUrl } from '../src/auth/metadata.ts'
 
 /**
- * Names the protected-resource metadata in every `WWW-Authenticate` (RFC 9728 section 5.1), so that a refused client
- * finds the issuer. A shared secret has no metadata.
+ * Adds the URL of the protected-resource metadata to every `WWW-Authenticate` (RFC 9728 section 5.1), so that a refused
+ * client can find the issuer. The shared-secret mode has no metadata.
  */
 export default fp(
   async (app) => {

@@ -12,20 +12,20 @@ import { addMetrics } from '../src/telemetry/metrics.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Streams the caller's changes of a resource. The stream ends when the token expires, its key is withdrawn, an hour
-     * has passed, the client leaves, or newer streams of the user are as many as a user may have
-     * (`STREAMS_PER_USER_MAX`). Answers 503 when the instance has as many streams as it may have (`STREAMS_MAX`).
+     * Streams the caller's changes of a resource. The stream ends when the token expires, when its key is withdrawn,
+     * after an hour, when the client leaves, or when the user has `STREAMS_PER_USER_MAX` newer streams. When the
+     * instance has `STREAMS_MAX` streams, it answers 503.
      */
     sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
   }
 }
 
-/** The longest life of a stream. A feed outlives it by a day (`src/changes/feed.ts`). */
+/** The longest life of a stream. A feed expires a day later (`src/changes/feed.ts`). */
 export const STREAM_MAX_MS = 3_600_000
 
 /**
- * The events of a stream. When they cannot be read, the last event asks the client to reconnect. A stream that was
- * stopped fails because it reads no more.
+ * Yields the events of a stream. When the changes cannot be read, the last event asks the client to reconnect. A
+ * stopped stream fails on purpose, because its statements are not sent, so its error is not logged.
  */
 async function* withEnd(request: FastifyRequest, stream: WakeUp, events: AsyncGenerator<string>) {
   try {
@@ -37,8 +37,8 @@ async function* withEnd(request: FastifyRequest, stream: WakeUp, events: AsyncGe
 }
 
 /**
- * Streams of changes (`src/changes`). A notification carries a random key alone. What a stream sends is read for its
- * own caller.
+ * Streams changes to clients (`src/changes`). A notification contains only a random key. Each stream then reads the
+ * changes of its own caller.
  */
 export default fp(
   async (app) => {
@@ -46,7 +46,7 @@ export default fp(
     const hub = new StreamHub(app.config.streams)
     addMetrics(app, {
       name: 'streams',
-      help: 'Streams of changes that are open',
+      help: 'Open streams of changes',
       kind: 'gauge',
       read: () => hub.size
     })
@@ -56,7 +56,7 @@ export default fp(
     })
 
     let listening = false
-    /** Listens from the first stream on. Until that works, and while it does not, each heartbeat looks for changes. */
+    /** Starts the listener with the first stream. While it is not connected, each heartbeat reads the changes. */
     const listen = () => {
       if (listening) return
       listening = true
@@ -68,7 +68,7 @@ export default fp(
         .catch((error) => app.log.warn({ code: codeOf(error) }, 'not listening to changes yet'))
     }
 
-    /** Opens the caller's stream, which is removed when its time is up, its key is withdrawn, or the client leaves. */
+    /** Opens the caller's stream. It ends when its time is up or its key is withdrawn, and when the client leaves. */
     const open = ({ user, tokenKey, raw: { socket } }: FastifyRequest, response: NodeJS.WritableStream): WakeUp => {
       const stream = hub.add(user.sub, socket)
       const left = user.expiresAt === null ? STREAM_MAX_MS : user.expiresAt * 1000 - Date.now()
@@ -79,7 +79,7 @@ export default fp(
         if (!hub.remove(user.sub, stream)) return
         clearTimeout(life)
         forgetKey()
-        // The client keeps the connection open, and closing would wait for it.
+        // The client would keep the connection open, and the close of the instance would wait for it.
         if (app.isDraining()) socket.end()
       }
       finished(response, leave)
@@ -92,11 +92,10 @@ export default fp(
       const { sub } = request.user
       reply
         .type('text/event-stream; charset=utf-8')
-        // A proxy that compresses would hold an event back until there are more (HAProxy: 20 seconds).
+        // `no-transform`: a proxy that compresses would delay an event until more arrive (HAProxy: 20 seconds).
         .header('cache-control', 'no-store, no-transform')
-        // nginx would buffer a page of events.
+        // Without this nginx buffers events until they fill a page of memory.
         .header('x-accel-buffering', 'no')
-      // A HEAD gets the header fields of the GET, and no events.
       if (request.method === 'HEAD') return reply.send(Readable.from([]))
       if (hub.isFull) return sendProblem(reply, 'unavailable')
       const stream = open(request, reply.raw)
@@ -104,7 +103,7 @@ export default fp(
       const feed = await feeds.open(sub, stream.deadline).catch((error) => {
         if (!stream.stopped) throw error
       })
-      // The client may have left meanwhile, and the owner's other streams may be new ones.
+      // Meanwhile the client may have left. The owner's other streams may then be new ones: do not subscribe them.
       if (feed === undefined || stream.stopped) return reply.send(Readable.from([endOf(stream.reason ?? 'reconnect')]))
       hub.subscribe(sub, feed)
       if (app.isDraining()) hub.end(stream, 'reconnect')

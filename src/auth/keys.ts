@@ -2,29 +2,29 @@ import type { FastifyBaseLogger } from 'fastify'
 import type { ProblemCode } from '../http/problems.ts'
 import { type KeySource, RECHECK_MS } from './checker.ts'
 import { download, reasonOf } from './download.ts'
-import { KeySetError, type PublishedKey, readKeySet } from './jwk.ts'
-import { Key } from './key.ts'
-import { SignatureCheck } from './signature.ts'
+import { HeldKeys } from './held-keys.ts'
+import { KeySetError, readKeySet } from './jwk.ts'
+import type { Key } from './key.ts'
 import type { Token } from './token.ts'
 
-/** Time as the store sees it, so that a test can make it pass. */
+/** The clock of the store, which tests replace. */
 export interface Clock {
-  /** Milliseconds on a scale that never goes back. */
+  /** Returns milliseconds that never go back. */
   now(): number
-  /** Calls `run` after so many milliseconds, unless the returned function is called before. */
+  /** Calls `run` after `ms` milliseconds, unless the returned function is called before. */
   after(ms: number, run: () => void): () => void
 }
 
-/** For one fetch, its body included. Two of them, which an unknown kid may have to wait for, fit a request's 5 s. */
+/** The timeout of one fetch, its body included. A token with an unknown kid may wait for two, which fit into 5 s. */
 const FETCH_TIMEOUT_MS = 2000
-/** From the start of one fetch to the start of the next, whatever the tokens say. */
+/** The least time between the starts of two fetches. Tokens cannot shorten it. */
 const COOLDOWN_MS = 1000
-/** A withdrawn key stops working after this and one fetch; the promise is 10 minutes. */
+/** The time between two fetches. A withdrawn key stops working after this and one fetch; the promise is 10 minutes. */
 const REFRESH_MS = 5 * 60_000
-/** After a fetch that failed, doubled each time up to the second. */
+/** The pause after a failed fetch. It doubles with each failure, up to `RETRY_MAX_MS`. */
 const RETRY_MIN_MS = 1000
 const RETRY_MAX_MS = 30_000
-/** So long keys are used of an issuer that cannot be reached. */
+/** The time for which keys stay in use while the issuer cannot be reached. */
 const MAX_AGE_MS = 24 * 3_600_000
 
 const systemClock: Clock = {
@@ -35,29 +35,12 @@ const systemClock: Clock = {
   }
 }
 
-/** How many keys a log line names. */
+/** The most keys that are logged of one key set. */
 const LOGGED_MAX = 20
 
-class HeldKey extends Key {
-  readonly pem: string
-  readonly #check: SignatureCheck
-
-  constructor({ pem, algorithm }: PublishedKey) {
-    const check = new SignatureCheck(pem, algorithm)
-    super(algorithm, check.signed)
-    this.pem = pem
-    this.#check = check
-  }
-
-  /** The key once it can check signatures, without a promise when it can already. */
-  prepared(): Key | Promise<Key> {
-    return this.#check.isReady ? this : this.#check.prepare().then(() => this)
-  }
-}
-
 /**
- * The keys that an issuer publishes at a URL (RFC 7517), fetched from when the store is made. A set that was fetched
- * counts as a whole: what it lacks is withdrawn, and only an unreachable issuer leaves the old keys in use.
+ * Fetches the keys that an issuer publishes at a URL (RFC 7517), and keeps them fresh. A fetched key set replaces the
+ * held keys as a whole, so a key that it lacks is withdrawn. Only while fetches fail do the old keys stay in use.
  */
 export class KeyStore implements KeySource {
   readonly #url: string
@@ -65,21 +48,22 @@ export class KeyStore implements KeySource {
   readonly #log: FastifyBaseLogger
   readonly #clock: Clock
   readonly #closing = new AbortController()
-  #keys = new Map<string | undefined, HeldKey>()
-  /** What `#keys` were read from. */
+  readonly #keys = new HeldKeys()
+  /** The text of the key set that is held. */
   #text: string | undefined
-  #version = 0
   #fetchedAt = 0
   #startedAt = Number.NEGATIVE_INFINITY
   #recheckAt = 0
   #fetches = 0
   #failures = 0
-  /** Why the last fetch failed; undefined after one that did not. */
+  /** Why the last fetch failed. Undefined when it succeeded. */
   #failure: string | undefined
+  /** The fetch in flight. */
   #current: Promise<boolean> | undefined
+  /** The next fetch, while it has not begun. */
   #upcoming: Promise<boolean> | undefined
 
-  /** @param algorithms the accepted ones; other keys are not used */
+  /** @param algorithms the accepted algorithms; keys of other algorithms are ignored */
   constructor(url: string, algorithms: readonly string[], log: FastifyBaseLogger, clock: Clock = systemClock) {
     this.#url = url
     this.#algorithms = algorithms
@@ -89,35 +73,31 @@ export class KeyStore implements KeySource {
   }
 
   get version(): number {
-    return this.#version
+    return this.#keys.version
   }
 
-  /** Whether there is any key, without which no token can be judged. */
   hasKeys(): boolean {
     return this.#keys.size > 0
   }
 
-  /** Keys that are held, fetches and those that failed so far, and seconds since the last that did not. */
+  /** Returns the number of held keys, fetches and failed fetches, and the seconds since the last successful fetch. */
   stats() {
     const ageSeconds = (this.#clock.now() - this.#fetchedAt) / 1000
     return { held: this.#keys.size, fetches: this.#fetches, failures: this.#failures, ageSeconds }
   }
 
-  /** Ends the fetch in flight and makes no more; those who wait get what there is. */
+  /** Aborts the fetch in flight and starts no more. Requests that wait for a fetch continue with the held keys. */
   close(): void {
     this.#closing.abort()
   }
 
-  /** Without a kid (it is optional: RFC 7515 section 4.1.4) a token is for the only key of its algorithm. */
-  held({ kid, alg }: Token['header']): Key | Promise<Key> | ProblemCode | undefined {
-    if (kid !== undefined) return this.#keys.get(kid as string)?.prepared()
-    const fitting = [...this.#keys.values()].filter(({ algorithm }) => algorithm === alg)
-    return fitting.length > 1 ? 'token_key' : fitting[0]?.prepared()
+  held(header: Token['header']): Key | Promise<Key> | ProblemCode | undefined {
+    return this.#keys.find(header)
   }
 
-  /** Waits at most 4 s. */
+  /** Waits for two fetches at most, which is 4 s. */
   async ask(header: Token['header']): Promise<Key | ProblemCode> {
-    // The fetch in flight mostly brings the key, but it may have begun before the key was published.
+    // The fetch in flight usually brings the key. But it may have begun before the key was published.
     const inFlight = this.#current
     if (inFlight !== undefined) {
       if (!(await inFlight)) return this.held(header) ?? 'keys_unavailable'
@@ -138,7 +118,7 @@ export class KeyStore implements KeySource {
     return this.#refresh().then(() => true)
   }
 
-  /** Until so many milliseconds are over, or the store is closed. */
+  /** Waits for `ms` milliseconds, or until the store is closed. */
   #pause(ms: number): Promise<void> {
     const { signal } = this.#closing
     return new Promise<void>((resolve) => {
@@ -153,24 +133,11 @@ export class KeyStore implements KeySource {
     })
   }
 
-  #replace(next: Map<string | undefined, HeldKey>): void {
-    const before = this.#keys
-    this.#keys = next
-    this.#version++
-    for (const [kid, key] of before) if (next.get(kid) !== key) key.withdraw()
-  }
-
-  #hold(key: PublishedKey): HeldKey {
-    const held = this.#keys.get(key.kid)
-    // The same key stays the same object, and so do the verdicts that were reached with it.
-    return held?.pem === key.pem && held.algorithm === key.algorithm ? held : new HeldKey(key)
-  }
-
   async #update(signal: AbortSignal): Promise<void> {
     const fetched = await download(this.#url, signal)
     if (fetched === this.#text) return
     const set = await readKeySet(fetched, this.#algorithms)
-    this.#replace(new Map(set.keys.map((key) => [key.kid, this.#hold(key)])))
+    this.#keys.replace(set.keys)
     this.#text = fetched
     this.#recheckAt = 0
     for (const key of set.ignored.slice(0, LOGGED_MAX)) this.#log.warn(key, 'published key ignored')
@@ -189,21 +156,21 @@ export class KeyStore implements KeySource {
 
   #failed(error: unknown): boolean {
     const reason = reasonOf(error)
-    // Told once, and again when it is another: a proxy that starts before the issuer answers 502 first, and then 404.
+    // Log a reason once, and log a different one again: a proxy may answer 502 until the issuer runs, and then 404.
     if (reason !== this.#failure && !this.#closing.signal.aborted)
       this.#log.warn({ url: this.#url, reason }, 'published keys cannot be fetched')
     this.#failure = reason
     this.#failures++
     if (this.hasKeys() && this.#clock.now() - this.#fetchedAt >= MAX_AGE_MS) {
       const hours = MAX_AGE_MS / 3_600_000
-      this.#log.error({ hours }, 'published keys could not be fetched for too long: no longer used')
-      this.#replace(new Map())
+      this.#log.error({ hours }, 'published keys could not be fetched for too long: they are no longer used')
+      this.#keys.replace([])
       this.#text = undefined
     }
     return false
   }
 
-  /** Fetches once; whether that brought keys. */
+  /** Fetches once. Resolves to whether the fetch succeeded and there are keys. */
   async #attempt(): Promise<boolean> {
     this.#startedAt = this.#clock.now()
     this.#fetches++
@@ -220,6 +187,7 @@ export class KeyStore implements KeySource {
     return done
   }
 
+  /** Fetches after the fetch in flight and the cooldown. */
   async #inTurn(): Promise<boolean> {
     await this.#current
     const wait = this.#startedAt + COOLDOWN_MS - this.#clock.now()
@@ -232,12 +200,13 @@ export class KeyStore implements KeySource {
     return done
   }
 
-  /** The next fetch to start, one for all who ask before it does. */
+  /** Returns the next fetch. All callers share it until it begins. */
   #refresh(): Promise<boolean> {
     this.#upcoming ??= this.#inTurn()
     return this.#upcoming
   }
 
+  /** Fetches at intervals until the store is closed. */
   async #keepFresh(): Promise<void> {
     let retry = RETRY_MIN_MS
     while (!this.#closing.signal.aborted) {

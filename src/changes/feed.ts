@@ -5,30 +5,28 @@ import { changes, feeds } from '../db/schema.ts'
 import type { Run } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
 
-/**
- * A change of one row, as it was recorded: those of an owner are numbered without gaps, in the order of their commits.
- */
+/** A recorded change of one row. The changes of an owner are numbered without gaps, in the order of their commits. */
 export type Change = Pick<typeof changes.$inferSelect, 'seq' | 'resource' | 'id' | 'version' | 'kind'>
 
-/** The feed of an owner: the key that its instances are notified with, and the number of its last change. */
+/** The feed of an owner: the key in its notifications, and the number of its last change. */
 export type Feed = Pick<typeof feeds.$inferSelect, 'key' | 'seq'>
 
 type Owned<T extends OwnedTable> = ReturnType<typeof ownedBy<T>>
 
-/** How many changes are read at a time. */
+/** The number of changes that are read at a time. */
 export const PAGE = 50
 
-/** `startedBy` of a feed before the transaction that marks it: greater than the number of any transaction. */
+/** `startedBy` of a feed that is not marked yet. It is greater than the number of any transaction. */
 const UNMARKED = sql`'18446744073709551615'::xid8`
 
-/** `startedBy` of a feed that no write can miss any more. */
+/** `startedBy` of a settled feed: every write in flight sees the feed, and records its changes. */
 const SETTLED = sql`'0'::xid8`
 
-/** A write that did not see the feed ends within the statement timeout. After that nothing is waited for. */
+/** The wait for writes that did not see the feed. They end within the statement timeout, so the wait is bounded. */
 const SETTLE_TRIES = 30
 export const SETTLE_MS = 100
 
-// A feed begins at the microseconds of now, so that its numbers follow those of every earlier feed.
+// A feed begins with the current time in microseconds, so its numbers are greater than those of every earlier feed.
 const now = sql`(extract(epoch from clock_timestamp()) * 1000000)::bigint`
 const live = sql`${feeds.expiresAt} > now()`
 const fresh = { startedBy: UNMARKED, expiresAt: sql`now() + interval '25 hours'` }
@@ -43,7 +41,7 @@ const settled = sql<boolean>`case when ${feeds.startedBy} >= pg_snapshot_xmin(pg
     else not exists(select from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
       and age(backend_xmin) > age(${feeds.startedBy}::xid)) end`
 
-/** The statements on the feed of one owner. */
+/** Prepares the statements on the feed of one owner. */
 function prepareFeed(own: Owned<typeof feeds>) {
   return {
     renew: own.prepare((own) =>
@@ -56,8 +54,8 @@ function prepareFeed(own: Owned<typeof feeds>) {
         .returning(opened)
     ),
     start: own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(opened)),
-    // This transaction begins after the feed was committed. A write that missed the feed has a smaller number, or it
-    // has no number yet and holds an older snapshot.
+    // The marking transaction begins after the commit of the feed. A write that did not see the feed either has a
+    // smaller transaction number, or has no number yet and holds an older snapshot.
     mark: own.prepare((own) =>
       own
         .update({
@@ -71,7 +69,7 @@ function prepareFeed(own: Owned<typeof feeds>) {
   }
 }
 
-/** The statement that reads the changes of one owner after a number. */
+/** Prepares the statement that reads the changes of one owner after a number. */
 const prepareChanges = (own: Owned<typeof changes>) =>
   own.prepare((own) =>
     own
@@ -89,7 +87,7 @@ const prepareChanges = (own: Owned<typeof changes>) =>
       .limit(PAGE)
   )
 
-/** The feed of each owner, with the changes of the owner's rows. */
+/** Reads and writes the feeds. A feed lists the changes of its owner's rows. */
 export class FeedStore {
   readonly #feed: ReturnType<typeof prepareFeed>
   readonly #changes: ReturnType<typeof prepareChanges>
@@ -100,22 +98,22 @@ export class FeedStore {
   }
 
   /**
-   * Begins to record the owner's changes, or continues, for a day after the longest stream. Whatever is committed from
-   * now on and is not visible to a read that starts now is recorded, with a greater number.
+   * Starts or continues the recording of the owner's changes, until a day after the end of the longest stream. After
+   * it resolves, changes are recorded with numbers greater than `seq`, and a read sees all changes before them.
    *
-   * @param within the deadline of the stream that waits: no statement is sent after it
+   * @param within the deadline of the stream, after which no statement is sent
    */
   async open(owner: Owner, within?: Deadline): Promise<Feed> {
     const { renew, start, mark } = this.#feed
     const ask = <R>(run: Run<R>) => run(owner, {}, within)
-    // Another stream of the owner may start the feed in between.
+    // If another stream of the owner starts the feed in between, the insert returns no row.
     const feed = (await ask(renew))[0] ?? (await ask(start))[0] ?? (await ask(renew))[0]
     if (feed?.unmarked) await ask(mark)
     if (!feed?.settled) await this.#settle(ask)
     return feed as Feed
   }
 
-  /** Waits for the writes that did not see the feed: they may still commit, unrecorded. */
+  /** Waits for the writes that did not see the feed, because they may still commit changes without recording them. */
   async #settle(ask: <R>(run: Run<R>) => Promise<R>): Promise<void> {
     const { isSettled, settle } = this.#feed
     for (let tries = 0; tries < SETTLE_TRIES; tries++) {
@@ -124,13 +122,13 @@ export class FeedStore {
     }
   }
 
-  /** Whether the owner still has this feed. Once it is deleted, another one begins. */
+  /** Whether the owner still has this feed. After its deletion a new feed has another key. */
   async isCurrent(owner: Owner, { key }: Feed, within?: Deadline): Promise<boolean> {
     const [current] = await this.#feed.currentKey(owner, {}, within)
     return current?.key === key
   }
 
-  /** The first `PAGE` changes after that number. */
+  /** Returns the first `PAGE` changes after the number `seq`. */
   after(owner: Owner, seq: number, within?: Deadline): Promise<Change[]> {
     return this.#changes(owner, { seq }, within)
   }

@@ -3,16 +3,16 @@ import type { Owner } from '../auth/user.ts'
 import type { Feed } from './feed.ts'
 import { type Reason, WakeUp } from './wake-up.ts'
 
-/** The time in which the client must take the last event. Then the connection is cut, milliseconds. */
+/** Milliseconds in which the client must receive the last event. Then its connection is closed. */
 export const GRACE_MS = 3000
 
-/** The open streams of one owner, oldest first, and the key that their feed is notified with. */
+/** The open streams of one owner, oldest first, and the key in the notifications of their feed. */
 interface Subscription {
   key: string
   readonly streams: Set<WakeUp>
 }
 
-/** The open streams of changes: whose they are, which notification wakes them, and how they end. */
+/** Holds the open streams of changes, wakes them on notifications, and ends them. */
 export class StreamHub {
   readonly #max: number
   readonly #perOwnerMax: number
@@ -20,7 +20,7 @@ export class StreamHub {
   readonly #byKey = new Map<string, Set<WakeUp>>()
   readonly #sockets = new Map<WakeUp, Socket>()
 
-  /** @param limits open streams of one owner, and of all owners together */
+  /** @param limits the most open streams of one owner, and of all owners together */
   constructor(limits: { perUserMax: number; max: number }) {
     this.#perOwnerMax = limits.perUserMax
     this.#max = limits.max
@@ -30,14 +30,14 @@ export class StreamHub {
     return this.#sockets.size
   }
 
-  /** Whether no owner may open a stream. */
+  /** Whether the instance has as many streams as it may have. */
   get isFull(): boolean {
     return this.#sockets.size >= this.#max
   }
 
   /**
-   * Adds a stream. An owner who has as many as one may have loses the oldest: it may be that of a phone that lost its
-   * network, which the kernel reports after a quarter of an hour.
+   * Adds a stream. When the owner has too many streams, the oldest one ends. Its client may be a phone that lost its
+   * network, which the kernel reports only after a quarter of an hour.
    */
   add(owner: Owner, socket: Socket): WakeUp {
     const subscription = this.#byOwner.get(owner) ?? { key: '', streams: new Set() }
@@ -54,7 +54,7 @@ export class StreamHub {
     return stream
   }
 
-  /** Wakes the owner's streams by the key of a feed from now on. */
+  /** From now on, notifications with the key of the feed wake the owner's streams. */
   subscribe(owner: Owner, { key }: Feed): void {
     const subscription = this.#byOwner.get(owner)
     if (subscription === undefined) return
@@ -63,7 +63,7 @@ export class StreamHub {
     this.#byKey.set(key, subscription.streams)
   }
 
-  /** Returns false when the stream was removed before. */
+  /** Removes a stream. Returns false when it was already removed. */
   remove(owner: Owner, stream: WakeUp): boolean {
     if (!this.#sockets.delete(stream)) return false
     stream.disconnect()
@@ -76,17 +76,17 @@ export class StreamHub {
     return true
   }
 
-  /** Wakes the streams of a feed: there is a change. */
+  /** Wakes the streams of a feed that has a change. */
   notify(key: string): void {
     for (const stream of this.#byKey.get(key) ?? []) stream.notify()
   }
 
-  /** Wakes all streams: notifications may have been lost. */
+  /** Wakes all streams. Call this when notifications may have been lost. */
   notifyAll(): void {
     for (const stream of this.#sockets.keys()) stream.notify()
   }
 
-  /** Ends a stream after the changes that are there. */
+  /** Ends a stream after it has sent the recorded changes. */
   end(stream: WakeUp, reason: Reason): void {
     stream.end(reason)
     this.#cutLater(stream)
@@ -96,7 +96,7 @@ export class StreamHub {
     for (const stream of this.#sockets.keys()) this.end(stream, reason)
   }
 
-  /** Ends a stream at once: its token is no longer valid. */
+  /** Ends a stream at once, because its token is no longer valid. */
   revoke(stream: WakeUp): void {
     stream.revoke()
     this.#cutLater(stream)

@@ -1,26 +1,26 @@
 import { Deadline } from '../http/deadline.ts'
 
-/** Why a stream ends: `replaced` by a newer one of its user, who had as many as one may have. */
+/** Why a stream ends. `replaced`: its user opened a newer stream and had too many. */
 export type Reason = 'token_expired' | 'reconnect' | 'replaced'
 
-/** Proxies give up what is silent for a minute, some for half of one. */
+/** Proxies close a connection that is silent for a minute. Some close it after half a minute. */
 export const HEARTBEAT_MS = 20_000
 
-/** What a stream waits for: a change that may be there, or its end. */
+/** The signal that a stream waits for: a change may be recorded, or the stream ends. */
 export class WakeUp {
   #notified = false
   #wake: (() => void) | undefined
   #stopped = false
   #reason: Reason | undefined
-  /** For the statements of the stream: those that wait when it is stopped are not sent. */
+  /** The deadline of the stream's statements. A statement that is queued when the stream stops is not sent. */
   readonly deadline = new Deadline(Number.POSITIVE_INFINITY)
 
-  /** Why the stream ends when all changes that are there were sent; undefined while it goes on. */
+  /** Why the stream ends once it has sent the recorded changes. Undefined while it continues. */
   get reason(): Reason | undefined {
     return this.#reason
   }
 
-  /** Whether nothing may be read for the stream any more. */
+  /** Whether the stream must not read anything more. */
   get stopped(): boolean {
     return this.#stopped
   }
@@ -30,19 +30,19 @@ export class WakeUp {
     this.#wake?.()
   }
 
-  /** Ends the stream after the changes that are there. */
+  /** Ends the stream after it has sent the recorded changes. */
   end(reason: Reason): void {
     this.#reason ??= reason
     this.notify()
   }
 
-  /** Ends the stream at once: its token is good no longer. */
+  /** Ends the stream at once, because its token is no longer valid. */
   revoke(): void {
     this.#reason = 'token_expired'
     this.#stop()
   }
 
-  /** The client has gone. */
+  /** Ends the stream because its client has left. */
   disconnect(): void {
     this.#stop()
   }
@@ -53,7 +53,7 @@ export class WakeUp {
     this.notify()
   }
 
-  /** Resolves when there is something to do, at once if there is already; false after a heartbeat without. */
+  /** Waits for a notification, at most until the next heartbeat. Resolves to whether there was one. */
   async wait(): Promise<boolean> {
     if (!this.#notified) {
       await new Promise<void>((resolve) => {

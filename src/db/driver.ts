@@ -331,8 +331,8 @@ export function open(options: postgres.Options<Types>, url?: string, silenceMs =
       return Object.assign(attempt, to)
     }
     const onclose = () => lost()
-    // The driver makes the connection that listens in the same way, from options that it has read. With several hosts it
-    // would not report a failure.
+    // The driver makes the connection that listens in the same way, from options that it has read. With several hosts
+    // it would not report a failure.
     const one = 'host' in to ? { host: [to.host], port: [to.port] } : {}
     const sql = postgres({ ...client.options, ...one, max_lifetime: null, socket, onclose } as object)
     const hello = sql.unsafe('')

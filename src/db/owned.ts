@@ -22,7 +22,7 @@ type Versioned = OwnedTable & { id: PgColumn; version: PgColumn }
 
 /**
  * The way to the rows of `table`, for the store of its resource: `app.owned` (`plugins/database.ts`). With `recorded`
- * what is written to it, an `ownedTable`, is recorded for those who listen (`src/feeds`).
+ * what is written to it, an `ownedTable`, is recorded for those who listen (`src/changes`).
  */
 export type OwnedBy = <T extends OwnedTable>(
   table: T,

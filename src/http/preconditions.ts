@@ -2,7 +2,7 @@ import type { IncomingHttpHeaders } from 'node:http'
 import { parseTags } from './entity-tag.ts'
 import { Problem } from './problems.ts'
 
-/** The versions of a row that may be updated or deleted: one of `ifMatch` unless it is null, and none of `ifNoneMatch`. */
+/** The versions that a row may have: one of `ifMatch` unless that is null, and none of `ifNoneMatch`. */
 export interface VersionCondition {
   ifMatch: number[] | null
   ifNoneMatch: number[] | null

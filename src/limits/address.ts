@@ -4,15 +4,15 @@ import { normalizeIP } from '@fastify/rate-limit'
 import type { FastifyBaseLogger, FastifyRequest } from 'fastify'
 import { LruMap } from 'toad-cache'
 
-/** What a host has for itself: whoever holds one address of the network can take any other (RFC 8981). */
+/** The IPv6 network of one host. A host with one address in it can take any other (RFC 8981). */
 const IPV6_PREFIX_BITS = 64
 
 const PORT = /:\d{1,5}$/
 const BRACKETS = /^\[(.*)\]$/
 
 /**
- * The address in an element of `X-Forwarded-For`, or undefined where it names none. Some load balancers add the port,
- * and write IPv6 addresses in brackets: `203.0.113.7:51312`, `[2001:db8::1]:443`.
+ * Returns the address in an element of `X-Forwarded-For`, or undefined when it has none. Some load balancers add the
+ * port and write IPv6 addresses in brackets: `203.0.113.7:51312`, `[2001:db8::1]:443`.
  */
 function addressIn(element: string): string | undefined {
   if (isIP(element) !== 0) return element
@@ -20,17 +20,17 @@ function addressIn(element: string): string | undefined {
   return isIP(address) === 0 ? undefined : address
 }
 
-/** Whether an element of `X-Forwarded-For` is a proxy of `TRUST_PROXY`, whose own elements may have ports too. */
+/** Makes the function that tells whether an address or an element of `X-Forwarded-For` is a proxy of `TRUST_PROXY`. */
 export function trustedProxies(trustProxy: readonly string[]): (element: string | undefined) => boolean {
   const trusts = compile([...trustProxy])
-  // A Unix socket has no address, and no name in TRUST_PROXY.
+  // A Unix socket has no address, so TRUST_PROXY cannot name it.
   return (element) => element !== undefined && trusts(addressIn(element) ?? element, 0)
 }
 
-/** Tells whom requests without a valid token count against. */
+/** Finds the address that a request without a valid token counts against. */
 export class ClientAddresses {
   readonly #log: Pick<FastifyBaseLogger, 'warn'>
-  // Parsing an IPv6 address takes 9 µs, and IPv4 ones come mapped into IPv6 where the server listens on `::`.
+  // A cache, because parsing an IPv6 address takes 9 µs. A server on `::` sees IPv4 addresses mapped into IPv6.
   readonly #known = new LruMap<string>(10_000)
   #warned = false
 
@@ -39,13 +39,13 @@ export class ClientAddresses {
   }
 
   /**
-   * The IPv4 address of the client, or the /64 network of its IPv6 one; an IPv4-mapped address counts as IPv4. Where a
-   * trusted proxy names something else than an address, that would be a fresh budget for each spelling, so the proxy
-   * itself counts.
+   * Returns the client's IPv4 address, or the /64 network of its IPv6 address. An IPv4-mapped address counts as IPv4.
+   * When a trusted proxy forwards something other than an address, the address of the proxy counts. Otherwise each
+   * spelling would have a budget of its own.
    */
   of({ ip, socket }: FastifyRequest): string {
     const proxy = socket.remoteAddress
-    // A Unix socket has no address: one budget for all that come through it.
+    // A Unix socket has no address, so its clients share one budget.
     if (proxy === undefined) return 'local'
     const address = addressIn(ip)
     if (address === undefined) this.#warn(proxy)

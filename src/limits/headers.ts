@@ -1,6 +1,6 @@
 import type { FastifyReply } from 'fastify'
 
-/** At most `max` requests in `windowMs` milliseconds. Clients see the name. */
+/** A limit of `max` requests in `windowMs` milliseconds. Clients see the name. */
 export interface Limit {
   readonly name: string
   readonly max: number
@@ -9,7 +9,7 @@ export interface Limit {
   readonly policy: string
 }
 
-/** Makes a limit. The policy gives the window in whole seconds: the field has no fractions and no zero. */
+/** Makes a limit. Its policy rounds the window up to whole seconds: the field allows no fractions and no zero. */
 export const limitOf = (name: string, max: number, windowMs: number): Limit => ({
   name,
   max,
@@ -18,12 +18,12 @@ export const limitOf = (name: string, max: number, windowMs: number): Limit => (
 })
 
 /**
- * Sets the header fields of a limit: `RateLimit-Policy` and `RateLimit`, structured fields that list every limit of the
- * request (draft-ietf-httpapi-ratelimit-headers-11 sections 3 and 4, RFC 9651), and the `x-ratelimit-*` that clients
- * know from @fastify/rate-limit. These have room for one limit: the one with the least left.
+ * Sets the header fields of a limit. `RateLimit-Policy` and `RateLimit` are structured fields that list every limit of
+ * the request (draft-ietf-httpapi-ratelimit-headers-11 sections 3 and 4, RFC 9651). Clients know the `x-ratelimit-*`
+ * fields from @fastify/rate-limit. They have room for one limit: the one with the fewest requests left.
  *
- * @param remaining requests left
- * @param seconds until the budget is whole again, a whole number
+ * @param remaining the requests left
+ * @param seconds the whole seconds until the window ends
  */
 export function setRateLimitHeaders(
   reply: FastifyReply,
@@ -32,13 +32,13 @@ export function setRateLimitHeaders(
   seconds: number
 ): void {
   const state = `"${name}";r=${remaining};t=${seconds}`
-  const before = reply.getHeader('ratelimit')
-  if (before === undefined) {
+  const earlier = reply.getHeader('ratelimit')
+  if (earlier === undefined) {
     reply.header('ratelimit-policy', policy)
     reply.header('ratelimit', state)
   } else {
     reply.header('ratelimit-policy', `${reply.getHeader('ratelimit-policy')}, ${policy}`)
-    reply.header('ratelimit', `${before}, ${state}`)
+    reply.header('ratelimit', `${earlier}, ${state}`)
     if (Number(reply.getHeader('x-ratelimit-remaining')) <= remaining) return
   }
   reply.header('x-ratelimit-limit', max)

@@ -9,30 +9,30 @@ export type Next = (error?: Error) => void
 /** Counts a request and calls `next`, or answers 429. */
 export type CountRequest = (request: FastifyRequest, reply: FastifyReply, next: Next) => void
 
-/** Gets the requests that are used up of a budget, and the milliseconds until it is whole again. */
+/** Receives the number of requests that a window has counted, and the milliseconds until the window ends. */
 export type Sync = (request: FastifyRequest, used: number, ttl: number) => void
 
-/** What `createRateLimit` answers for a caller on no allow list. We have no allow list. */
+/** What `createRateLimit` returns without an allow list. The service has none. */
 type Verdict = Exclude<Awaited<ReturnType<ReturnType<FastifyInstance['createRateLimit']>>>, { isAllowed: true }>
 
 /**
- * The limit that a route declares as `config.rateLimit`: `max` and `timeWindow`, the two options of @fastify/rate-limit
- * that are kept.
+ * Returns the limit that a route declares as `config.rateLimit`. The only options are `max` and `timeWindow` of
+ * @fastify/rate-limit.
  *
  * @throws when the route declares anything else
  */
 export function routeLimit(options: RateLimitOptions | false, url: string): Limit {
-  const { max, timeWindow, ...others } = options || {}
+  const { max, timeWindow, ...unknown } = options || {}
   const windowMs = typeof timeWindow === 'string' ? parseDuration(timeWindow) : timeWindow
-  const fits = Number.isInteger(max) && Number(max) >= 1 && Number(windowMs) >= 1 && Object.keys(others).length === 0
-  if (!fits) throw new Error(`${url}: rateLimit takes max, a whole number from 1, and timeWindow, a duration, alone`)
+  const valid = Number.isInteger(max) && Number(max) >= 1 && Number(windowMs) >= 1 && Object.keys(unknown).length === 0
+  if (!valid) throw new Error(`${url}: rateLimit takes max (a whole number from 1) and timeWindow (a duration) only`)
   return limitOf('route', Number(max), Number(windowMs))
 }
 
-/** Counts requests against limits, and the requests that were refused. */
+/** Counts requests against limits, and answers 429 to those that exceed one. */
 export class Limiter {
   readonly #scope: FastifyInstance
-  /** Requests that were refused, by the name of the limit. */
+  /** The number of refused requests by the name of the limit. */
   readonly refused: Record<string, number> = { anonymous: 0, signatures: 0, user: 0, route: 0 }
 
   /** @param scope a context in which @fastify/rate-limit is registered */
@@ -40,7 +40,7 @@ export class Limiter {
     this.#scope = scope
   }
 
-  /** Makes what counts a request against the budget that `keyOf` names. */
+  /** Makes the function that counts a request against a limit. Requests with the same `keyOf` share a window. */
   counter(limit: Limit, keyOf: (request: FastifyRequest) => string, sync?: Sync): CountRequest {
     const options = { max: limit.max, timeWindow: limit.windowMs, keyGenerator: keyOf }
     const count = this.#scope.createRateLimit(options) as (request: FastifyRequest) => Promise<Verdict>

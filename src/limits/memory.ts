@@ -1,29 +1,30 @@
 import type { FastifyRateLimitStore } from '@fastify/rate-limit'
 import { LruMap } from 'toad-cache'
 
-/** A fixed window of one key. */
+/** The fixed window of one key. */
 export interface Window {
   count: number
-  /** On the clock of `performance.now()`, which nobody sets back; milliseconds. */
+  /** When the window ends, in milliseconds on the clock of `performance.now()`, which never goes back. */
   end: number
 }
 
 export type Callback = Parameters<FastifyRateLimitStore['incr']>[1]
 
-/** Keys that a limiter remembers: of some 200 bytes each; past it the least recently used is forgotten. */
+/** The most keys that a limiter holds, at about 200 bytes each. The least recently used key is dropped first. */
 export const MAX_KEYS = 50_000
 
 /**
- * Makes the function that counts one in the window of a key, a new one when the last is over, and returns that window.
+ * Makes the function that counts one request in the window of a key and returns the window. When the window has ended,
+ * a new one begins.
  */
 export function fixedWindows() {
   const windows = new LruMap<Window>(MAX_KEYS)
   return (key: string, windowMs: number, now: number): Window => {
     const window = windows.get(key)
     if (window === undefined) {
-      const first = { count: 1, end: now + windowMs }
-      windows.set(key, first)
-      return first
+      const added = { count: 1, end: now + windowMs }
+      windows.set(key, added)
+      return added
     }
     if (window.end > now) {
       window.count++
@@ -36,9 +37,9 @@ export function fixedWindows() {
 }
 
 /**
- * A store for @fastify/rate-limit that counts in this process. The library's own hands every caller of a key the same
- * object, whose count has moved on by the time it is read, and so refuses a whole burst; this one answers with fresh
- * values.
+ * A store for @fastify/rate-limit that counts in this process. The library's own store gives all requests of a key the
+ * same object. In a burst its count has changed by the time it is read, so every request of the burst is refused. This
+ * store passes a new object to each request.
  */
 export class MemoryStore implements FastifyRateLimitStore {
   readonly #count = fixedWindows()

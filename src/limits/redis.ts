@@ -5,26 +5,26 @@ import { type Callback, fixedWindows } from './memory.ts'
 
 declare module 'ioredis' {
   interface RedisCommander<Context> {
-    /** Counts one in the window of a key: the count, and the milliseconds that are left of the window. */
+    /** Counts one in the window of a key. Returns the count, and the milliseconds until the window ends. */
     countOne(key: string, windowMs: number): Result<[count: number, ttl: number], Context>
   }
 }
 
-/** A request continues after this time, whether or not Redis has answered. */
+/** A request waits this long for Redis, and then continues without its answer. */
 export const DEADLINE_MS = 50
 
-/** The pause between two attempts to reach a Redis that is gone. */
+/** The pause between two attempts to reach Redis. */
 const RETRY_MS = 500
 
-/** A connection that owes an answer and stays silent for so long is replaced. */
+/** A connection that owes an answer is replaced when it is silent for this time. */
 const SILENCE_MS = 2000
 
-/** The longest that the start waits for Redis, so that the first request is counted with the other instances. */
+/** The longest that the start waits for Redis. It waits so that even the first request is counted in Redis. */
 const START_MS = 1000
 
 const PREFIX = 'rowkeeper:limit:'
 
-// One script, so that no window is left without its end. A key that lost its end gets a new one.
+// One script, so that every key has an expiry. A key that lost its expiry gets a new one.
 const COUNT = `
 local count = redis.call('INCR', KEYS[1])
 local ttl = count > 1 and redis.call('PTTL', KEYS[1]) or -1
@@ -37,9 +37,9 @@ return {count, ttl}`
 type Count = [count: number, ttl: number]
 
 /**
- * The Redis in which instances count together. While it does not answer in time, for whatever reason, each instance
- * counts alone, beginning with what it has counted itself. An outage costs one deadline, not one for each request, and
- * ends by itself.
+ * The limits that instances share in Redis. While Redis does not answer in time, each instance counts alone. It starts
+ * with the requests that it has counted itself. Only requests that are waiting when an outage begins wait for the
+ * deadline. When Redis answers again, the instance shares its limits again.
  */
 export class RedisLimits {
   readonly #redis: Redis
@@ -53,7 +53,7 @@ export class RedisLimits {
     this.#log = log
     this.#redis = new Redis(url, {
       connectionName: 'rowkeeper',
-      // A command that cannot be sent at once, or was sent before a connection was lost, fails. Nothing is queued.
+      // No command is queued. A command fails when it cannot be sent at once, or when its connection is lost.
       enableOfflineQueue: false,
       autoResendUnfulfilledCommands: false,
       maxRetriesPerRequest: 0,
@@ -70,10 +70,10 @@ export class RedisLimits {
   }
 
   /**
-   * Opens the Redis that instances count in. Resolves when it answers, or after a second at most.
+   * Connects to Redis. Resolves when Redis answers, when the connection fails, or after a second.
    *
-   * @param url redis:// or rediss://
-   * @param log gets one line for each outage, and one for its end
+   * @param url a redis:// or rediss:// URL
+   * @param log receives one line at the start of each outage and one at its end
    */
   static async open(url: string, log: FastifyBaseLogger): Promise<RedisLimits> {
     const limits = new RedisLimits(url, log)
@@ -93,7 +93,7 @@ export class RedisLimits {
     this.#redis.disconnect()
   }
 
-  /** Counts in Redis. Calls back within the deadline: with the count, or with nothing when there is none. */
+  /** Counts in Redis. Calls back within the deadline: with the count, or with nothing when Redis does not answer. */
   count(key: string, windowMs: number, callback: (counted?: Count) => void): void {
     let waiting = true
     const settle = (counted?: Count) => {
@@ -106,7 +106,7 @@ export class RedisLimits {
       if (waiting) this.#degrade(reason)
       settle()
     }
-    // When this process was busy past the deadline, the answer is ready to be read, and is read before the immediate.
+    // If this process was busy until after the deadline, the answer may have arrived. It is read before the immediate.
     const timer = setTimeout(() => setImmediate(fail, `no answer within ${DEADLINE_MS} ms`), DEADLINE_MS)
     this.#redis.countOne(PREFIX + key, windowMs).then(settle, (error: Error) => fail(error.message))
   }
@@ -118,7 +118,7 @@ export class RedisLimits {
     this.#log.warn({ reason }, 'Redis does not answer: this instance limits on its own until it does')
   }
 
-  /** Shares the limits again if Redis answers in time the command that it will be asked. */
+  /** Sends the counting command once. If Redis answers in time, the instance shares its limits again. */
   #probe(done?: () => void): void {
     this.count('probe', RETRY_MS, (counted) => {
       if (counted !== undefined) {
@@ -144,8 +144,8 @@ export class RedisLimits {
 }
 
 /**
- * Counts in Redis and, beside it, in this process. The stricter count holds: after an outage that of Redis may be the
- * lower. A budget that is known to be used up is not asked for again.
+ * Counts in Redis and also in this process. The higher count applies, because after an outage Redis may have the lower
+ * one. Once this process has counted past the limit, it does not ask Redis until the window ends.
  */
 class RedisStore implements FastifyRateLimitStore {
   readonly #redis: RedisLimits
@@ -164,7 +164,7 @@ class RedisStore implements FastifyRateLimitStore {
       if (counted === undefined || counted[0] < local.current) return void callback(null, local)
       const [current, ttl] = counted
       window.count = Math.max(window.count, current)
-      // From the time of the question, so that the window does not outlast that of Redis.
+      // Count from the time of the command, so that the local window does not outlast the one in Redis.
       window.end = now + ttl
       callback(null, { current, ttl })
     })
@@ -175,7 +175,7 @@ class RedisStore implements FastifyRateLimitStore {
   }
 }
 
-/** The constructor of a store that counts in `redis`: @fastify/rate-limit makes its stores itself. */
+/** Returns a constructor of stores that count in `redis`: @fastify/rate-limit constructs its stores itself. */
 export const redisStoreOf = (redis: RedisLimits): (new () => FastifyRateLimitStore) =>
   class extends RedisStore {
     constructor() {

@@ -1,7 +1,7 @@
 import type { Connection, Connections, Exchange } from '../http/connection.ts'
 import type { ProblemCode } from '../http/problems.ts'
 
-/** An answer of at most so many bytes is never refused. */
+/** An answer of at most this size is never refused. */
 const SMALL_BYTES = 16 * 1024
 
 interface Usage {
@@ -10,8 +10,8 @@ interface Usage {
 }
 
 /**
- * Counts the answers that clients have not taken yet, and their bytes. A client that reads slowly keeps its answers in
- * this process, whoever sent the requests.
+ * Counts the answers that clients have not received yet, and their bytes. The answers to a client that reads slowly
+ * stay in the memory of this process.
  */
 export class UnsentAnswers {
   readonly #connections: Connections
@@ -21,7 +21,7 @@ export class UnsentAnswers {
   readonly #users = new Map<string | undefined, Usage>()
   #bytes = 0
 
-  /** @param limits requests of one user that are not finished, bytes of their answers, and bytes of all answers */
+  /** @param limits the most unfinished requests of one user, bytes of their answers, and bytes of all answers */
   constructor(connections: Connections, limits: { perUserMax: number; perUserBytesMax: number; bytesMax: number }) {
     this.#connections = connections
     this.#perUserMax = limits.perUserMax
@@ -34,11 +34,11 @@ export class UnsentAnswers {
   }
 
   /**
-   * Counts an exchange against its user. Returns false, and counts nothing, when the user has too much that is not
-   * finished.
+   * Counts an exchange against its user. Returns false, and counts nothing, when the user has too many unfinished
+   * requests or too many unsent bytes.
    */
   admit(exchange: Exchange, owner: string): boolean {
-    // Its client left while the token was checked, so it has ended already.
+    // The client left while the token was checked, so the exchange has already ended.
     if (exchange.aborted) return true
     const usage = this.#usageOf(owner)
     if (usage.answers >= this.#perUserMax || usage.bytes >= this.#perUserBytesMax) return false
@@ -48,15 +48,15 @@ export class UnsentAnswers {
   }
 
   /**
-   * Counts the bytes of an answer before it is sent. Returns the problem to answer instead, when they do not fit. The
-   * user whose clients keep the most loses a connection before anybody else is refused.
+   * Counts the bytes of an answer before it is sent. When they do not fit, returns the problem to answer instead. When
+   * the bytes of all answers exceed the limit, connections of the user with the most bytes are closed first.
    */
   reserve(exchange: Exchange, bytes: number): ProblemCode | undefined {
     const usage = this.#usageOf(exchange.owner)
     if (bytes > SMALL_BYTES) {
       if (usage.bytes > 0 && usage.bytes + bytes > this.#perUserBytesMax) return 'too_many_in_flight'
       if (this.#bytes + bytes > this.#bytesMax) this.#relieve()
-      // Its own connection may be the one that was closed.
+      // `#relieve` may have closed the connection of this exchange.
       if (exchange.aborted) return undefined
       if (this.#bytes + bytes > this.#bytesMax) return 'unavailable'
     }
@@ -66,7 +66,7 @@ export class UnsentAnswers {
     return undefined
   }
 
-  /** The client has the answer, or is gone. */
+  /** Removes an exchange from the counts: its client has received the answer or has left. */
   end({ owner, bytes }: Exchange): void {
     const usage = this.#usageOf(owner)
     this.#bytes -= bytes
@@ -75,14 +75,14 @@ export class UnsentAnswers {
     if (usage.answers === 0 && usage.bytes === 0) this.#users.delete(owner)
   }
 
-  /** Those without a verified user share one account. */
+  /** Requests without a verified user share one entry. */
   #usageOf(owner: string | undefined): Usage {
     const usage = this.#users.get(owner) ?? { answers: 0, bytes: 0 }
     this.#users.set(owner, usage)
     return usage
   }
 
-  // A quarter at a time, so that the search for the greediest is rare.
+  // Closes connections until a quarter is free, so that the search for the largest one is rare.
   #relieve(): void {
     let largest = this.#largest
     while (largest !== undefined && this.#bytes > this.#bytesMax * 0.75) {
@@ -91,9 +91,9 @@ export class UnsentAnswers {
     }
   }
 
-  /** The connection that keeps the most for the user whose clients keep the most. */
+  /** The connection with the most unsent bytes of the user with the most unsent bytes. */
   get #largest(): Connection | undefined {
-    const [[owner] = []] = [...this.#users].sort(([, one], [, other]) => other.bytes - one.bytes)
+    const [[owner] = []] = [...this.#users].sort(([, a], [, b]) => b.bytes - a.bytes)
     return this.#connections.largestOf(owner)
   }
 }

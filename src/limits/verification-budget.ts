@@ -4,20 +4,21 @@ import { MAX_KEYS } from './memory.ts'
 const SECOND_MS = 1000
 
 /**
- * Processor time a second for failing checks of one address past its budget: enough for 150 of ES512, 2,500 of EdDSA.
+ * Processor time a second for the failed checks of one address past its budget. It is enough for 150 checks of ES512 or
+ * 2,500 of EdDSA.
  */
 const ADDRESS_MS = 200
-/** The same for all addresses together. */
+/** Processor time a second for the failed checks of all addresses past their budgets. */
 const TOTAL_MS = 400
-/** What a check counts as at least: the time that the rest of its request takes. */
+/** The least time that one check counts: the time that the rest of its request takes. */
 const CHECK_MIN_MS = 1 / 16
-/** The most that one check counts. A longer time means that the process was interrupted. */
+/** The most time that one check counts. A longer time means that the process was interrupted. */
 const CHECK_MAX_MS = 5
 
-/** Checks a second that an address has at most past its budget. */
+/** The most failed checks a second of one address past its budget. */
 export const CHECKS_PER_SECOND = ADDRESS_MS / CHECK_MIN_MS
 
-/** Processor time that comes back with time, up to that of a second: so whoever comes at any time may find some. */
+/** An allowance of processor time. It refills continuously, and holds the time of one second at most. */
 class TimeAllowance {
   readonly #perSecond: number
   #left: number
@@ -40,16 +41,16 @@ class TimeAllowance {
 }
 
 interface Entry {
-  /** Requests without a valid token in this window. */
+  /** The requests without a valid token in this window, and the checks in flight. */
   used: number
   end: number
   allowance: TimeAllowance
 }
 
 /**
- * Decides for each address whether one more signature may be checked: as many as its budget for requests without a
- * valid token, and past that as many as fit a bounded share of the processor. A check counts as failed until it is
- * released, so requests that come at once buy no more checks than one after the other.
+ * Decides whether one more signature may be checked for an address. An address has as many checks as its budget for
+ * requests without a valid token allows. Past the budget it has as many as fit a bounded share of the processor. A
+ * check counts as failed until it is released, so concurrent requests get no more checks than consecutive ones.
  */
 export class VerificationBudget {
   readonly #entries = new LruMap<Entry>(MAX_KEYS)
@@ -57,9 +58,7 @@ export class VerificationBudget {
   readonly #max: number
   readonly #windowMs: number
 
-  /**
-   * @param max requests of one address without a valid token in a window of `windowMs` milliseconds; null for no limit
-   */
+  /** @param max requests without a valid token of one address in `windowMs` milliseconds; null for no limit */
   constructor(max: number | null, windowMs: number) {
     this.#max = max ?? Number.POSITIVE_INFINITY
     this.#windowMs = windowMs
@@ -77,7 +76,7 @@ export class VerificationBudget {
     return entry
   }
 
-  /** Whether a signature may be checked for `address`; then either `release` it or `charge` for it. */
+  /** Returns whether a signature may be checked for `address`. If so, call `release` or `charge` afterwards. */
   tryAcquire(address: string): boolean {
     const now = performance.now()
     const entry = this.#entry(address, now)
@@ -86,13 +85,13 @@ export class VerificationBudget {
     return true
   }
 
-  /** The token was good: its check does not count. */
+  /** Call this when the token was valid. Its check does not count. */
   release(address: string): void {
     const entry = this.#entry(address, performance.now())
     entry.used = Math.max(0, entry.used - 1)
   }
 
-  /** The token was not good, and its check took `ms` milliseconds. */
+  /** Call this when the token was not valid and its check took `ms` milliseconds. */
   charge(address: string, ms: number): void {
     const entry = this.#entry(address, performance.now())
     if (entry.used <= this.#max) return
@@ -101,7 +100,7 @@ export class VerificationBudget {
     this.#total.use(time)
   }
 
-  /** The limiter counted `used` requests of `address` in a window that ends in `ttl` milliseconds. */
+  /** Call this when the limiter has counted `used` requests of `address` in a window with `ttl` milliseconds left. */
   sync(address: string, used: number, ttl: number): void {
     const now = performance.now()
     const entry = this.#entry(address, now)

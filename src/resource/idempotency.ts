@@ -9,35 +9,35 @@ import { Busy, type Transact, type Transaction } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
 import type { ProblemCode } from '../http/problems.ts'
 
-/** What a POST answers: the JSON of its body, and the URL of what it made, if it made one thing. */
+/** The answer to a POST: the JSON of its body, and the URL of the item if it created exactly one. */
 export interface Answer {
   json: string
   location: string | null
 }
 
 /**
- * An answer to be kept. With `outline`, the JSON of what it names, an answer that is too large to keep is put together
- * anew.
+ * An answer to store. When its JSON is too large, only its `outline` is stored: JSON that names the items of the
+ * answer. A retry then rebuilds the answer from the outline.
  */
 export type Earned = Answer & { outline?: string }
 
-/** The largest answer that is kept as it is, in bytes of UTF-8. Those of one task all fit. */
+/** The size up to which an answer is stored in full, in bytes of UTF-8. The answer for one task always fits. */
 export const MAX_KEPT_BYTES = 64 * 1024
 
 /**
- * The header of a POST that may be sent again: any visible ASCII (draft-ietf-httpapi-idempotency-key-header-07 section
- * 2).
+ * The header of a POST that a client may retry (draft-ietf-httpapi-idempotency-key-header-07 section 2). Any visible
+ * ASCII is accepted.
  */
 export const IdempotencyKey = Type.Object({
   'idempotency-key': Type.Optional(
     Type.String({
       pattern: '^[\\x21-\\x7e]{1,255}$',
-      description: 'A text of your own for this request: sent again with it, the request is done once'
+      description: 'A unique text of your choice. A request that is sent again with the same key is performed once.'
     })
   )
 })
 
-/** What is used of an application. */
+/** The parts of the application that are used here. */
 interface Database {
   owned: OwnedBy
   transaction: Transact
@@ -49,29 +49,29 @@ interface Options {
   within?: Deadline | undefined
 }
 
-/** JSON with the members of each object in one order: none is promised to who sends them (RFC 8259 section 4). */
+/** Serializes the members of each object in sorted order, because their order has no meaning (RFC 8259 section 4). */
 const canonical = (value: unknown) =>
-  JSON.stringify(value, (_name, one: unknown) =>
-    typeof one === 'object' && one !== null && !Array.isArray(one)
-      ? Object.fromEntries(Object.entries(one).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : one
+  JSON.stringify(value, (_name, nested: unknown) =>
+    typeof nested === 'object' && nested !== null && !Array.isArray(nested)
+      ? Object.fromEntries(Object.entries(nested).sort(([a], [b]) => (a < b ? -1 : 1)))
+      : nested
   )
 
 /**
- * Does what a client asks for with an `Idempotency-Key` once: the answer is kept in the transaction that earned it, per
- * user and for 24 hours, and given again to whoever asks for the same with the same key.
+ * Makes the function that performs a request with an `Idempotency-Key` once. It stores the answer for 24 hours, in the
+ * transaction of the request. The same user receives the stored answer again for the same request with the same key.
  *
- * @param app what is kept is told to `storage`
+ * The stored bytes count against the storage quota of the user.
  */
 export function idempotency({ owned, transaction, storage }: Database) {
   const own = owned(idempotencyKeys)
   const { digest, json, abridged, location } = idempotencyKeys
   const byKey = eq(idempotencyKeys.key, sql.placeholder('key'))
-  const over = isExpired(idempotencyKeys.createdAt)
+  const expired = isExpired(idempotencyKeys.createdAt)
 
   const find = own.prepare((own) => own.select({ digest, json, abridged, location }, byKey))
-  const forget = own.prepare((own) => own.delete(byKey, over).returning({ digest }))
-  const keep = own.prepare((own) =>
+  const deleteExpired = own.prepare((own) => own.delete(byKey, expired).returning({ digest }))
+  const store = own.prepare((own) =>
     own
       .insert({
         key: sql.placeholder('key'),
@@ -84,39 +84,39 @@ export function idempotency({ owned, transaction, storage }: Database) {
   )
 
   /**
-   * @param asked all that makes a request another one: it must be JSON, in which the order of members is none
-   * @param work earns the answer, in the transaction; when it throws nothing is kept
-   * @param options.rebuild the JSON of an answer that only its outline was kept of, from what there is now
-   * @param options.within the time of the request
-   * @returns the answer, and whether it was given before; or why not: the key is of another request, or of one in
-   * flight
+   * @param request a JSON value that identifies the request; the order of its members has no meaning
+   * @param work performs the request in the transaction; when it throws, nothing is stored
+   * @param options.rebuild makes the JSON of an answer from its outline and the current rows
+   * @param options.within the deadline of the request
+   * @returns the answer, and whether it was stored before; or a problem when the key belongs to a different request, or
+   * to a request in flight
    */
   return async (
     owner: Owner,
     key: string,
-    asked: unknown,
+    request: unknown,
     work: (transaction: Transaction) => Promise<Earned>,
     { rebuild = async (outline: string) => outline, within }: Options = {}
   ): Promise<(Answer & { replayed: boolean }) | ProblemCode> => {
-    const digest = createHash('sha256').update(canonical(asked)).digest('base64url')
+    const digest = createHash('sha256').update(canonical(request)).digest('base64url')
     try {
       return await transaction(
         owner,
         async (transaction) => {
-          const [, [known]] = await Promise.all([
-            forget(owner, { key }, transaction),
+          const [, [stored]] = await Promise.all([
+            deleteExpired(owner, { key }, transaction),
             find(owner, { key }, transaction)
           ])
-          if (known !== undefined) {
-            if (known.digest !== digest) return 'idempotency_key_reused'
-            const json = known.abridged ? await rebuild(known.json, transaction) : known.json
-            return { json, location: known.location, replayed: true }
+          if (stored !== undefined) {
+            if (stored.digest !== digest) return 'idempotency_key_reused'
+            const json = stored.abridged ? await rebuild(stored.json, transaction) : stored.json
+            return { json, location: stored.location, replayed: true }
           }
           const { json, location, outline = json } = await work(transaction)
           const abridged = Buffer.byteLength(json) > MAX_KEPT_BYTES
-          const kept = abridged ? outline : json
-          storage.add(owner, Buffer.byteLength(kept))
-          await keep(owner, { key, digest, json: kept, abridged, location }, transaction)
+          const storedJson = abridged ? outline : json
+          storage.add(owner, Buffer.byteLength(storedJson))
+          await store(owner, { key, digest, json: storedJson, abridged, location }, transaction)
           return { json, location, replayed: false }
         },
         { within, lockKey: key }
