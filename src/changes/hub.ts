@@ -40,8 +40,7 @@ export class StreamHub {
    * network, which the kernel reports only after a quarter of an hour.
    */
   add(owner: Owner, socket: Socket): WakeUp {
-    const subscription = this.#byOwner.get(owner) ?? { key: '', streams: new Set() }
-    const { streams } = subscription
+    const { streams } = this.#subscriptionOf(owner)
     const [oldest] = streams
     if (oldest !== undefined && streams.size >= this.#perOwnerMax) {
       streams.delete(oldest)
@@ -49,15 +48,13 @@ export class StreamHub {
     }
     const stream = new WakeUp()
     streams.add(stream)
-    this.#byOwner.set(owner, subscription)
     this.#sockets.set(stream, socket)
     return stream
   }
 
   /** From now on, notifications with the key of the feed wake the owner's streams. */
   subscribe(owner: Owner, { key }: Feed): void {
-    const subscription = this.#byOwner.get(owner)
-    if (subscription === undefined) return
+    const subscription = this.#subscriptionOf(owner)
     this.#byKey.delete(subscription.key)
     subscription.key = key
     this.#byKey.set(key, subscription.streams)
@@ -100,6 +97,12 @@ export class StreamHub {
   revoke(stream: WakeUp): void {
     stream.revoke()
     this.#cutLater(stream)
+  }
+
+  #subscriptionOf(owner: Owner): Subscription {
+    const subscription = this.#byOwner.get(owner) ?? { key: '', streams: new Set() }
+    this.#byOwner.set(owner, subscription)
+    return subscription
   }
 
   #cutLater(stream: WakeUp): void {
