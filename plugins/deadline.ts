@@ -2,18 +2,12 @@ import type { FastifyReply, FastifyRequest } from 'fastify'
 import fp from 'fastify-plugin'
 import { Deadline } from '../src/http/deadline.ts'
 import { sendProblem } from '../src/http/problems.ts'
-import { InFlight } from '../src/limits/in-flight.ts'
-import { addMetrics } from '../src/telemetry/metrics.ts'
 
 declare module 'fastify' {
-  interface FastifyInstance {
-    /** Whether requests have been refused for seconds because too many are in flight (`REQUESTS_MAX`). */
-    isOverloaded(): boolean
-  }
   interface FastifyRequest {
     /** The time in which the request must be answered. Work for the request checks the deadline before it begins. */
     deadline: Deadline
-    /** The timer of the deadline. Undefined when the request is not in flight. */
+    /** The timer of the deadline. Undefined when the deadline has ended. */
     timer: NodeJS.Timeout | undefined
     /**
      * Ends the deadline: the request is no longer in flight (`REQUESTS_MAX`). A stream calls this when its answer
@@ -26,9 +20,6 @@ declare module 'fastify' {
 /** A request that takes longer, queueing included, is answered 503. */
 export const DEADLINE_MS = 4700
 
-/** Health checks do not count as in flight and are always answered. Concurrent ones share one database check. */
-const isHealth = ({ routeOptions: { url } }: FastifyRequest) => url?.startsWith('/health/') === true
-
 /** Answers 503, unless the service has answered already and the client is still reading. */
 function expire(request: FastifyRequest, reply: FastifyReply): void {
   request.deadline.expire()
@@ -36,18 +27,14 @@ function expire(request: FastifyRequest, reply: FastifyReply): void {
 }
 
 /**
- * Bounds the time of a request and the number of requests in flight. A request that exceeds a bound is answered 503. A
- * request is in flight until it is answered or its client left. The time in which the client reads the answer does not
- * count here (`plugins/connections.ts`).
+ * Bounds the time of a request: a longer one is answered 503. The time ends with the answer, or when the client left.
+ * The time in which the client reads the answer does not count here (`plugins/connections.ts`).
  *
  * When the time is up, the statement in flight is cancelled too (`src/http/deadline.ts`). Fastify's `handlerTimeout`
  * does not fit: it ends when the body of the request is consumed (Node emits `close`), so it misses a slow POST.
  */
 export default fp(
   async (app) => {
-    const inFlight = new InFlight(app.config.requestsMax)
-
-    app.decorate('isOverloaded', () => inFlight.overloaded)
     app.decorateRequest('deadline', null as never)
     app.decorateRequest('timer', undefined)
     app.decorateRequest('release', function () {
@@ -55,19 +42,10 @@ export default fp(
       clearTimeout(this.timer)
       this.timer = undefined
       this.deadline.close()
-      if (!isHealth(this)) inFlight.leave()
+      this.leaveInFlight()
     })
 
     app.addHook('onRequest', (request, reply, done) => {
-      // Refuse before any work is done. A full instance stays ready unless it is full for seconds (`isOverloaded`).
-      if (!isHealth(request)) {
-        if (!inFlight.hasRoom) {
-          inFlight.refuse()
-          sendProblem(reply, 'unavailable')
-          return
-        }
-        inFlight.enter()
-      }
       request.deadline = new Deadline(performance.now() + DEADLINE_MS)
       request.timer = setTimeout(expire, DEADLINE_MS, request, reply)
       done()
@@ -81,13 +59,6 @@ export default fp(
       request.release()
       done()
     })
-
-    addMetrics(app, {
-      name: 'requests_in_flight',
-      help: 'Requests in flight, without health checks',
-      kind: 'gauge',
-      read: () => inFlight.count
-    })
   },
-  { name: 'deadline', dependencies: ['connections', 'headers', 'request-id'] }
+  { name: 'deadline', dependencies: ['in-flight'] }
 )

@@ -11,6 +11,7 @@ import database from '../plugins/database.ts'
 import deadline from '../plugins/deadline.ts'
 import drain from '../plugins/drain.ts'
 import headers from '../plugins/headers.ts'
+import inFlight from '../plugins/in-flight.ts'
 import jsonBody from '../plugins/json-body.ts'
 import metrics from '../plugins/metrics.ts'
 import notFound from '../plugins/not-found.ts'
@@ -129,7 +130,8 @@ export default fp(
     // A preflight ends here: it carries no token, and has no place in flight.
     await fastify.register(cors)
     await fastify.register(database)
-    // The cap on requests in flight, and the deadline. They cover unknown paths too, so they come before not-found.
+    // The bound on requests in flight, and the deadline. They cover unknown paths too, so they come before not-found.
+    await fastify.register(inFlight)
     await fastify.register(deadline)
     await fastify.register(drain)
     await fastify.register(jsonBody)

@@ -29,7 +29,7 @@ interface TransactionOptions {
  * Does `work` in one transaction for an owner: all of it, or nothing when it throws. Statements that it starts without
  * waiting for the ones before are sent at once, and done in order.
  *
- * @throws {Busy} when the owner is at what `lockKey` names already, on any instance
+ * @throws {LockNotAvailable} when the owner is at what `lockKey` names already, on any instance
  */
 export type Transact = <R>(
   owner: Owner,
@@ -38,7 +38,7 @@ export type Transact = <R>(
 ) => Promise<R>
 
 /** The owner is at it already: what a transaction was to do alone was not done. */
-export class Busy extends Error {}
+export class LockNotAvailable extends Error {}
 
 // The owner is named to the policies, should they bind.
 const BEGIN =
@@ -60,7 +60,7 @@ export const transact = <R>(
     // rare and safe.
     const name = lockKey === undefined ? null : `${owner}\n${lockKey}`
     const [row] = await sendInTime(BEGIN, [owner, name])
-    if (row?.[1] === false) throw new Busy()
+    if (row?.[1] === false) throw new LockNotAvailable()
     const result = await work({
       run: async ({ text, bytes, parameters, rows }, owner, values) =>
         rows(await sendInTime(text, parameters(owner, values), bytes))

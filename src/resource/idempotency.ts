@@ -5,7 +5,7 @@ import type { Owner } from '../auth/user.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import { isExpired } from '../db/owned-table.ts'
 import { idempotencyKeys } from '../db/schema.ts'
-import { Busy, type Transact, type Transaction } from '../db/transaction.ts'
+import { LockNotAvailable, type Transact, type Transaction } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
 import type { ProblemCode } from '../http/problems.ts'
 
@@ -122,7 +122,7 @@ export function idempotency({ owned, transaction, storage }: Database) {
         { within, lockKey: key }
       )
     } catch (error) {
-      if (error instanceof Busy) return 'idempotency_key_in_flight'
+      if (error instanceof LockNotAvailable) return 'idempotency_key_in_flight'
       throw error
     }
   }

@@ -10,7 +10,7 @@ import { connect } from '../../src/db/connect.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
 import { deleteExpired } from '../../src/db/retention.ts'
 import { idempotencyKeys } from '../../src/db/schema.ts'
-import { Busy } from '../../src/db/transaction.ts'
+import { LockNotAvailable } from '../../src/db/transaction.ts'
 import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/resource/idempotency.ts'
 import { asUser, build, databaseUrl, newUser, testConfig } from '../support/app.ts'
 import { client, listen, openSocket, requestText } from '../support/http.ts'
@@ -230,7 +230,7 @@ t.test('many at once with one key create one task, and so does a client that die
 t.test('while the first is in flight, on whatever instance, the second is a 409 with Retry-After', async (t) => {
   const once = idempotency({
     owned: (table) => ownedBy(() => async () => [] as never, table),
-    transaction: () => Promise.reject(new Busy()),
+    transaction: () => Promise.reject(new LockNotAvailable()),
     storage
   })
   const ask = () => once('alice' as Owner, 'key', {}, async () => ({ json: '', location: null }))

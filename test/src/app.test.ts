@@ -11,6 +11,7 @@ const plugins = [
   '@fastify/cors',
   // The hook of plugins/cors.ts: the name is that of the plugin registered last.
   '@fastify/cors',
+  'in-flight',
   'deadline',
   'json-body',
   'not-found',

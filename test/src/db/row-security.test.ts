@@ -14,7 +14,7 @@ import { connect } from '../../../src/db/connect.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
 import { changes, feeds, tasks as table } from '../../../src/db/schema.ts'
-import { Busy } from '../../../src/db/transaction.ts'
+import { LockNotAvailable } from '../../../src/db/transaction.ts'
 import { taskStore } from '../../../src/tasks/store.ts'
 import { isolationSuite } from '../../contract/isolation.ts'
 import { build, databaseUrl, newUser, testConfig } from '../../support/app.ts'
@@ -192,7 +192,7 @@ t.test('what is at work already on another instance is not begun', async (t) => 
   const alice = owner('alice')
   let begun = 0
   const work = async () => void begun++
-  t.type(await transaction(alice, work, { lockKey: 'key' }).catch((error) => error), Busy)
+  t.type(await transaction(alice, work, { lockKey: 'key' }).catch((error) => error), LockNotAvailable)
   t.equal(begun, 0)
 })
 
