@@ -1,5 +1,4 @@
 import type { FastifyRequest } from 'fastify'
-import type { ProblemCode } from '../http/problems.ts'
 import { bearerToken } from './bearer.ts'
 import type { Conclusion, TokenChecker } from './checker.ts'
 import type { Verifier } from './verifier.ts'
@@ -32,7 +31,7 @@ export class Authenticator {
     else conclude(conclusion)
   }
 
-  #check(request: FastifyRequest): Conclusion | ProblemCode | Promise<Conclusion> {
+  #check(request: FastifyRequest): Conclusion | Promise<Conclusion> {
     const bearer = bearerToken(request.raw)
     if ('problem' in bearer) return bearer.problem
     const verdict = this.#verifier.known(bearer.token)
