@@ -8,7 +8,7 @@ const folder = embeddedFolder(database)
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: './src/db/schema.ts',
+  schema: ['./src/db/schema.ts', './src/db/system-tables.ts'],
   out: './drizzle',
   migrations: RECORD,
   ...(folder === undefined

@@ -1,7 +1,7 @@
 import { gt, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
 import type { OwnedBy, OwnedTable, ownedBy } from '../db/owned.ts'
-import { changes, feeds } from '../db/schema.ts'
+import { changes, feeds } from '../db/system-tables.ts'
 import type { Run } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
 

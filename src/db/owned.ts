@@ -2,10 +2,10 @@ import { and, eq, getTableName, type Placeholder, type SQL, type Subquery, sql }
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
 import type { Db, Prepare } from './prepare.ts'
-import { type changes, feeds } from './schema.ts'
 import { type Built, type Fields, OWNER } from './statement.ts'
+import { type changes, feeds } from './system-tables.ts'
 
-/** A table whose rows belong to users (`ownedTable` in `src/db/owned-table.ts` makes one). */
+/** A table whose rows belong to users (`ownedTable` in `src/db/tables.ts` makes one). */
 export type OwnedTable = PgTable & { userId: PgColumn }
 
 type Inserted<T extends OwnedTable> = Omit<T['$inferInsert'], 'userId'>

@@ -3,8 +3,8 @@ import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
 import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
 import type { FastifyBaseLogger } from 'fastify'
 import { codeOf } from './errors.ts'
-import * as schema from './schema.ts'
 import { storedBytes } from './stored-bytes.ts'
+import * as systemTables from './system-tables.ts'
 
 /**
  * The most that one statement deletes: it is done in a fraction of its timeout, also when the rows are large and so
@@ -23,8 +23,8 @@ function portionOf(table: PgTable, over: SQL): SQL {
   return sql`delete from ${table} where ${over} and ctid = any(array(select ctid from (${summed}) summed where before < ${PORTION_BYTES}))`
 }
 
-/** The expired rows of each table: those that its retention policies let anyone delete (`src/db/owned-table.ts`). */
-const PORTIONS = Object.values<unknown>(schema)
+/** The expired rows of each table: those that its retention policies let anyone delete (`src/db/tables.ts`). */
+const PORTIONS = Object.values<unknown>(systemTables)
   .filter((one) => is(one, PgTable))
   .flatMap((table) => {
     const name = getTableName(table)

@@ -12,7 +12,7 @@ export const ROW_SECURITY_ROLE = `
   grant select on all tables in schema drizzle to rowkeeper;
   set role rowkeeper`
 
-// The policies of src/db/owned-table.ts read it; with `true` it ends with the transaction.
+// The policies of src/db/tables.ts read it; with `true` it ends with the transaction.
 const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
 
 /**

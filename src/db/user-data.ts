@@ -1,20 +1,26 @@
 import { getTableName, is } from 'drizzle-orm'
-import { type PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import { PgTable } from 'drizzle-orm/pg-core'
 import type { Owner } from '../auth/user.ts'
 import type { Connection } from './connect.ts'
+import type { OwnedTable } from './owned.ts'
 import * as schema from './schema.ts'
-
-const RECORDS: unknown[] = [schema.feeds, schema.changes]
+import { changes, feeds, idempotencyKeys } from './system-tables.ts'
 
 /**
- * Every table whose rows belong to users: what `src/db/schema.ts` exports, so that a new resource is here by being
- * there. In the order that a write takes its locks in: the row, the feed, the change; a purge in another one would end
- * in a deadlock with it.
+ * Every table whose rows belong to users: those of the resources, then the service's own. This is the order in which a
+ * write locks them: the row, the feed, the change. A purge in another order would end in a deadlock with a write.
+ *
+ * @param schema a module that exports the tables of the resources
  */
-export const ownedTables = [
-  ...Object.values<unknown>(schema).filter((one) => !RECORDS.includes(one)),
-  ...RECORDS
-].filter((one): one is PgTable & { userId: PgColumn } => is(one, PgTable) && 'userId' in one)
+export const ownedTablesOf = (schema: Record<string, unknown>): OwnedTable[] => [
+  ...Object.values<unknown>(schema).filter((one): one is OwnedTable => is(one, PgTable) && 'userId' in one),
+  idempotencyKeys,
+  feeds,
+  changes
+]
+
+/** The owned tables of this repository: a new resource is here by being exported from `src/db/schema.ts`. */
+export const ownedTables = ownedTablesOf(schema)
 
 /** Rows that are fetched, and written, at once. */
 const BATCH = 500
@@ -23,15 +29,16 @@ const BATCH = 500
 async function eachTable(
   { db, readinessProblem }: Connection,
   owner: Owner,
+  tables: OwnedTable[],
   isolation: string,
   work: (client: TransactionClient, table: string, userId: string) => Promise<void>
 ): Promise<void> {
   // A later schema may have tables that this version does not know.
-  const problem = await readinessProblem(ownedTables.map(getTableName))
+  const problem = await readinessProblem(tables.map(getTableName))
   if (problem !== undefined) throw new Error(problem)
   await db.$client.begin(isolation, async (client) => {
     await client`select set_config('rowkeeper.owner', ${owner}, true)`
-    for (const table of ownedTables) await work(client, getTableName(table), table.userId.name)
+    for (const table of tables) await work(client, getTableName(table), table.userId.name)
   })
 }
 
@@ -41,8 +48,13 @@ type TransactionClient = Parameters<Parameters<Connection['db']['$client']['begi
  * Writes all that `owner` owns, as of one moment, a JSON object a line: `{"table":"tasks","row":{…}}`, with the columns
  * as they are stored. Rows are fetched as they are written, so any number fits.
  */
-export const exportUser = (connection: Connection, owner: Owner, write: (lines: string) => Promise<void>) =>
-  eachTable(connection, owner, 'isolation level repeatable read read only', async (client, table, userId) => {
+export const exportUser = (
+  connection: Connection,
+  owner: Owner,
+  write: (lines: string) => Promise<void>,
+  tables = ownedTables
+) =>
+  eachTable(connection, owner, tables, 'isolation level repeatable read read only', async (client, table, userId) => {
     const rows = client<{ line: string }[]>`
       select json_build_object('table', ${table}::text, 'row', row_to_json(owned))::text as line
       from ${client(table)} owned where ${client(userId)} = ${owner}`
@@ -50,9 +62,13 @@ export const exportUser = (connection: Connection, owner: Owner, write: (lines: 
   })
 
 /** Deletes all that `owner` owns, or nothing when that fails. Resolves with the number of rows of each table. */
-export async function purgeUser(connection: Connection, owner: Owner): Promise<Record<string, number>> {
+export async function purgeUser(
+  connection: Connection,
+  owner: Owner,
+  tables = ownedTables
+): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {}
-  await eachTable(connection, owner, '', async (client, table, userId) => {
+  await eachTable(connection, owner, tables, '', async (client, table, userId) => {
     const { count } = await client`delete from ${client(table)} where ${client(userId)} = ${owner}`
     deleted[table] = count
   })

@@ -284,8 +284,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: `events: a purge that takes its locks the other way round`,
     file: 'src/db/user-data.ts',
-    find: `of ownedTables) await`,
-    put: `of ownedTables.toReversed()) await`,
+    find: `of tables) await`,
+    put: `of tables.toReversed()) await`,
     test: 'src/commands/user.test',
     title: 'a purge waits for a write that is under way',
     server: true
@@ -372,7 +372,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: `events: changes that are never swept`,
-    file: 'src/db/schema.ts',
+    file: 'src/db/system-tables.ts',
     find: `...retentionPolicies('changes', over)`,
     put: ``,
     test: EVENTS,
@@ -380,7 +380,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: `events: feeds that are never swept`,
-    file: 'src/db/schema.ts',
+    file: 'src/db/system-tables.ts',
     find: `...retentionPolicies('feeds', over)`,
     put: ``,
     test: EVENTS,
@@ -397,7 +397,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'beyond isolation: answers are kept for an hour',
-    file: 'src/db/owned-table.ts',
+    file: 'src/db/tables.ts',
     find: `interval '24 hours'`,
     put: `interval '1 hour'`,
     test: 'routes/idempotency.test',

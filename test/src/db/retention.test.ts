@@ -7,7 +7,7 @@ import type { Owner } from '../../../src/auth/user.ts'
 import { connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { deleteExpired } from '../../../src/db/retention.ts'
-import { idempotencyKeys } from '../../../src/db/schema.ts'
+import { idempotencyKeys } from '../../../src/db/system-tables.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
 import { violation, watchStatements } from '../../support/statements.ts'
 
