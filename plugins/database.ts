@@ -30,6 +30,8 @@ const UNREACHABLE =
   'PostgreSQL cannot be reached by DATABASE_URL: requests are answered 503 until it can. ' +
   'Check its host, its port, and that it runs.'
 
+const UNKNOWN_TABLE = 'The export, the purge, the storage quota and readiness do not know the table'
+
 /** The interval at which expired rows are deleted. */
 export const RETENTION_MS = 3_600_000
 
@@ -46,7 +48,12 @@ export default fp(
     const { database, userStorageMaxBytes } = app.config
     const connection = await connect(database, app.log, migrations)
     app.addHook('onClose', connection.close)
-    app.decorate('owned', (table, { recorded = false } = {}) => ownedBy(connection.prepare, table, recorded))
+    const known = new Set(tables.map(getTableName))
+    app.decorate('owned', (table, { recorded = false } = {}) => {
+      const name = getTableName(table)
+      if (!known.has(name)) throw new ConfigError([`${UNKNOWN_TABLE} "${name}": export it from src/db/schema.ts.`])
+      return ownedBy(connection.prepare, table, recorded)
+    })
     app.decorate('transaction', connection.transaction)
     app.decorate('storage', new StorageQuota(userStorageMaxBytes, measureStored(connection.prepare, tables)))
     app.decorate('listenForChanges', connection.listen)

@@ -2,7 +2,7 @@ import fastifyHelmet from '@fastify/helmet'
 import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
-import { nameSchemas } from '../src/http/openapi.ts'
+import { describeTags, nameSchemas } from '../src/http/openapi.ts'
 import { version } from '../src/version.ts'
 
 // The page loads nothing from other origins. Its widgets need inline styles. Inline scripts are forbidden.
@@ -27,14 +27,13 @@ export default fp(
           title: 'Rowkeeper',
           version,
           description:
-            'Tasks of the signed-in user, and of nobody else. ' +
+            'The rows of the signed-in user, and of nobody else. ' +
             'Send the JWT of your Better Auth server as a bearer token. ' +
             'Errors are problem details (RFC 9457) whose `code` is stable.',
           license: { name: 'MIT', identifier: 'MIT' }
         },
         servers: [{ url: '/' }],
         tags: [
-          { name: 'tasks', description: "The caller's tasks" },
           { name: 'session', description: 'Who the caller is' },
           { name: 'health', description: 'For load balancers and orchestrators' }
         ],
@@ -42,7 +41,8 @@ export default fp(
           securitySchemes: { bearer: { type: 'http', scheme: 'bearer', bearerFormat: 'JWT' } }
         }
       },
-      transformObject: (input) => nameSchemas((input as Extract<typeof input, { openapiObject: object }>).openapiObject)
+      transformObject: (input) =>
+        describeTags(nameSchemas((input as Extract<typeof input, { openapiObject: object }>).openapiObject))
     })
     if (!app.config.docs) return
     await app.register(async (page) => {

@@ -20,18 +20,18 @@ import problems from '../plugins/problems.ts'
 import rateLimit from '../plugins/rate-limit.ts'
 import requestChecks from '../plugins/request-checks.ts'
 import requestId from '../plugins/request-id.ts'
+import stores from '../plugins/stores.ts'
 import streams from '../plugins/streams.ts'
 import { type Config, loadConfig } from './config/config.ts'
+import type { OwnedTable } from './db/owned.ts'
 import { problemOfFramework } from './http/framework-errors.ts'
+import { BODY_LIMIT_BYTES } from './http/json-body.ts'
 import { validatorCompiler } from './http/validation.ts'
 import { schemaErrorFormatter } from './http/validation-errors.ts'
 import { trustedProxies } from './limits/address.ts'
 import { errorSerializer } from './telemetry/error-serializer.ts'
 import { RequestLog } from './telemetry/request-log.ts'
 import { trace } from './telemetry/tracing.ts'
-
-/** Fits every valid task: 10,000 characters of description, each written as a surrogate pair of `\uXXXX` escapes. */
-const BODY_LIMIT_BYTES = 128 * 1024
 
 /** The time in which a whole request must arrive. A slower one gets a 408. */
 const REQUEST_TIMEOUT_MS = 4000
@@ -102,9 +102,10 @@ export const options = serverOptions(loadConfig())
  * It is not encapsulated: `frameworkErrors` above gets the root instance, and needs the decorators of the plugins.
  *
  * @param opts.config the configuration, read from the environment unless given
+ * @param opts.tables the tables whose rows belong to users, those of `src/db/schema.ts` unless given
  */
 export default fp(
-  async (fastify, opts: { config?: Config }) => {
+  async (fastify, opts: { config?: Config; tables?: OwnedTable[] }) => {
     const config = opts.config ?? loadConfig()
     fastify.decorate('config', config)
     for (const warning of config.warnings) fastify.log.warn(warning)
@@ -129,7 +130,8 @@ export default fp(
     await fastify.register(requestChecks)
     // A preflight ends here: it carries no token, and has no place in flight.
     await fastify.register(cors)
-    await fastify.register(database)
+    await fastify.register(database, opts.tables === undefined ? {} : { tables: opts.tables })
+    await fastify.register(stores)
     // The bound on requests in flight, and the deadline. They cover unknown paths too, so they come before not-found.
     await fastify.register(inFlight)
     await fastify.register(deadline)

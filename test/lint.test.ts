@@ -29,26 +29,26 @@ t.test('lint refuses a way around the owner-bound store', async (t) => {
   // Names that are used, so that nothing else is found fault with.
   const imports = (names: string, from: string) => `import { ${names} } from '${from}'\n\nconsole.log(${names})\n`
 
-  const TABLE = /An owned table is for the store/
+  const ROWS = /Rows are reached through app\.store and app\.owned/
   const SEND = /A store sends its statements through app\.owned/
   const OWNER = /Only the verifier makes an Owner/
   const RUN = /A statement runs for an owner/
   const around = [
-    ['routes/api/*/index.ts', imports('tasks', '../../../src/db/schema.ts'), TABLE],
-    ['plugins/*.ts', imports('tasks', '../src/db/schema.ts'), TABLE],
-    ['src/tasks/*.ts', imports('tasks', '../db/schema.ts'), TABLE],
-    ['routes/api/*/index.ts', imports('connect', '../../../src/db/connect.ts'), TABLE],
-    ['routes/api/*/index.ts', imports('drizzle', 'drizzle-orm/postgres-js'), TABLE],
-    ['routes/api/*/index.ts', imports('postgres', 'postgres'), TABLE],
-    ['src/*/store.ts', imports('connect', '../db/connect.ts'), SEND],
-    ['src/*/listing.ts', imports('connect', '../db/connect.ts'), SEND],
-    ['src/*/store.ts', imports('prepareWalled', '../db/wall.ts'), SEND],
-    ['src/*/store.ts', imports('drizzle', 'drizzle-orm/postgres-js'), SEND],
-    ['src/*/store.ts', imports('postgres', 'postgres'), SEND],
+    ['routes/api/*/index.ts', imports('feeds', '../../../src/db/system-tables.ts'), ROWS],
+    ['plugins/*.ts', imports('withRowSecurity', '../src/db/row-security.ts'), ROWS],
+    ['src/http/*.ts', imports('connect', '../db/connect.ts'), ROWS],
+    ['routes/api/*/index.ts', imports('connect', '../../../src/db/connect.ts'), ROWS],
+    ['routes/api/*/index.ts', imports('drizzle', 'drizzle-orm/postgres-js'), ROWS],
+    ['routes/api/*/index.ts', imports('postgres', 'postgres'), ROWS],
+    ['src/resource/*.ts', imports('connect', '../db/connect.ts'), SEND],
+    ['src/resource/routes/*.ts', imports('connect', '../../db/connect.ts'), SEND],
+    ['src/resource/*.ts', imports('withRowSecurity', '../db/row-security.ts'), SEND],
+    ['src/resource/*.ts', imports('drizzle', 'drizzle-orm/postgres-js'), SEND],
+    ['src/resource/*.ts', imports('postgres', 'postgres'), SEND],
     ['routes/api/*/index.ts', 'export const owner = (body: { owner: string }) => body.owner as Owner\n', OWNER],
-    ['src/*/store.ts', 'export const owner = (id: unknown) => id as unknown as Owner\n', OWNER],
-    ['src/*/store.ts', 'export const isOwner = (id: unknown): id is Owner => id !== undefined\n', OWNER],
-    ['src/*/store.ts', "export const all = (query: Query) => query.execute({ owner: 'bob' })\n", RUN],
+    ['src/resource/*.ts', 'export const owner = (id: unknown) => id as unknown as Owner\n', OWNER],
+    ['src/resource/*.ts', 'export const isOwner = (id: unknown): id is Owner => id !== undefined\n', OWNER],
+    ['src/resource/*.ts', "export const all = (query: Query) => query.execute({ owner: 'bob' })\n", RUN],
     ['routes/api/*/index.ts', 'export const all = (app: App) => app.db.execute(sql`select 1`)\n', RUN]
   ] as const
   for (const [i, said] of lint(t, around).entries()) {
@@ -56,9 +56,9 @@ t.test('lint refuses a way around the owner-bound store', async (t) => {
     t.match(said, fault, `${file}: ${code}`)
   }
   const right = [
-    ['src/*/store.ts', imports('tasks', '../db/schema.ts')],
-    ['src/*/listing.ts', imports('tasks', '../db/schema.ts')],
-    ['src/*/store.ts', imports('owned', '../db/owned.ts')],
+    ['routes/api/*/index.ts', imports('tasks', '../../../src/db/schema.ts')],
+    ['src/resource/*.ts', imports('feeds', '../db/system-tables.ts')],
+    ['src/resource/*.ts', imports('owned', '../db/owned.ts')],
     ['src/db/*.ts', imports('postgres', 'postgres')],
     ['src/commands/*.ts', imports('connect', '../db/connect.ts')]
   ] as const

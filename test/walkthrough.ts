@@ -1,7 +1,8 @@
-// `node dist/test/walkthrough.js`: does what docs/adding-a-resource.md says, to the letter, in a copy of the repository
-// and in an application of its own, and fails where that does not work.
+// `node dist/test/walkthrough.js`: does what docs/adding-a-resource.md says, to the letter, in a copy of the repository,
+// and what docs/single-plugins.md says, in an application of its own. It fails where that does not work. Words select
+// one of the two: `… walkthrough.js plugins`.
 import assert from 'node:assert/strict'
-import { execFileSync, spawn } from 'node:child_process'
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFileSync,
@@ -18,28 +19,38 @@ import {
 import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
+import { createParser } from 'eventsource-parser'
 import { fetchJson } from './support/http.ts'
 
 const repository = process.cwd()
 const scratch = mkdtempSync(join(tmpdir(), 'rowkeeper-walk-'))
 process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
 
+const env = {
+  PATH: process.env.PATH,
+  NODE_ENV: 'production',
+  PORT: '0',
+  DATABASE_URL: 'pglite://data',
+  BETTER_AUTH_SECRET: 'a secret for the walk-through, which is long enough'
+}
+
 const run = (folder: string, command: string, ...args: string[]) =>
   execFileSync(command, args, { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
 
-const [service = '', application = ''] = readFileSync('docs/adding-a-resource.md', 'utf8').split(
-  '\n## In an application of your own\n'
-)
+/** Runs a program of Node with the environment of production and nothing else. */
+const node = (folder: string, ...args: string[]) =>
+  execFileSync(process.execPath, args, { cwd: folder, env, encoding: 'utf8' })
 
-/** Writes the files that `text` names before its blocks of code, and runs its commands, in that order. */
-function follow(text: string, folder: string): void {
+/** Writes the files that a document names before its blocks of code, and runs its commands, in that order. */
+function follow(document: string, folder: string): void {
+  const text = readFileSync(document, 'utf8')
   for (const { 1: language, 2: code = '', index } of text.matchAll(/^```(ts|sh)\n([\s\S]*?)^```$/gm)) {
     if (language === 'sh') {
       execFileSync('bash', ['-euo', 'pipefail', '-c', code], { cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] })
       continue
     }
     const [, appends, name] =
-      /^(Append to )?`([^`]+)`:$/.exec(text.slice(0, index).trimEnd().split('\n').at(-1) ?? '') ?? []
+      /(Append to )?`([^`]+)`:$/.exec(text.slice(0, index).trimEnd().split('\n').at(-1) ?? '') ?? []
     assert.ok(name, `no file is named for:\n${code}`)
     const file = join(folder, name)
     if (appends === undefined) {
@@ -50,66 +61,201 @@ function follow(text: string, folder: string): void {
   }
 }
 
-const copy = join(scratch, 'service')
-for (const file of run(repository, 'git', 'ls-files', '-co', '--exclude-standard').trim().split('\n')) {
-  if (existsSync(file)) cpSync(file, join(copy, file))
-}
-// Lint asks it what is ignored, and the driver of the tests asks for no more than that it is there.
-run(copy, 'git', 'init', '--quiet')
-symlinkSync(resolve('node_modules'), join(copy, 'node_modules'))
-follow(service, copy)
+/** Compiles a file of an application as strictly as its author may. */
+const compile = (folder: string, file: string) =>
+  run(
+    folder,
+    'node_modules/.bin/tsc',
+    ...'--noEmit --strict --exactOptionalPropertyTypes --module nodenext --target es2023 --skipLibCheck'.split(' '),
+    ...'--types node --allowImportingTsExtensions --ignoreConfig'.split(' '),
+    file
+  )
 
-const app = join(scratch, 'application')
-const modules = join(app, 'node_modules')
-mkdirSync(join(modules, 'rowkeeper'), { recursive: true })
-for (const name of readdirSync('node_modules')) symlinkSync(resolve('node_modules', name), join(modules, name))
-const packed = run(repository, 'npm', 'pack', '--silent', '--pack-destination', scratch).trim()
-run(join(modules, 'rowkeeper'), 'tar', 'xzf', join(scratch, packed), '--strip-components=1')
-writeFileSync(join(app, 'package.json'), '{"type":"module","private":true}')
-follow(application, app)
-run(
-  app,
-  'node_modules/.bin/tsc',
-  ...'--noEmit --strict --exactOptionalPropertyTypes --module nodenext --target es2023 --skipLibCheck'.split(' '),
-  ...'--types node --allowImportingTsExtensions server.ts'.split(' ')
-)
+const token = (sub: string) =>
+  execFileSync(process.execPath, ['dist/src/commands/token.js', '--sub', sub], {
+    env: { ...env, NODE_ENV: 'test' },
+    encoding: 'utf8'
+  }).trim()
 
-const env = {
-  PATH: process.env.PATH,
-  NODE_ENV: 'production',
-  PORT: '0',
-  DATABASE_URL: 'pglite://data',
-  BETTER_AUTH_SECRET: 'a secret for the walk-through, which is long enough'
+/** Starts a server, and stops it when `use` is done. `use` gets what `line` finds in the lines that it prints. */
+async function serve(folder: string, args: string[], line: RegExp, use: (url: string) => Promise<void>): Promise<void> {
+  const server = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    await use(await addressOf(server, line))
+  } finally {
+    const ended = once(server, 'close')
+    server.kill()
+    await ended
+  }
 }
-const server = spawn(process.execPath, ['--import', 'tsx', 'server.ts'], {
-  cwd: app,
-  env,
-  stdio: ['ignore', 'pipe', 'inherit']
-})
-try {
-  const [url] = (await once(createInterface(server.stdout), 'line')) as [string]
-  const token = (sub: string) =>
-    execFileSync(process.execPath, ['dist/src/commands/token.js', '--sub', sub], {
-      env: { ...env, NODE_ENV: 'test' },
-      encoding: 'utf8'
-    }).trim()
-  const [alice, bob] = [token('alice'), token('bob')]
-  const call = async (token: string | undefined, method: string, path = '', body?: object) => {
+
+async function addressOf(server: ChildProcess, pattern: RegExp): Promise<string> {
+  assert.ok(server.stdout)
+  for await (const line of createInterface(server.stdout)) {
+    const [address] = pattern.exec(line) ?? []
+    if (address !== undefined) {
+      server.stdout.resume()
+      return address
+    }
+  }
+  throw new Error('the server ended before it listened')
+}
+
+/** Calls paths below `url` for whom the token is. */
+const caller =
+  (url: string) =>
+  async (token: string | undefined, method: string, path = '', body?: object): Promise<[number, unknown]> => {
     const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-    const answer = await fetchJson(`${url}/bookmarks${path}`, { method, headers, body })
+    const answer = await fetchJson(`${url}${path}`, { method, headers, body })
     return [answer.status, answer.json()]
   }
-  const bookmark = { url: 'https://example.com' }
-  const [status, [{ id }]] = (await call(alice, 'POST', '', bookmark)) as [number, [{ id: string }]]
-  assert.equal(status, 200)
-  assert.deepEqual(await call(alice, 'GET'), [200, [{ id, ...bookmark }]])
-  assert.equal((await call(alice, 'POST', '', {}))[0], 400)
-  assert.deepEqual(await call(bob, 'GET'), [200, []])
-  assert.deepEqual(await call(bob, 'DELETE', `/${id}`), [200, []])
-  assert.deepEqual(await call(alice, 'DELETE', `/${id}`), [200, [{ id }]])
-  assert.equal((await call(undefined, 'GET'))[0], 401)
-  assert.equal((await call('x.y.z', 'POST', '', bookmark))[0], 401)
-} finally {
-  server.kill()
+
+/** The tests that know of every route, table or migration. They must pass with a resource more. */
+const EVERYTHING = [
+  'client',
+  'lint',
+  'plugins/openapi',
+  'routes/contract',
+  'src/app',
+  'src/commands/user',
+  'src/db/migrate',
+  'src/db/owned',
+  'src/db/retention',
+  'src/db/settings',
+  'src/db/storage-quota',
+  'src/http/problems'
+]
+
+const CLIENT = `import createClient from 'openapi-fetch'
+import type { components, paths } from './api.d.ts'
+
+type Note = components['schemas']['Note']
+const api = createClient<paths>({ baseUrl: 'http://127.0.0.1:3000' })
+const { data = [], error } = await api.GET('/api/notes', { params: { query: { pinned: true, sort: '-remindAt' } } })
+for (const { text, pinned, remindAt } of data satisfies Note[]) {
+  console.log(text.length, pinned === true, remindAt?.length, error?.code === 'note_not_found')
 }
-console.log('docs/adding-a-resource.md does what it says.')
+const change: components['schemas']['NoteChange'] = { remindAt: null }
+await api.PATCH('/api/notes/{id}', { params: { path: { id: '' } }, body: change })
+// @ts-expect-error: a note needs a text
+const empty: components['schemas']['NewNote'] = {}
+await api.POST('/api/notes/batch', { body: { create: [empty], delete: [{ id: '' }] } })
+`
+
+/** The events of a stream, as they come. */
+async function* eventsOf(url: string, token: string, signal: AbortSignal) {
+  const response = await fetch(url, { headers: { authorization: `Bearer ${token}` }, signal })
+  assert.equal(response.status, 200)
+  const got: { event: string | undefined; data: string }[] = []
+  const parser = createParser({ onEvent: ({ event, data }) => got.push({ event, data }) })
+  for await (const bytes of (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream())) {
+    parser.feed(bytes)
+    yield* got.splice(0)
+  }
+}
+
+interface Note {
+  id: string
+  text: string
+  version: number
+}
+
+/** What a resource has that no line of the document is about, in the service as it ships. */
+async function useNotes(folder: string, url: string): Promise<void> {
+  const call = caller(`${url}/api/notes`)
+  const [alice, bob] = [token('alice'), token('bob')]
+  const stop = new AbortController()
+  const events = eventsOf(`${url}/api/notes/events`, alice, stop.signal)
+  assert.equal((await events.next()).value?.event, 'reload')
+
+  const [, first] = (await call(alice, 'POST', '', { text: 'One' })) as [number, Note]
+  const batch = { create: [{ text: 'Two' }], update: [{ id: first.id, change: { pinned: true } }] }
+  const [status, done] = (await call(alice, 'POST', '/batch', batch)) as [number, Record<string, Note[]>]
+  assert.deepEqual([status, done.created?.[0]?.text, done.updated?.[0]?.version], [200, 'Two', 2])
+  const told: unknown[] = []
+  while (told.length < 3) {
+    const { event, data } = (await events.next()).value ?? { data: '{}' }
+    told.push([event, JSON.parse(data).note.text])
+  }
+  assert.deepEqual(told.sort(), [
+    ['created', 'One'],
+    ['created', 'Two'],
+    ['updated', 'One']
+  ])
+  stop.abort()
+  await events.return(undefined).catch(() => undefined)
+
+  const foreign = await call(bob, 'POST', '/batch', { delete: [{ id: first.id }] })
+  assert.equal(foreign[0], 404)
+  assert.equal((foreign[1] as { code: string }).code, 'note_not_found')
+  assert.deepEqual(await call(bob, 'GET'), [200, []])
+  assert.equal((await call(bob, 'POST', '', { text: "Bob's" }))[0], 201)
+
+  run(folder, 'node_modules/.bin/openapi-typescript', `${url}/openapi.json`, '-o', 'walk/api.d.ts')
+  writeFileSync(join(folder, 'walk/client.ts'), CLIENT)
+  compile(folder, 'walk/client.ts')
+}
+
+async function walkService(): Promise<void> {
+  const copy = join(scratch, 'service')
+  for (const file of run(repository, 'git', 'ls-files', '-co', '--exclude-standard').trim().split('\n')) {
+    if (existsSync(file)) cpSync(file, join(copy, file))
+  }
+  // Lint asks it what is ignored, and the driver of the tests asks for no more than that it is there.
+  run(copy, 'git', 'init', '--quiet')
+  symlinkSync(resolve('node_modules'), join(copy, 'node_modules'))
+  follow('docs/adding-a-resource.md', copy)
+  // Whatever the document itself runs.
+  run(copy, 'npm', 'run', '--silent', 'check')
+  const tests = EVERYTHING.map((name) => `dist/test/${name}.test.js`)
+  execFileSync('npm', ['test', '--', '--allow-incomplete-coverage', '--reporter=terse', ...tests], {
+    cwd: copy,
+    stdio: ['ignore', 'inherit', 'inherit']
+  })
+
+  await serve(copy, ['dist/src/server.js'], /http:\/\/127\.0\.0\.1:\d+/, (url) => useNotes(copy, url))
+  const exported = () => node(copy, 'dist/src/commands/user-export.js', '--sub', 'alice')
+  const tables = (lines: string) => lines.match(/(?<="table" : ")\w+/g)
+  assert.deepEqual(
+    tables(exported())?.filter((table) => table === 'notes'),
+    ['notes', 'notes']
+  )
+  const purged = node(copy, 'dist/src/commands/user-purge.js', '--sub', 'alice', '--confirm', 'alice')
+  assert.match(purged, /^notes: 2 deleted$/m)
+  assert.equal(tables(exported()), null)
+  assert.match(node(copy, 'dist/src/commands/user-export.js', '--sub', 'bob'), /Bob's/)
+}
+
+async function walkApplication(): Promise<void> {
+  const app = join(scratch, 'application')
+  const modules = join(app, 'node_modules')
+  mkdirSync(join(modules, 'rowkeeper'), { recursive: true })
+  for (const name of readdirSync('node_modules')) symlinkSync(resolve('node_modules', name), join(modules, name))
+  const packed = run(repository, 'npm', 'pack', '--silent', '--pack-destination', scratch).trim()
+  run(join(modules, 'rowkeeper'), 'tar', 'xzf', join(scratch, packed), '--strip-components=1')
+  writeFileSync(join(app, 'package.json'), '{"type":"module","private":true}')
+  follow('docs/single-plugins.md', app)
+  compile(app, 'server.ts')
+
+  await serve(app, ['--import', 'tsx', 'server.ts'], /^http:.*/, async (url) => {
+    const [alice, bob] = [token('alice'), token('bob')]
+    const call = caller(`${url}/bookmarks`)
+    const bookmark = { url: 'https://example.com' }
+    const [status, [{ id }]] = (await call(alice, 'POST', '', bookmark)) as [number, [{ id: string }]]
+    assert.equal(status, 200)
+    assert.deepEqual(await call(alice, 'GET'), [200, [{ id, ...bookmark }]])
+    assert.equal((await call(alice, 'POST', '', {}))[0], 400)
+    assert.deepEqual(await call(bob, 'GET'), [200, []])
+    assert.deepEqual(await call(bob, 'DELETE', `/${id}`), [200, []])
+    assert.deepEqual(await call(alice, 'DELETE', `/${id}`), [200, [{ id }]])
+    assert.equal((await call(undefined, 'GET'))[0], 401)
+    assert.equal((await call('x.y.z', 'POST', '', bookmark))[0], 401)
+  })
+}
+
+const WALKS = { resource: walkService, plugins: walkApplication }
+
+for (const [name, walk] of Object.entries(WALKS)) {
+  if (process.argv.length === 2 || process.argv.includes(name)) await walk()
+}
+console.log('The documents do what they say.')

@@ -7,7 +7,7 @@ export const PINNED = { DateStyle: 'ISO, MDY', TimeZone: 'UTC', standard_conform
 
 /**
  * All that our statements rely on: what an operator is told to set, and what does as well. (None of them writes an
- * interval or a floating-point number.)
+ * interval.)
  */
 const NEEDED: Record<string, { value: string; fits?: RegExp }> = {
   // postgres.js sets it by itself.
@@ -15,6 +15,8 @@ const NEEDED: Record<string, { value: string; fits?: RegExp }> = {
   DateStyle: { value: PINNED.DateStyle, fits: /^ISO,/ },
   TimeZone: { value: PINNED.TimeZone },
   standard_conforming_strings: { value: PINNED.standard_conforming_strings },
+  // With less, a floating-point number is written with fewer digits than it has.
+  extra_float_digits: { value: '1', fits: /^[1-3]$/ },
   // A write that waited for another one goes on with what that left (PostgreSQL, chapter "Transaction Isolation").
   default_transaction_isolation: { value: 'read committed' },
   // Otherwise a statement behind row-level security is refused.

@@ -19,11 +19,14 @@ function inUtc(text: string): string | undefined {
   return utc.length === 24 && !utc.startsWith('0000') ? `${utc.slice(0, 19)}${fraction}Z` : undefined
 }
 
-/** Converts text of the format `date-time` to UTC. Null stays null. */
-export const toUtc = (text: string | null) => (text === null ? null : (inUtc(text) as string))
+/** Converts text of the format `date-time` to UTC. */
+export const toUtc = (text: string) => inUtc(text) as string
 
 /** The format `date-time`: RFC 3339 with an offset, of years 0001 to 9999, to the microsecond at most. */
 export const isDateTime = (text: string) => inUtc(text) !== undefined
+
+/** The format `date`: a day of the years 0001 to 9999 (RFC 3339, `full-date`). */
+export const isDate = (text: string) => /^\d{4}-\d\d-\d\d$/.test(text) && isDateTime(`${text}T00:00:00Z`)
 
 /** The format `text`. PostgreSQL refuses U+0000, and would store another character for a lone surrogate. */
 export const isText = (text: string) => text.isWellFormed() && !text.includes('\u0000')

@@ -1,6 +1,9 @@
 import { isUtf8 } from 'node:buffer'
 import { Problem } from './problems.ts'
 
+/** Fits every valid task: 10,000 characters of description, each written as a surrogate pair of `\uXXXX` escapes. */
+export const BODY_LIMIT_BYTES = 128 * 1024
+
 /**
  * The most values that a body may have: several times as many as the largest valid body has. `JSON.parse` takes up to
  * half a second for 1 MiB of brackets or of empty objects, and a millisecond for this many values.

@@ -1,5 +1,5 @@
 import { isDeepStrictEqual } from 'node:util'
-import { type ProblemCode, ProblemSchema, problemList, problemMembers } from './problems.ts'
+import { listProblems, type ProblemCode, ProblemSchema, problemMembers } from './problems.ts'
 
 /** The content type of JSON that PostgreSQL made. Without it Fastify would send such a string as plain text. */
 export const JSON_TYPE = 'application/json; charset=utf-8'
@@ -9,7 +9,7 @@ const PROBLEM = 'application/problem+json'
 /** Documents the errors of a route: one problem document for each status, with its possible details. */
 export function problems(...codes: ProblemCode[]) {
   const responses: Record<number, { description: string; content: { [PROBLEM]: object } }> = {}
-  for (const [code, status, detail] of problemList) {
+  for (const [code, status, detail] of listProblems()) {
     if (!codes.includes(code)) continue
     const existing = responses[status]
     responses[status] = {
@@ -21,7 +21,9 @@ export function problems(...codes: ProblemCode[]) {
 }
 
 /** The 401s of every route that needs a verified caller. */
-export const unauthorized = problemList.filter(([, status]) => status === 401).map(([code]) => code)
+export const unauthorized = listProblems()
+  .filter(([, status]) => status === 401)
+  .map(([code]) => code)
 
 /**
  * Moves every object schema with a `title` to the components of the document, under that name. A client that is
@@ -46,4 +48,19 @@ export function nameSchemas<T extends { paths?: unknown; components?: object }>(
     return { $ref: `#/components/schemas/${title}` }
   }
   return { ...document, paths: walk(document.paths), components: { ...document.components, schemas } }
+}
+
+/**
+ * Describes the tags of the resources, before those that the document describes itself.
+ *
+ * @param document as @fastify/swagger makes it of the routes
+ */
+export function describeTags<T extends { paths?: unknown; tags?: { name: string }[] }>(document: T): T {
+  const described = document.tags ?? []
+  const operations = Object.values(document.paths as Record<string, Record<string, { tags?: string[] }>>)
+    .flatMap((item) => Object.values(item))
+    .flatMap(({ tags = [] }) => tags)
+  const others = [...new Set(operations)].filter((tag) => described.every(({ name }) => name !== tag))
+  const tags = others.map((name) => ({ name, description: `The caller's ${name.replaceAll('-', ' ')}` }))
+  return { ...document, tags: [...tags, ...described] }
 }

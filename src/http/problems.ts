@@ -39,7 +39,6 @@ const PROBLEMS = {
   token_audience: [401, 'Invalid token: wrong audience', 'invalid_token'],
   insufficient_scope: [403, "You don't have permission to access this resource", 'insufficient_scope'],
   not_found: [404, 'Not found'],
-  task_not_found: [404, 'Task not found'],
   method_not_allowed: [405, 'Method not allowed'],
   request_timeout: [408, 'The request took too long to arrive'],
   idempotency_key_in_flight: [
@@ -62,7 +61,12 @@ const PROBLEMS = {
   keys_unavailable: [503, 'The keys of the issuer are temporarily unavailable', RETRY_AFTER_SECONDS]
 } as const satisfies Record<string, Definition>
 
-export type ProblemCode = keyof typeof PROBLEMS
+/** The 404 of a resource: `task_not_found`. */
+export type NotFoundCode = `${string}_not_found`
+
+export type ProblemCode = keyof typeof PROBLEMS | NotFoundCode
+
+const codes: ProblemCode[] = []
 
 /** The schema of an error body (RFC 9457), as every route documents it. */
 export const ProblemSchema = Type.Object(
@@ -74,7 +78,8 @@ export const ProblemSchema = Type.Object(
     code: Type.Unsafe<ProblemCode>({
       type: 'string',
       description: 'Stable, for programs',
-      enum: Object.keys(PROBLEMS)
+      // It grows with the 404s of the resources.
+      enum: codes
     }),
     errors: Type.Optional(
       Type.Array(
@@ -111,9 +116,10 @@ const challengeOf = (error: string, detail: string) =>
   error === '' ? 'Bearer' : `Bearer error="${error}", error_description="${detail}"`
 
 const prepared = new Map<ProblemCode, Prepared>()
-for (const [name, [status, detail, field]] of Object.entries<Definition>(PROBLEMS)) {
-  const code = name as ProblemCode
+
+function define(code: ProblemCode, [status, detail, field]: Definition): void {
   const members = { type: 'about:blank', title: STATUS_CODES[status], status, detail, code }
+  codes.push(code)
   prepared.set(code, {
     status,
     body: Buffer.from(JSON.stringify(members)),
@@ -123,11 +129,19 @@ for (const [name, [status, detail, field]] of Object.entries<Definition>(PROBLEM
   })
 }
 
+for (const [code, definition] of Object.entries<Definition>(PROBLEMS)) define(code as ProblemCode, definition)
+
+/** Adds the 404 of a resource to the table: `defineNotFound('task_not_found', 'Task not found')`. */
+export function defineNotFound(code: NotFoundCode, detail: string): void {
+  if (!prepared.has(code)) define(code, [404, detail])
+}
+
 /** Returns the parts of the answer for a problem. */
 export const preparedProblem = (code: ProblemCode): Prepared => prepared.get(code) as Prepared
 
 /** `[code, status, detail]` of every error, for the table in the documentation and for the OpenAPI document. */
-export const problemList = [...prepared].map(([code, { status, members }]) => [code, status, members.detail] as const)
+export const listProblems = () =>
+  [...prepared].map(([code, { status, members }]) => [code, status, members.detail] as const)
 
 /** Returns the members of a problem document without issues. */
 export const problemMembers = (code: ProblemCode) => preparedProblem(code).members

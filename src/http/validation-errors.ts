@@ -4,6 +4,7 @@ import { Problem, type ProblemCode } from './problems.ts'
 // The messages for our own formats (src/http/formats.ts).
 const MESSAGES: Record<string, string> = {
   text: 'must NOT contain U+0000 or a lone surrogate',
+  date: 'must be an RFC 3339 full-date, of years 0001 to 9999',
   'date-time': 'must be an RFC 3339 date-time with an offset, of years 0001 to 9999, to the microsecond at most'
 }
 

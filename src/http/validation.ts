@@ -1,20 +1,58 @@
 import type { TSchema } from '@sinclair/typebox'
-import { Ajv, type ValidateFunction } from 'ajv'
+import { Ajv, type SchemaValidateFunction, str, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
-import { isDateTime, isText } from './formats.ts'
+import { isDate, isDateTime, isText } from './formats.ts'
 import { createQueryCoercion } from './query-string.ts'
+
+/** The most levels that a schema can allow a JSON document to have. */
+export const DEPTH_MAX = 100
+
+/** Whether objects and arrays are nested at most `most` levels deep. A text or a number has no level. */
+function isWithinDepth(most: number, value: unknown): boolean {
+  if (typeof value !== 'object' || value === null) return true
+  return most > 0 && Object.values(value).every((inner) => isWithinDepth(most - 1, inner))
+}
+
+/** Whether JSON has every number in a value. `JSON.parse` reads 1e400 as infinity, which JSON.stringify makes null. */
+const isJson = (value: unknown): boolean =>
+  typeof value === 'object' && value !== null
+    ? Object.values(value).every(isJson)
+    : typeof value !== 'number' || Number.isFinite(value)
+
+/** The keyword `maxBytes`: the bound of a JSON document, which its schema alone may not have. */
+const maxBytes: SchemaValidateFunction = (most: number, value: unknown) => {
+  // The others would fail for thousands of levels.
+  const isShort = isWithinDepth(DEPTH_MAX, value) && Buffer.byteLength(JSON.stringify(value)) <= most
+  if (isShort && isJson(value)) return true
+  const message = isShort
+    ? 'must NOT contain a number beyond double precision'
+    : `must NOT have more than ${most} bytes of JSON`
+  maxBytes.errors = [{ keyword: 'maxBytes', params: {}, message }]
+  return false
+}
 
 // JSON bodies have types, so AJV coerces nothing.
 const createAjv = (allErrors: boolean) => {
   const ajv = new Ajv({ allErrors, allowUnionTypes: true })
   addFormats.default(ajv)
   ajv.addFormat('date-time', isDateTime)
+  ajv.addFormat('date', isDate)
   ajv.addFormat('text', isText)
+  ajv.addKeyword({ keyword: 'maxBytes', schemaType: 'number', errors: true, validate: maxBytes })
+  ajv.addKeyword({
+    keyword: 'maxDepth',
+    schemaType: 'number',
+    validate: isWithinDepth,
+    error: { message: ({ schema }) => str`must NOT be nested deeper than ${schema} levels` }
+  })
   return ajv
 }
 
 const [firstError, allErrors] = [createAjv(false), createAjv(true)]
+
+/** What validates values by a schema. @throws for a schema that is not valid */
+export const validatorOf = (schema: object): ValidateFunction => firstError.compile(schema)
 
 /** A larger request gets only its first issue. A valid batch of 100 operations has about 1,600 values. */
 const ALL_ISSUES_MAX_VALUES = 2000

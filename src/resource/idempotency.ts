@@ -44,6 +44,9 @@ interface Database {
   storage: { add(owner: Owner, bytes: number): void }
 }
 
+/** Performs a request with an `Idempotency-Key` once. */
+export type Idempotent = ReturnType<typeof idempotency>
+
 interface Options {
   rebuild?: (outline: string, transaction: Transaction) => Promise<string>
   within?: Deadline | undefined

@@ -1,29 +1,13 @@
 import { sql } from 'drizzle-orm'
-import fc from 'fast-check'
-import type { InjectOptions, LightMyRequestResponse } from 'fastify'
+import type { InjectOptions } from 'fastify'
 import pino from 'pino'
 import type { Test } from 'tap'
 import { connect } from '../../src/db/connect.ts'
 import type { Db } from '../../src/db/prepare.ts'
-import { asUser, build, newUser, testConfig } from '../support/app.ts'
+import { asUser, newUser, testConfig } from '../support/app.ts'
 import { watch } from '../support/events.ts'
 import { type Statement, watchStatements } from '../support/statements.ts'
-
-/** What the suite must know of a resource that is protected like tasks are. */
-export interface Resource {
-  /** The URL of the collection, `/api/tasks`. */
-  url: string
-  /** The URL of its stream of changes, if it has one. */
-  events?: string
-  /** The problem code of an item that is not there. */
-  notFound: string
-  /** A body that creates an item, the same item twice if sent twice, and one that changes it. */
-  sample: object
-  change: object
-  /** Bodies that create and change items; each of their members is answered as it was sent. */
-  samples: fc.Arbitrary<object>
-  changes: fc.Arbitrary<object>
-}
+import { by, type Subject, serve } from './subject.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 const MALFORMED = [
@@ -66,30 +50,17 @@ const lyingMembers = (victim: string) =>
     (name) => `"${name}":${name === 'user' || name === '__proto__' ? `{"userId":"${victim}"}` : `"${victim}"`}`
   )
 
-/** The options of `inject` for a request of this user. */
-const by = (user: string, method: InjectOptions['method'], url: string, payload?: object): InjectOptions => ({
-  ...(method && { method }),
-  url,
-  headers: asUser(user),
-  ...(payload && method !== 'GET' && method !== 'HEAD' && method !== 'DELETE' && { payload })
-})
-
 /**
  * Holds a resource to the promise that a user reaches their own items and nobody else's: the matrix of verbs, ids and
- * lies; foreign, unknown and deleted ids answered alike and at the same cost; and a property test
- * of random requests of several users against a model.
- *
- * @param env variables as in the environment
- * @param runs how many runs the property test has, of up to 60 requests each
+ * lies; foreign, unknown and deleted ids answered alike and at the same cost; and streams of changes.
  */
-export function isolationSuite(t: Test, resource: Resource, env: Record<string, string> = {}, runs = 80): void {
-  const { url: collection, events, sample, change } = resource
-  const environment = { RATE_LIMIT_MAX: 'off', ...env }
+export function isolationSuite(t: Test, subject: Subject): void {
+  const { plural } = subject.declaration.words
 
-  t.test(`nobody reaches the ${collection} of somebody else`, async (t) => {
-    const app = await build(t, environment)
+  t.test(`nobody reaches the ${plural} of somebody else`, async (t) => {
+    const { app, url: collection } = await serve(t, subject)
     const [alice, mallory] = [newUser('alice'), newUser('mallory')]
-    const create = (user: string) => app.inject(by(user, 'POST', collection, sample))
+    const create = (user: string) => app.inject(by(user, 'POST', collection, subject.create()))
 
     /** All of an answer that a client can see and that may differ between two ids. */
     const visible = async (options: InjectOptions) => {
@@ -102,6 +73,7 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
       t.test(`${method}: own, foreign, unknown and malformed ids`, async (t) => {
         const stored = await create(alice)
         const url = String(stored.headers.location)
+        const change = subject.change()
         for (const liar of [{}, lyingHeaders(alice)]) {
           const ask = (at: string) => {
             const options = by(mallory, method, at, change)
@@ -115,7 +87,7 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
             t.same(await ask(`${collection}/${id}`), unknown, `as is ${id}`)
           }
           if (method !== 'HEAD') {
-            t.match(JSON.parse(Buffer.from(unknown.bytes, 'hex').toString()), { status: 404, code: resource.notFound })
+            t.match(JSON.parse(Buffer.from(unknown.bytes, 'hex').toString()), { status: 404, code: subject.notFound })
           }
           t.same(
             await ask(`${url}?userId=${alice}&user_id=${alice}&sub=${alice}`),
@@ -135,9 +107,9 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
       const url = String(stored.headers.location)
       for (const member of lyingMembers(alice)) {
         for (const [user, method, at, body] of [
-          [mallory, 'POST', collection, sample],
-          [alice, 'PUT', url, change],
-          [alice, 'PATCH', url, change]
+          [mallory, 'POST', collection, subject.create()],
+          [alice, 'PUT', url, subject.change()],
+          [alice, 'PATCH', url, subject.change()]
         ] as const) {
           const payload = JSON.stringify(body).replace('{', `{${member},`)
           const headers = { ...asUser(user), 'content-type': 'application/json' }
@@ -153,7 +125,7 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
       const [bob, eve] = [newUser('bob'), newUser('eve')]
       const ids = new Map<string, string[]>([bob, eve].map((user) => [user, []]))
       for (const user of [bob, eve, bob, eve, bob]) {
-        const options = by(user, 'POST', `${collection}?userId=${bob}&user_id=${bob}&sub=${bob}`, sample)
+        const options = by(user, 'POST', `${collection}?userId=${bob}&user_id=${bob}&sub=${bob}`, subject.create())
         const created = await app.inject({ ...options, headers: { ...options.headers, ...lyingHeaders(bob) } })
         ids.get(user)?.unshift(created.json().id)
       }
@@ -208,52 +180,52 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
     })
   })
 
-  if (events !== undefined) {
-    t.test(
-      `${events}: while several users write at once, each hears of their own items and of all of them`,
-      async (t) => {
-        const app = await build(t, environment)
-        const users = [newUser('alice'), newUser('bob'), newUser('mallory')]
-        const write = async (user: string) => {
-          const { headers } = await app.inject(by(user, 'POST', collection, sample))
-          const url = String(headers.location)
-          await app.inject(by(user, 'PATCH', url, change))
-          // Nothing changes, so nobody hears of it.
-          for (const other of users.filter((one) => one !== user)) {
-            await app.inject(by(other, 'PATCH', url, change))
-            await app.inject(by(other, 'DELETE', url))
-          }
-          await app.inject(by(user, 'DELETE', url))
-          return ['created', 'updated', 'deleted'].map((kind) => `${kind} ${url.split('/').at(-1)}`)
+  t.test(
+    `${plural}: while several users write at once, each hears of their own items and of all of them`,
+    async (t) => {
+      const { app, url: collection } = await serve(t, subject)
+      const events = `${collection}/events`
+      const users = [newUser('alice'), newUser('bob'), newUser('mallory')]
+      const write = async (user: string) => {
+        const { headers } = await app.inject(by(user, 'POST', collection, subject.create()))
+        const url = String(headers.location)
+        await app.inject(by(user, 'PATCH', url, subject.change()))
+        // Nothing changes, so nobody hears of it.
+        for (const other of users.filter((one) => one !== user)) {
+          await app.inject(by(other, 'PATCH', url, subject.change()))
+          await app.inject(by(other, 'DELETE', url))
         }
-        const streams = await Promise.all(
-          users.map((user) => watch(t, app, user, { url: `${events}?userId=${users[0]}&sub=${users[0]}` }))
-        )
-        for (const stream of streams) t.equal((await stream.next())?.event, 'reload')
-        const written = await Promise.all(
-          users.map(async (user) => (await Promise.all(Array.from({ length: 6 }, () => write(user)))).flat())
-        )
-        for (const [i, stream] of streams.entries()) {
-          const heard = await stream.changes(written[i]?.length ?? 0)
-          t.same(heard.map(([kind, id]) => `${kind} ${id}`).sort(), written[i]?.sort(), `stream ${i}`)
-          // After somebody else's number what comes is their own. One more: the number may happen to be that of their
-          // last.
-          const theirs = await watch(t, app, String(users[i]), { url: events, lastId: streams[(i + 1) % 3]?.lastId })
-          const own = [...(written[i] ?? []), ...(await write(String(users[i])))]
-          const next = await theirs.next()
-          t.ok(next?.event === 'reload' || own.some((one) => one.endsWith(JSON.parse(String(next?.data)).id)))
-        }
+        await app.inject(by(user, 'DELETE', url))
+        return ['created', 'updated', 'deleted'].map((kind) => `${kind} ${url.split('/').at(-1)}`)
       }
-    )
-  }
+      const streams = await Promise.all(
+        users.map((user) => watch(t, app, user, { url: `${events}?userId=${users[0]}&sub=${users[0]}` }))
+      )
+      for (const stream of streams) t.equal((await stream.next())?.event, 'reload')
+      const written = await Promise.all(
+        users.map(async (user) => (await Promise.all(Array.from({ length: 6 }, () => write(user)))).flat())
+      )
+      for (const [i, stream] of streams.entries()) {
+        const heard = await stream.changes(written[i]?.length ?? 0)
+        t.same(heard.map(([kind, id]) => `${kind} ${id}`).sort(), written[i]?.sort(), `stream ${i}`)
+        // After somebody else's number what comes is their own. One more: the number may happen to be that of their
+        // last.
+        const theirs = await watch(t, app, String(users[i]), { url: events, lastId: streams[(i + 1) % 3]?.lastId })
+        const own = [...(written[i] ?? []), ...(await write(String(users[i])))]
+        const next = await theirs.next()
+        t.ok(next?.event === 'reload' || own.some((one) => one.endsWith(JSON.parse(String(next?.data)).id)))
+      }
+    }
+  )
 
   t.test(
-    `${collection}: a foreign, an unknown and a deleted id cost the same statements, and the same plans`,
+    `${plural}: a foreign, an unknown and a deleted id cost the same statements, and the same plans`,
     async (t) => {
-      const app = await build(t, environment)
+      const { app, url: collection } = await serve(t, subject)
       const [alice, mallory] = [newUser('alice'), newUser('mallory')]
+      const change = subject.change()
       const make = async (user: string) =>
-        String((await app.inject(by(user, 'POST', collection, sample))).headers.location)
+        String((await app.inject(by(user, 'POST', collection, subject.create()))).headers.location)
       const deleted = await make(mallory)
       await app.inject(by(mallory, 'DELETE', deleted))
       const urls = { foreign: await make(alice), unknown: `${collection}/${UNKNOWN}`, deleted }
@@ -275,7 +247,7 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
 
       // The embedded database has one session, which is the application's.
       await app.close()
-      const { database } = await testConfig(environment)
+      const { database } = await testConfig(subject.env)
       const { db, close } = await connect(database, pino({ level: 'silent' }))
       t.teardown(close)
       /** The plans of statements, and how many rows went through each step, without having done anything. */
@@ -305,123 +277,4 @@ export function isolationSuite(t: Test, resource: Resource, env: Record<string, 
       }
     }
   )
-
-  t.test(`${collection}: whatever several users do, each has what a model of theirs has`, async (t) => {
-    const app = await build(t, environment)
-    let requests = 0
-    const someCommands = fc.commands(commands(resource), { maxCommands: 60, size: 'max' })
-    await fc.assert(
-      fc.asyncProperty(someCommands, async (commands) => {
-        const run = newUser('run')
-        const real: Real = {
-          inject: (options) => {
-            requests++
-            return app.inject(options)
-          },
-          user: (n) => `${run}-${n}`
-        }
-        await fc.asyncModelRun(() => ({ model: { items: [] }, real }), commands)
-      }),
-      { numRuns: runs, seed: SEED }
-    )
-    t.ok(requests > runs * 20, `${requests} requests`)
-  })
-}
-
-const SEED = 20_261_124
-const USERS = 3
-
-interface Item {
-  user: number
-  /** What was last answered of it; undefined once it is deleted. */
-  json: Record<string, unknown> | undefined
-  url: string
-}
-
-interface Model {
-  /** The items of all users, in the order of creation. */
-  items: Item[]
-}
-
-interface Real {
-  inject(options: InjectOptions): Promise<LightMyRequestResponse>
-  user(n: number): string
-}
-
-type Command = fc.AsyncCommand<Model, Real>
-
-function equal(actual: unknown, expected: unknown, what: string): void {
-  if (fc.stringify(actual) !== fc.stringify(expected)) {
-    throw new Error(`${what}: got ${fc.stringify(actual)}, not ${fc.stringify(expected)}`)
-  }
-}
-
-/** Throws unless `members` are among those of `json`. */
-const holds = (json: Record<string, unknown>, members: object) =>
-  equal(Object.fromEntries(Object.keys(members).map((name) => [name, json[name]])), { ...members }, 'the answer')
-
-function commands({ url: collection, notFound, samples, changes }: Resource): fc.Arbitrary<Command>[] {
-  const user = fc.nat({ max: USERS - 1 })
-  // The items of all users, deleted ones included.
-  const pick = fc.nat({ max: 30 })
-
-  const create = fc.tuple(user, samples).map(
-    ([n, body]): Command => ({
-      check: () => true,
-      async run({ items }, real) {
-        const answer = await real.inject(by(real.user(n), 'POST', collection, body))
-        equal(answer.statusCode, 201, 'the status')
-        const json = answer.json()
-        holds(json, body)
-        items.push({ user: n, json, url: String(answer.headers.location) })
-      },
-      toString: () => `user ${n} creates ${fc.stringify(body)}`
-    })
-  )
-
-  const reach = fc.tuple(user, pick, fc.constantFrom('GET', 'PUT', 'PATCH', 'DELETE'), changes).map(
-    ([n, i, method, body]): Command => ({
-      check: ({ items }) => items.length > 0,
-      async run({ items }, real) {
-        const item = items[i % items.length] as Item
-        const answer = await real.inject(by(real.user(n), method as 'GET', item.url, body))
-        const json = answer.json()
-        const { json: before } = item
-        if (before === undefined || item.user !== n) {
-          equal([answer.statusCode, json.code], [404, notFound], 'a foreign or deleted item')
-          return
-        }
-        equal(answer.statusCode, 200, 'the status')
-        if (method === 'DELETE') item.json = undefined
-        else if (method === 'GET') equal(json, before, 'an item')
-        else {
-          const { updatedAt } = json
-          equal(json, { ...before, ...body, updatedAt, version: Number(before.version) + 1 }, 'a changed item')
-          item.json = json
-        }
-      },
-      toString: () => `user ${n}: ${method} item ${i} ${fc.stringify(body)}`
-    })
-  )
-
-  const list = fc.tuple(user, fc.integer({ min: 1, max: 7 })).map(
-    ([n, limit]): Command => ({
-      check: () => true,
-      async run({ items }, real) {
-        const listed: unknown[] = []
-        let next: string | undefined = `${collection}?limit=${limit}`
-        while (next !== undefined) {
-          const answer: LightMyRequestResponse = await real.inject(by(real.user(n), 'GET', next))
-          equal(answer.statusCode, 200, 'the status')
-          listed.push(...answer.json())
-          next = /<([^>]+)>; rel="next"/.exec(String(answer.headers.link))?.[1]
-        }
-        const own = items.filter(({ user, json }) => user === n && json !== undefined)
-        equal(listed, own.map(({ json }) => json).reverse(), `the list of user ${n}`)
-      },
-      toString: () => `user ${n} lists by ${limit}`
-    })
-  )
-
-  return [create, create, reach, reach, reach, list]
 }

@@ -2,8 +2,9 @@
 // `mutations.ts` applies them, and `npm run check` verifies that each still fits the source and its test.
 import type { Mutation } from './mutation.ts'
 
-const ISOLATION = 'routes/isolation.test'
-const NOBODY = 'nobody reaches the /api/tasks of somebody else'
+const ISOLATION = 'routes/contract.test'
+const NOBODY = 'nobody reaches the tasks of somebody else'
+const MODEL = 'whatever several users do, each has what a model of theirs has'
 const OWNED = 'src/db/owned.test'
 const WIDENS = 'no condition of a store widens the filter'
 const ROW_SECURITY = 'src/db/row-security.test'
@@ -15,6 +16,7 @@ const GAPS = 'whoever was away too long'
 const SWEPT = 'changes and feeds are swept'
 const HEARS = 'while several users write at once, each hears of their own items'
 const STREAMS = 'plugins/streams.test'
+const SET_BY = 'a member is set by whom its declaration says'
 const BOUNDED = 'are bounded per user and in all'
 const TOLD = 'each is told as it happens'
 
@@ -36,12 +38,20 @@ const filterOf = (statement: string, find: string, test: string, title: string):
   title
 })
 
-const source = (method: string): Mutation[] =>
+const ROUTES = {
+  list: ['collection', 'user.sub'],
+  create: ['collection', 'user.sub'],
+  get: ['item', 'request.user.sub'],
+  update: ['item', 'user.sub'],
+  remove: ['item', 'user.sub']
+} as const
+
+const source = ([method, [file, owner]]: [string, readonly [string, string]]): Mutation[] =>
   ["request.headers['x-user-id']", 'request.query.userId'].map((other) => ({
     what: `store.${method} for ${other}`,
-    file: 'routes/api/tasks/index.ts',
-    find: `store.${method}(user.sub`,
-    put: `store.${method}(${other} ?? user.sub`,
+    file: `src/resource/routes/${file}.ts`,
+    find: `store.${method}(${owner}`,
+    put: `store.${method}(${other} ?? ${owner}`,
     test: ISOLATION,
     title: NOBODY
   }))
@@ -82,15 +92,12 @@ export const MUTATIONS: readonly Mutation[] = [
     test: OWNED,
     title: WIDENS
   },
-  ...['list', 'create', 'get', 'update', 'remove'].flatMap(source),
+  ...Object.entries(ROUTES).flatMap(source),
   {
-    what: 'bodies that may say more than a task has',
-    file: 'src/tasks/schemas.ts',
-    find: `dueAt: Type.Optional(DueAt)
-  },
-  { title: 'NewTask', additionalProperties: false }`,
-    put: `dueAt: Type.Optional(DueAt)
-  }, { title: 'NewTask' }`,
+    what: 'bodies that may say more than the declaration',
+    file: 'src/resource/schemas.ts',
+    find: 'title, additionalProperties: false, ...(isCreate',
+    put: 'title, ...(isCreate',
     test: ISOLATION,
     title: NOBODY
   },
@@ -184,11 +191,75 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'the owner in the answer',
-    file: 'src/tasks/listing.ts',
-    find: 'const publicColumns = {',
-    put: 'const publicColumns = { userId: tasks.userId,',
+    file: 'src/resource/declaration.ts',
+    find: 'id: table.id,',
+    put: 'id: table.id, userId: table.userId,',
     test: ISOLATION,
     title: NOBODY
+  },
+  {
+    what: 'engine: an update that sets a member to null that it does not name',
+    file: 'src/resource/store.ts',
+    find: 'given !== undefined',
+    put: 'true',
+    test: ISOLATION,
+    title: MODEL
+  },
+  {
+    what: 'engine: an update that keeps a member which it sets to null',
+    file: 'src/resource/store.ts',
+    find: 'given !== undefined',
+    put: 'parameter(member, given) !== null',
+    test: ISOLATION,
+    title: MODEL
+  },
+  {
+    what: 'engine: members of a create in an update',
+    file: 'src/resource/schemas.ts',
+    find: "setBy === 'client'",
+    put: "setBy !== 'server'",
+    test: 'src/resource/schemas.test',
+    title: SET_BY
+  },
+  {
+    what: 'engine: members of the server in a create',
+    file: 'src/resource/schemas.ts',
+    find: "setBy !== 'server'",
+    put: 'setBy !== undefined',
+    test: 'src/resource/schemas.test',
+    title: SET_BY
+  },
+  {
+    what: 'engine: a filter that is left out where it is the only one',
+    file: 'src/resource/list.ts',
+    find: 'list.filters.every(',
+    put: 'list.filters.slice(1).every(',
+    test: 'routes/listing.test',
+    title: 'each filter, and all together'
+  },
+  {
+    what: 'engine: a total of all items, whatever the filters',
+    file: 'src/resource/list.ts',
+    find: 'own.select({ count: sql<number>`count(*)::int` }, ...conditions)',
+    put: 'own.select({ count: sql<number>`count(*)::int` })',
+    test: 'routes/listing.test',
+    title: 'a total only when it is asked for'
+  },
+  {
+    what: 'engine: a cursor that is not bound to the order',
+    file: 'src/resource/cursor.ts',
+    find: 'JSON.stringify([sort.name, ...filters',
+    put: 'JSON.stringify([...filters',
+    test: 'routes/listing.test',
+    title: 'a cursor is good for its own filter and order'
+  },
+  {
+    what: 'engine: a text that is found only as it was composed',
+    file: 'src/resource/filters.ts',
+    find: 'decomposed === composed ? null : decomposed',
+    put: 'null',
+    test: 'routes/listing.test',
+    title: 'a text is found in composed and in decomposed letters'
   },
   {
     what: 'a policy that lets everything through',
@@ -241,8 +312,8 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: `events: streams without a scope`,
-    file: 'routes/api/tasks/events/index.ts',
-    find: `onRequest: app.requireScope('tasks:read'),`,
+    file: 'src/resource/routes/events.ts',
+    find: `onRequest: read,`,
     put: ``,
     test: STREAMS,
     title: 'need a scope'
@@ -274,7 +345,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: `events: tasks of a batch that are locked as it comes to them`,
-    file: 'src/tasks/batch.ts',
+    file: 'src/resource/batch.ts',
     find: `ids.length > 0 && store`,
     put: `false && store`,
     test: 'routes/batch.test',
@@ -404,16 +475,16 @@ export const MUTATIONS: readonly Mutation[] = [
     title: 'a key is good for 24 hours'
   },
   {
-    what: 'beyond isolation: a cursor of any due filter',
-    file: 'src/tasks/cursor.ts',
-    find: 'q, dueBefore, dueAfter, id, key])',
-    put: 'q, dueBefore ?? dueAfter, id, key])',
+    what: 'beyond isolation: a cursor that is not bound to the last filter',
+    file: 'src/resource/cursor.ts',
+    find: '...filters, id, text])',
+    put: '...filters.slice(0, -1), id, text])',
     test: 'routes/listing.test',
     title: 'a cursor is bound to each filter'
   },
   {
     what: 'beyond isolation: deletes of a batch counted with its updates',
-    file: 'src/tasks/batch.ts',
+    file: 'src/resource/batch.ts',
     find: `pointer: \`/delete/\${i}\``,
     put: `pointer: \`/delete/\${updated.length + i}\``,
     test: 'routes/batch.test',

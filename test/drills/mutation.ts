@@ -27,10 +27,12 @@ export function mutate(source: string, { find, put }: Mutation): string {
 const IMPORT = /from '(\.[^']+\.ts)'/g
 
 /** The text of a test file and of the modules below `test/` that it imports, because they may hold its tests. */
-function testText(file: string): string {
+function testText(file: string, read = new Set<string>()): string {
+  if (read.has(file)) return ''
+  read.add(file)
   const text = readFileSync(file, 'utf8')
   const imported = [...text.matchAll(IMPORT)].map(([, path = '']) => join(dirname(file), path))
-  return [text, ...imported.filter((path) => path.startsWith('test/')).map((path) => readFileSync(path, 'utf8'))].join()
+  return [text, ...imported.filter((path) => path.startsWith('test/')).map((path) => testText(path, read))].join()
 }
 
 /** Whether a test in the text has that title. A placeholder in the template of a title stands for any text. */

@@ -1,30 +1,53 @@
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { type TSchema, type TString, Type } from '@sinclair/typebox'
+import type { ValidateFunction } from 'ajv'
+import { integer, text } from 'drizzle-orm/pg-core'
 import t from 'tap'
+import tasksResource from '../../routes/api/tasks/index.ts'
+import { ownedTable } from '../../src/db/tables.ts'
+import { validatorCompiler } from '../../src/http/validation.ts'
+import { declare } from '../../src/resource/declaration.ts'
 import { folder } from '../support/program.ts'
+import samples from '../support/samples.ts'
 import { page } from './page.ts'
 import { differences, type Report, type Result, readReport, table } from './report.ts'
-import { budgetOf, limited, scenariosFor } from './scenarios.ts'
-import { type LoadUser, titleOf } from './users.ts'
+import { loadResource, markOf, readResource } from './resource.ts'
+import { budgetOf, limited, type Scenario, scenariosFor } from './scenarios.ts'
+import type { LoadUser } from './users.ts'
 
 const ID = '019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'
 
 const user = (sub: string): LoadUser => ({
   sub,
   token: `head.${sub}.signature of ${sub}`,
-  tasks: [
+  items: [
     { id: ID, version: 7 },
     { id: ID, version: 1 }
   ]
 })
 
-const task = (sub: string, id = ID) => `{"id":"${id}","title":"${titleOf(sub, 'x')}"}`
+const task = (sub: string, id = ID) => `{"id":"${id}","title":"${markOf(sub)}x"}`
 
-const ask = (users: LoadUser[], name: string, limitsAddresses = false) => {
-  const scenario = scenariosFor(users, limitsAddresses).find((one) => one.name === name)
+const tasks = loadResource(tasksResource.declaration, '/api/tasks')
+
+/** Without a text that could name the owner. */
+const readings = loadResource(
+  declare(ownedTable('readings', { value: integer('value').notNull() }), {
+    name: 'reading',
+    members: { value: Type.Integer({ minimum: 5 }) }
+  }),
+  '/api/readings'
+)
+
+const scenarioOf = (scenarios: Scenario[], name: string) => {
+  const scenario = scenarios.find((one) => one.name === name)
   if (scenario === undefined) throw new Error(`no scenario ${name}`)
-  return scenario.next()
+  return scenario
 }
+
+const ask = (users: LoadUser[], name: string, limitsAddresses = false) =>
+  scenarioOf(scenariosFor(tasks, users, limitsAddresses), name).next()
 
 t.test('an answer that is not the one for this request is noticed', async (t) => {
   const users = [user('load-1'), user('load-1')]
@@ -51,12 +74,95 @@ t.test('an answer that is not the one for this request is noticed', async (t) =>
   t.equal(ask(users, 'bad signature', true).fault(429, ''), undefined, 'where the limits are not ours')
 })
 
+t.test('an id that was shown to another user is noticed in a resource without a text', async (t) => {
+  const OTHER = ID.replace('019', '018')
+  const NEW = ID.replace('019', '017')
+  const reading = (id: string) => `{"id":"${id}","value":5}`
+  const [alice, bob] = [
+    user('load-1'),
+    { ...user('load-2'), items: user('load-2').items.map((item) => ({ ...item, id: OTHER })) }
+  ]
+  const scenarios = scenariosFor(readings, [alice, bob], false)
+  const answered = (name: string, to: LoadUser, status: number, body: string) => {
+    const scenario = scenarioOf(scenarios, name)
+    let request = scenario.next()
+    while (request.token !== to.token) request = scenario.next()
+    return request.fault(status, body)
+  }
+  const list = (to: LoadUser, ...ids: string[]) => answered('list', to, 200, `[${ids.map(reading).join()}]`)
+  t.equal(list(alice, ID, ID), undefined)
+  t.equal(list(alice, ID, OTHER), "1 of 2 readings are not the caller's own")
+  t.equal(list(alice, ID), '1 readings instead of at least 2')
+  t.equal(answered('get', bob, 200, reading(OTHER)), undefined)
+  t.match(answered('get', bob, 200, reading(NEW)), /^not the reading /)
+  t.equal(list(bob, NEW, OTHER), undefined, 'what was shown to nobody else yet')
+  t.equal(answered('create', alice, 201, reading(NEW)), "1 of 1 readings are not the caller's own")
+  t.equal(answered('create', bob, 201, reading(NEW)), undefined)
+  t.equal(answered('delete', bob, 200, '{"detail":"Reading deleted"}'), undefined)
+  t.type(answered('delete', bob, 200, '{"detail":"Task deleted"}'), 'string')
+  t.strictSame(
+    [scenarioOf(scenarios, 'create').next()].map(({ path, body }) => ({ path, body })),
+    [{ path: '/api/readings', body: '{"value":5}' }]
+  )
+})
+
+t.test('the bodies fit the schemas of the declaration, and their text names the owner', async (t) => {
+  for (const [resource, schemas] of [
+    [tasks, tasksResource.declaration.schemas],
+    [loadResource(samples.declaration, '/api/samples'), samples.declaration.schemas]
+  ] as const) {
+    const { ownerMember = '', words } = resource
+    const fits = (schema: TSchema, body: unknown) => {
+      const validate = validatorCompiler({ schema, method: 'POST', url: '', httpPart: 'body' }) as ValidateFunction
+      validate(body)
+      t.notOk(validate.errors, `${words.name} ${JSON.stringify(body)}`)
+    }
+    const sub = 'load-100000'
+    const [filled, created, changed] = [resource.filled(sub, 10_000), resource.created(sub), resource.changed(sub)]
+    fits(schemas.create, filled)
+    fits(schemas.create, created)
+    fits(schemas.change, changed)
+    for (const body of [filled, created, changed]) t.match(body[ownerMember], new RegExp(`^${markOf(sub)}`), words.name)
+    // A member that is left out would not be under load.
+    t.strictSame(Object.keys(filled), Object.keys((schemas.create as TSchema).properties))
+  }
+})
+
+t.test('the load of tasks stays what it was, so that reports compare', async (t) => {
+  const description = 'Two litres, semi-skimmed'
+  const [completed, dueAt] = [false, '2030-01-31T09:00:00Z']
+  t.strictSame(tasks.filled('load-1', 7), { title: 'load-1: task 7', description, completed, dueAt })
+  t.strictSame(tasks.created('load-1'), { title: 'load-1: a new task', completed, dueAt })
+  t.strictSame(tasks.changed('load-1'), { title: 'load-1: a changed task', completed })
+})
+
+t.test('a declaration is found by its name, and one that cannot be loaded is refused', async (t) => {
+  t.equal((await readResource('tasks')).path, '/api/tasks')
+  for (const name of ['nothing', 'session']) {
+    await t.rejects(readResource(name), {
+      message: `--resource is "${name}", and routes/api/${name}/index.ts declares no`
+    })
+  }
+  const parcels = (schema: TString) =>
+    loadResource(
+      declare(ownedTable('parcels', { code: text('code').notNull() }), { name: 'parcel', members: { code: schema } }),
+      ''
+    )
+  const pattern = '^[A-Z]{3}$'
+  t.throws(() => parcels(Type.String({ maxLength: 3, pattern })), { message: /no value for "code"/ })
+  t.strictSame(parcels(Type.String({ maxLength: 3, pattern, examples: ['ABC'] })).created('load-1'), { code: 'ABC' })
+  const exact = parcels(Type.String({ minLength: 18, maxLength: 18 }))
+  t.strictSame(exact.filled('load-1', 1), { code: 'load-1: parcel 1..' })
+  t.strictSame(exact.created('load-1'), { code: 'load-1: a new parc' })
+  t.equal(parcels(Type.String({ maxLength: 12 })).ownerMember, undefined, 'no room for the owner')
+})
+
 t.test('requests are made for the user whose token they carry', async (t) => {
   const users = [user('load-1'), user('load-2')]
   const subOf = (token: string) => token.split('.')[1]
   for (let i = 0; i < 20; i++) {
     const { body, token } = ask(users, 'create')
-    t.match(body, `{"title":"${titleOf(String(subOf(token)), '')}`)
+    t.match(body, `{"title":"${markOf(String(subOf(token)))}a new task"`)
     t.match(ask(users, 'bad signature').token, /load-1\.signature of load-2|load-2\.signature of load-1/)
     // The first half of the tasks is updated, and their versions are not known then.
     t.strictSame(ask(users, '304').headers, { 'if-none-match': '"1"' })
@@ -64,14 +170,14 @@ t.test('requests are made for the user whose token they carry', async (t) => {
 })
 
 t.test('what create made is deleted, once', async (t) => {
-  const scenarios = scenariosFor([user('load-1'), user('load-1')], false)
-  const [create, remove] = ['create', 'delete'].map((name) => scenarios.find((one) => one.name === name))
-  t.equal(remove?.most?.(), 0)
-  create?.next().fault(201, task('load-1'))
-  create?.next().fault(503, '')
-  t.equal(remove?.most?.(), 1)
-  t.equal(remove?.next().path, `/api/tasks/${ID}`)
-  t.equal(remove?.most?.(), 0)
+  const scenarios = scenariosFor(tasks, [user('load-1'), user('load-1')], false)
+  const [create, remove] = [scenarioOf(scenarios, 'create'), scenarioOf(scenarios, 'delete')]
+  t.equal(remove.most?.(), 0)
+  create.next().fault(201, task('load-1'))
+  create.next().fault(503, '')
+  t.equal(remove.most?.(), 1)
+  t.equal(remove.next().path, `/api/tasks/${ID}`)
+  t.equal(remove.most?.(), 0)
 })
 
 t.test('a limit is held to what it announces', async (t) => {
@@ -80,7 +186,7 @@ t.test('a limit is held to what it announces', async (t) => {
   t.strictSame(budget, { max: 3, windowSeconds: 3600, left: 2, renewsIn: 3600 })
   if (budget === undefined) return
   const answers = (statuses: number[], given = budget) => {
-    const scenario = limited('token', given)
+    const scenario = limited('/api/tasks', 'token', given)
     const faults = statuses.map((status) => scenario.next().fault(status, '{"code":"rate_limited"}'))
     return [...faults, scenario.end?.()].filter((fault) => fault !== undefined).length
   }
@@ -123,7 +229,7 @@ const report = (change: Partial<Result> = {}): Report => ({
   machine: 'one',
   node: 'v20.20.2',
   database: 'PostgreSQL 15.1',
-  settings: { users: 10, tasks: 2, connections: 1, seconds: 1 },
+  settings: { users: 10, resource: 'tasks', items: 2, connections: 1, seconds: 1 },
   start: { readyMs: 500, memory: 90 },
   notes: [],
   scenarios: [result(change)]
@@ -133,6 +239,9 @@ t.test('an earlier run is read back, and what is none is said', async (t) => {
   const path = join(folder(t), 'earlier.json')
   writeFileSync(path, JSON.stringify(report()))
   t.strictSame(readReport(path), report())
+  const { resource, items, ...settings } = report().settings
+  writeFileSync(path, JSON.stringify({ ...report(), settings: { ...settings, tasks: items } }))
+  t.match(readReport(path).settings, { resource, items }, 'of a version that loaded tasks only')
   writeFileSync(path, '{"scenarios":[]}')
   t.throws(() => readReport(path), { message: /^--compare .*: not the JSON of a load test/ })
   writeFileSync(path, 'nothing')

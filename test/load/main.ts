@@ -14,14 +14,16 @@ import { version } from '../../src/version.ts'
 import { measure } from './measure.ts'
 import { page } from './page.ts'
 import { differences, type Report, type Result, readReport, table, unexpectedIn } from './report.ts'
+import { type LoadResource, readResource } from './resource.ts'
 import { budgetOf, limited, type Scenario, scenariosFor } from './scenarios.ts'
 import { memoryMb, migrate, type Server, type Service, startService, watchServer } from './service.ts'
 import { type LoadUser, populate } from './users.ts'
 
 const USAGE = `Usage: npm run load -- [options]
 
+  --resource NAME   the resource: /api/NAME, with bodies that fit the declaration in routes/api/NAME (tasks)
   --users N         users to fill the service with (1000, or 20 with --quick)
-  --tasks N         tasks of each (50)
+  --items N         items of each (50)
   --connections N   requests under way at once (32)
   --duration N      seconds that each scenario is measured for (10, or half of one with --quick)
   --quick           a smoke test within 30 s; its figures say little
@@ -34,8 +36,9 @@ Without --url it starts the built service, on DATABASE_URL or else on the embedd
 const BUDGET = 100
 
 const OPTIONS = {
+  resource: { type: 'string', default: 'tasks' },
   users: { type: 'string' },
-  tasks: { type: 'string' },
+  items: { type: 'string' },
   connections: { type: 'string' },
   duration: { type: 'string' },
   quick: { type: 'boolean', default: false },
@@ -54,19 +57,20 @@ function parse() {
 
 function readArguments() {
   const values = parse()
-  const whole = (name: 'users' | 'tasks' | 'connections' | 'duration', initial: number, min: number, max: number) => {
+  const whole = (name: 'users' | 'items' | 'connections' | 'duration', initial: number, min: number, max: number) => {
     const value = values[name] === undefined ? initial : Number(values[name])
     if (Number.isInteger(value) && value >= min && value <= max) return value
     throw new Error(`--${name} is "${values[name]}": give a whole number from ${min} to ${max}.`)
   }
-  const { quick, compare, url, help } = values
+  const { quick, resource, compare, url, help } = values
   if (url !== undefined && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) {
     throw new Error(`--url is "${url}": give the URL of a service, such as http://127.0.0.1:3000.`)
   }
   return {
-    // A forged token takes two users, and half of a user's tasks stay as they are.
+    resource,
+    // A forged token takes two users, and half of a user's items stay as they are.
     users: whole('users', quick ? 20 : 1000, 2, 100_000),
-    tasks: whole('tasks', 50, 2, 10_000),
+    items: whole('items', 50, 2, 10_000),
     connections: whole('connections', 32, 1, 10_000),
     seconds: quick && values.duration === undefined ? 0.5 : whole('duration', 10, 1, 3600),
     warmUpSeconds: quick ? 0.1 : 1,
@@ -159,7 +163,7 @@ async function started(): Promise<Target> {
 }
 
 /** The answer to a request of one user. */
-const ask = (url: string, token: string) => fetch(`${url}/api/tasks`, { headers: { authorization: `Bearer ${token}` } })
+const ask = (url: string, token: string) => fetch(url, { headers: { authorization: `Bearer ${token}` } })
 
 /** Reports progress on standard error: a bar on a terminal, and otherwise only the end. */
 function progress(what: string): (done: number) => void {
@@ -174,15 +178,17 @@ function progress(what: string): (done: number) => void {
 
 async function test(
   target: Target,
-  { users, tasks, connections, seconds, warmUpSeconds, url }: Options
+  resource: LoadResource,
+  { users, items, connections, seconds, warmUpSeconds, url }: Options
 ): Promise<Report> {
-  const filling = progress(`Filling ${users} users with ${tasks} tasks each`)
-  const filled: LoadUser[] = await populate(target.url, { users, tasks }, target.tokenOf, filling)
-  await target.server?.tidy()
+  const { path, words, tableName } = resource
+  const filling = progress(`Filling ${users} users with ${items} ${words.plural} each`)
+  const filled: LoadUser[] = await populate(target.url, resource, { users, items }, target.tokenOf, filling)
+  await target.server?.tidy(tableName)
   const newcomer = await target.tokenOf(`load-newcomer-${randomUUID()}`)
   // After the bad signatures a service whose limits are not ours would take a token that it does not know for another
   // of them.
-  await ask(target.url, newcomer)
+  await ask(target.url + path, newcomer)
   const scenarios: Result[] = []
   const notes: string[] = []
   const backends = async () => (await target.server?.backends()) ?? []
@@ -193,10 +199,10 @@ async function test(
     process.stderr.write(`${Math.round(result.rate)} requests/s\n`)
     scenarios.push(result)
   }
-  for (const scenario of scenariosFor(filled, url !== undefined)) await go(scenario, target)
+  for (const scenario of scenariosFor(resource, filled, url !== undefined)) await go(scenario, target)
   const narrow = await target.limit()
-  const budget = budgetOf((await ask(narrow.url, newcomer)).headers)
-  if (budget !== undefined) await go(limited(newcomer, budget), narrow)
+  const budget = budgetOf((await ask(narrow.url + path, newcomer)).headers)
+  if (budget !== undefined) await go(limited(path, newcomer, budget), narrow)
   else notes.push('No 429: the service announces no limit of users (RateLimit-Policy).')
 
   if (target.database === 'the embedded engine') {
@@ -215,7 +221,7 @@ async function test(
     machine: `${cpu?.model.trim() || process.arch}, ${cpus().length} cores`,
     node: process.version,
     database: target.database,
-    settings: { users, tasks, connections, seconds, ...(url !== undefined && { url }) },
+    settings: { users, resource: words.plural, items, connections, seconds, ...(url !== undefined && { url }) },
     start: target.start,
     notes,
     scenarios
@@ -228,10 +234,11 @@ for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => 
 await run(async () => {
   const options = readArguments()
   if (options.help) return console.log(USAGE)
+  const resource = await readResource(options.resource)
   const earlier = options.compare === undefined ? undefined : readReport(options.compare)
   const target = options.url === undefined ? await started() : await running(options.url)
   try {
-    const report = await test(target, options)
+    const report = await test(target, resource, options)
     writeFileSync('load-report.json', `${JSON.stringify(report, null, 2)}\n`)
     writeFileSync('load-report.html', page(report, earlier))
     const { readyMs, memory } = report.start ?? {}

@@ -149,7 +149,7 @@ export function page(report: Report, earlier?: Report): string {
       : `<p class="verdict bad">✗ ${count(unexpected)} of ${total} answers not as expected</p>`
   const facts = [
     settings.url ?? `Rowkeeper ${report.version} on ${report.database}`,
-    `${count(settings.users)} users × ${settings.tasks} tasks`,
+    `${count(settings.users)} users × ${settings.items} ${settings.resource}`,
     `${settings.connections} connections, ${settings.seconds} s a scenario`,
     start === null ? '' : `ready after ${written(start.readyMs)} ms, ${written(start.memory)} MB at rest`
   ]

@@ -37,7 +37,8 @@ export const Report = Type.Object({
   database: Type.String(),
   settings: Type.Object({
     users: Type.Integer(),
-    tasks: Type.Integer(),
+    resource: Type.String(),
+    items: Type.Integer(),
     connections: Type.Integer(),
     seconds: Type.Number(),
     url: Type.Optional(Type.String())
@@ -51,15 +52,18 @@ export type Report = Static<typeof Report>
 
 /** Reads the JSON of an earlier run. Throws a sentence when it is none. */
 export function readReport(path: string): Report {
-  let report: unknown
+  let report: { settings?: Record<string, unknown> } | null
   try {
     report = JSON.parse(readFileSync(path, 'utf8'))
   } catch (error) {
     throw new Error(`--compare ${path}: ${(error as Error).message}`)
   }
+  // Earlier versions loaded tasks only, and wrote how many.
+  const settings = report?.settings
+  if (settings?.tasks !== undefined) Object.assign(settings, { resource: 'tasks', items: settings.tasks })
   const fault = Value.Errors(Report, report).First()
   if (fault) throw new Error(`--compare ${path}: not the JSON of a load test (${fault.path || '/'}: ${fault.message})`)
-  return report as Report
+  return report as unknown as Report
 }
 
 export const unexpectedIn = ({ scenarios }: Report) => scenarios.reduce((sum, { unexpected }) => sum + unexpected, 0)

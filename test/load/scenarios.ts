@@ -1,4 +1,5 @@
-import { type Known, type LoadUser, titleOf } from './users.ts'
+import { type LoadResource, markOf } from './resource.ts'
+import type { Known, LoadUser } from './users.ts'
 
 /** A request, and what is wrong with an answer to it: a sentence, or undefined. */
 export interface Ask {
@@ -21,7 +22,6 @@ export interface Scenario {
   end?(): string | undefined
 }
 
-const TASKS = '/api/tasks'
 /** The page size of the service. */
 const PAGE = 50
 
@@ -32,13 +32,32 @@ function occurrences(text: string, part: string): number {
   return count
 }
 
-/** What is wrong with the tasks in `body`: each must be the user's own, and there must be `least` of them. */
-export function foreign(body: string, sub: string, least = 1): string | undefined {
-  const all = occurrences(body, '"title":"')
-  const own = occurrences(body, `"title":"${titleOf(sub, '')}`)
-  if (own < all) return `${all - own} of ${all} tasks are not the caller's own`
-  if (all < least) return `${all} tasks instead of at least ${least}`
-  return undefined
+/**
+ * Says what is wrong with the items in an answer: each must be the user's own, and there must be `least` of them. Their
+ * text shows whose they are. In a resource without such a text no id may be shown to two users.
+ */
+function foreignIn({ ownerMember, words }: LoadResource, users: LoadUser[]) {
+  const owners = new Map(
+    ownerMember === undefined ? users.flatMap(({ sub, items }) => items.map(({ id }) => [id, sub])) : []
+  )
+  const countById = (body: string, sub: string) => {
+    const ids = Array.from(body.matchAll(/"id":"([^"]+)"/g), ([, id]) => id as string)
+    // An item may be in a list before its create is answered, so an unknown one belongs to whom it is shown first.
+    for (const id of ids) if (!owners.has(id)) owners.set(id, sub)
+    return { all: ids.length, own: ids.filter((id) => owners.get(id) === sub).length }
+  }
+  return (body: string, sub: string, least = 1): string | undefined => {
+    const { all, own } =
+      ownerMember === undefined
+        ? countById(body, sub)
+        : {
+            all: occurrences(body, `"${ownerMember}":`),
+            own: occurrences(body, `"${ownerMember}":"${markOf(sub)}`)
+          }
+    if (own < all) return `${all - own} of ${all} ${words.plural} are not the caller's own`
+    if (all < least) return `${all} ${words.plural} instead of at least ${least}`
+    return undefined
+  }
 }
 
 const wrong = (status: number, expected: number, body: string) =>
@@ -52,45 +71,47 @@ const pick = <T>(items: readonly T[]): T => items[below(items.length)] as T
  *
  * @param limitsAddresses whether the service may answer a bad signature by a 429, being one whose limits are not ours
  */
-export function scenariosFor(users: LoadUser[], limitsAddresses: boolean): Scenario[] {
+export function scenariosFor(resource: LoadResource, users: LoadUser[], limitsAddresses: boolean): Scenario[] {
+  const { path, words } = resource
+  const foreign = foreignIn(resource, users)
   const created: { user: LoadUser; id: string }[] = []
-  const least = Math.min(PAGE, Math.min(...users.map(({ tasks }) => tasks.length)))
-  // Updates change one half of the tasks, so that the versions of the other half stay as they are.
-  const halfOf = ({ tasks }: LoadUser, which: 'changing' | 'constant'): Known => {
-    const middle = tasks.length >> 1
-    return pick(which === 'changing' ? tasks.slice(0, middle) : tasks.slice(middle))
+  const least = Math.min(PAGE, Math.min(...users.map(({ items }) => items.length)))
+  // Updates change one half of the items, so that the versions of the other half stay as they are.
+  const halfOf = ({ items }: LoadUser, which: 'changing' | 'constant'): Known => {
+    const middle = items.length >> 1
+    return pick(which === 'changing' ? items.slice(0, middle) : items.slice(middle))
   }
 
   function list(): Ask {
     const { sub, token } = pick(users)
     const fault: Ask['fault'] = (status, body) => wrong(status, 200, body) ?? foreign(body, sub, least)
-    return { method: 'GET', path: TASKS, token, fault }
+    return { method: 'GET', path, token, fault }
   }
 
-  /** What is wrong with an answer that must be this one task. */
-  const isTask =
+  /** What is wrong with an answer that must be this one item. */
+  const isItem =
     (expected: number, sub: string, id: string): Ask['fault'] =>
     (status, body) =>
       wrong(status, expected, body) ??
       foreign(body, sub) ??
-      (body.startsWith(`{"id":"${id}"`) ? undefined : `not the task ${id}: ${body.slice(0, 200)}`)
+      (body.startsWith(`{"id":"${id}"`) ? undefined : `not the ${words.singular} ${id}: ${body.slice(0, 200)}`)
 
   function get(): Ask {
     const user = pick(users)
-    const { id } = pick(user.tasks)
-    return { method: 'GET', path: `${TASKS}/${id}`, token: user.token, fault: isTask(200, user.sub, id) }
+    const { id } = pick(user.items)
+    return { method: 'GET', path: `${path}/${id}`, token: user.token, fault: isItem(200, user.sub, id) }
   }
 
   function create(keep = true): Ask {
     const user = pick(users)
     return {
       method: 'POST',
-      path: TASKS,
+      path,
       token: user.token,
-      body: JSON.stringify({ title: titleOf(user.sub, 'a new task'), dueAt: '2030-01-31T10:00:00+01:00' }),
+      body: JSON.stringify(resource.created(user.sub)),
       fault(status, body) {
         const id = body.slice(7, 43)
-        const fault = isTask(201, user.sub, id)(status, body)
+        const fault = isItem(201, user.sub, id)(status, body)
         if (fault === undefined && keep) created.push({ user, id })
         return fault
       }
@@ -102,18 +123,19 @@ export function scenariosFor(users: LoadUser[], limitsAddresses: boolean): Scena
     const { id } = halfOf(user, 'changing')
     return {
       method: 'PUT',
-      path: `${TASKS}/${id}`,
+      path: `${path}/${id}`,
       token: user.token,
-      body: JSON.stringify({ title: titleOf(user.sub, 'a changed task'), completed: Math.random() < 0.5 }),
-      fault: isTask(200, user.sub, id)
+      body: JSON.stringify(resource.changed(user.sub)),
+      fault: isItem(200, user.sub, id)
     }
   }
 
   function remove(): Ask {
     const { user, id } = created.pop() ?? { user: pick(users), id: '00000000-0000-4000-8000-000000000000' }
     const fault: Ask['fault'] = (status, body) =>
-      wrong(status, 200, body) ?? (body === '{"detail":"Task deleted"}' ? undefined : `unexpected: ${body}`)
-    return { method: 'DELETE', path: `${TASKS}/${id}`, token: user.token, fault }
+      wrong(status, 200, body) ??
+      (body === `{"detail":"${words.capitalized} deleted"}` ? undefined : `unexpected: ${body}`)
+    return { method: 'DELETE', path: `${path}/${id}`, token: user.token, fault }
   }
 
   function mixed(): Ask {
@@ -128,7 +150,7 @@ export function scenariosFor(users: LoadUser[], limitsAddresses: boolean): Scena
     const { id, version } = halfOf(user, 'constant')
     return {
       method: 'GET',
-      path: `${TASKS}/${id}`,
+      path: `${path}/${id}`,
       token: user.token,
       headers: { 'if-none-match': `"${version}"` },
       fault: (status, body) => wrong(status, 304, body) ?? (body === '' ? undefined : `a 304 with a body: ${body}`)
@@ -141,7 +163,7 @@ export function scenariosFor(users: LoadUser[], limitsAddresses: boolean): Scena
     const [one, other] = [at, at + 1 + below(users.length - 1)].map((i) => users[i % users.length]?.token ?? '')
     return {
       method: 'GET',
-      path: TASKS,
+      path,
       token: `${one?.slice(0, one.lastIndexOf('.'))}${other?.slice(other.lastIndexOf('.'))}`,
       fault(status, body) {
         if (limitsAddresses && status === 429) return undefined
@@ -151,14 +173,14 @@ export function scenariosFor(users: LoadUser[], limitsAddresses: boolean): Scena
   }
 
   return [
-    { name: 'list', about: `GET /api/tasks, a page of ${PAGE}`, next: list },
-    { name: 'get', about: 'GET /api/tasks/{id}', next: get },
-    { name: 'create', about: 'POST /api/tasks', next: create },
-    { name: 'update', about: 'PUT /api/tasks/{id}', next: update },
-    { name: 'delete', about: 'DELETE /api/tasks/{id}, of what create made', next: remove, most: () => created.length },
+    { name: 'list', about: `GET ${path}, a page of ${PAGE}`, next: list },
+    { name: 'get', about: `GET ${path}/{id}`, next: get },
+    { name: 'create', about: `POST ${path}`, next: create },
+    { name: 'update', about: `PUT ${path}/{id}`, next: update },
+    { name: 'delete', about: `DELETE ${path}/{id}, of what create made`, next: remove, most: () => created.length },
     { name: 'mixed', about: '70 % list, 15 % get, 10 % create, 5 % update', next: mixed },
-    { name: '304', about: 'GET /api/tasks/{id} with If-None-Match', next: unchanged },
-    { name: 'bad signature', about: 'GET /api/tasks, refused by a 401', next: forged }
+    { name: '304', about: `GET ${path}/{id} with If-None-Match`, next: unchanged },
+    { name: 'bad signature', about: `GET ${path}, refused by a 401`, next: forged }
   ]
 }
 
@@ -180,7 +202,7 @@ export function budgetOf(headers: Headers): Budget | undefined {
 }
 
 /** One user past the limit: what is left of the budget is served, then everything is a 429. */
-export function limited(token: string, { max, windowSeconds, left, renewsIn }: Budget): Scenario {
+export function limited(path: string, token: string, { max, windowSeconds, left, renewsIn }: Budget): Scenario {
   const began = performance.now()
   let [asked, served, refused] = [0, 0, 0]
   const budget = () => {
@@ -190,12 +212,12 @@ export function limited(token: string, { max, windowSeconds, left, renewsIn }: B
   }
   return {
     name: '429',
-    about: `GET /api/tasks, of one user who may ask ${max} times in ${windowSeconds} s`,
+    about: `GET ${path}, of one user who may ask ${max} times in ${windowSeconds} s`,
     next() {
       asked++
       return {
         method: 'GET',
-        path: TASKS,
+        path,
         token,
         fault(status, body) {
           if (status === 200) return ++served > budget() ? `${served} served of a budget of ${budget()}` : undefined

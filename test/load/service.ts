@@ -84,7 +84,7 @@ export interface Server {
   /** Processes that serve the service, when they are on this machine. */
   backends(): Promise<number[]>
   /** Cleans up after the filling, so that this does not happen in the middle of a measurement. */
-  tidy(): Promise<void>
+  tidy(table: string): Promise<void>
   close(): Promise<void>
 }
 
@@ -99,8 +99,8 @@ export async function watchServer(url: string): Promise<Server> {
       // A process of this number may be another one here when the server is elsewhere.
       return rows.map(({ pid }) => pid).filter((pid) => read(`/proc/${pid}/comm`)?.startsWith('postgres'))
     },
-    async tidy() {
-      await sql`vacuum analyze tasks`
+    async tidy(table) {
+      await sql`vacuum analyze ${sql(table)}`
     },
     close: () => sql.end()
   }

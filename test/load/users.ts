@@ -1,20 +1,21 @@
+import type { Values } from '../../src/resource/schemas.ts'
+import { type LoadResource, markOf } from './resource.ts'
+
 const CONCURRENCY = 8
 const PAGE = 100
 
-/** A task as it was when the service was filled. */
+/** An item as it was when the service was filled. */
 export interface Known {
   id: string
   version: number
 }
 
-/** A user of the load test. The titles of all their tasks begin with `<sub>: `, and nobody else's do. */
+/** A user of the load test. */
 export interface LoadUser {
   sub: string
   token: string
-  tasks: Known[]
+  items: Known[]
 }
-
-export const titleOf = (sub: string, text: string) => `${sub}: ${text}`
 
 /** One call of the API, which must succeed. */
 async function call(base: string, path: string, token: string, body?: unknown): Promise<Response> {
@@ -27,35 +28,34 @@ async function call(base: string, path: string, token: string, body?: unknown): 
   return answer
 }
 
-async function tasksOf(base: string, token: string) {
-  const tasks: (Known & { title: string })[] = []
-  let next: string | undefined = `/api/tasks?limit=${PAGE}`
+async function itemsOf(base: string, path: string, token: string) {
+  const items: (Known & Values)[] = []
+  let next: string | undefined = `${path}?limit=${PAGE}`
   while (next !== undefined) {
     const answer: Response = await call(base, next, token)
-    tasks.push(...((await answer.json()) as typeof tasks))
+    items.push(...((await answer.json()) as typeof items))
     next = /<([^>]+)>; rel="next"/.exec(answer.headers.get('link') ?? '')?.[1]
   }
-  return tasks
+  return items
 }
 
-/** Gives a user exactly `count` tasks, whatever an earlier run left. */
-async function fill(base: string, sub: string, token: string, count: number): Promise<LoadUser> {
-  const found = await tasksOf(base, token)
-  const tasks: Known[] = found.filter(({ title }) => title.startsWith(titleOf(sub, ''))).slice(0, count)
-  const surplus = found.filter((task) => !tasks.includes(task))
+/** Gives a user exactly `count` items, whatever an earlier run left. */
+async function fill(base: string, resource: LoadResource, sub: string, token: string, count: number) {
+  const { path, ownerMember, filled } = resource
+  const isMarked = (item: Values) => ownerMember === undefined || String(item[ownerMember]).startsWith(markOf(sub))
+  const found = await itemsOf(base, path, token)
+  const items: Known[] = found.filter(isMarked).slice(0, count)
+  const surplus = found.filter((item) => !items.includes(item))
   for (let at = 0; at < surplus.length; at += PAGE) {
-    await call(base, '/api/tasks/batch', token, { delete: surplus.slice(at, at + PAGE).map(({ id }) => ({ id })) })
+    await call(base, `${path}/batch`, token, { delete: surplus.slice(at, at + PAGE).map(({ id }) => ({ id })) })
   }
-  while (tasks.length < count) {
-    const create = Array.from({ length: Math.min(PAGE, count - tasks.length) }, (_, i) => ({
-      title: titleOf(sub, `task ${tasks.length + i + 1}`),
-      description: 'Made by the load test',
-      dueAt: '2030-01-31T09:00:00Z'
-    }))
-    const { created } = (await (await call(base, '/api/tasks/batch', token, { create })).json()) as { created: Known[] }
-    tasks.push(...created)
+  while (items.length < count) {
+    const length = Math.min(PAGE, count - items.length)
+    const create = Array.from({ length }, (_, i) => filled(sub, items.length + i + 1))
+    const answer = await call(base, `${path}/batch`, token, { create })
+    items.push(...((await answer.json()) as { created: Known[] }).created)
   }
-  return { sub, token, tasks: tasks.map(({ id, version }) => ({ id, version })) }
+  return { sub, token, items: items.map(({ id, version }) => ({ id, version })) }
 }
 
 /**
@@ -66,7 +66,8 @@ async function fill(base: string, sub: string, token: string, count: number): Pr
  */
 export async function populate(
   base: string,
-  { users, tasks }: { users: number; tasks: number },
+  resource: LoadResource,
+  { users, items }: { users: number; items: number },
   tokenOf: (sub: string) => Promise<string>,
   progress: (done: number) => void
 ): Promise<LoadUser[]> {
@@ -75,7 +76,7 @@ export async function populate(
   async function work() {
     while (next <= users) {
       const sub = `load-${next++}`
-      filled.push(await fill(base, sub, await tokenOf(sub), tasks))
+      filled.push(await fill(base, resource, sub, await tokenOf(sub), items))
       progress(filled.length / users)
     }
   }

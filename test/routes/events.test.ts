@@ -9,10 +9,10 @@ import { connect } from '../../src/db/connect.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
 import { deleteExpired } from '../../src/db/retention.ts'
 import { changes, feeds } from '../../src/db/system-tables.ts'
-import { taskStore } from '../../src/tasks/store.ts'
 import { asUser, build, newUser, testConfig } from '../support/app.ts'
 import { watch } from '../support/events.ts'
 import { client } from '../support/http.ts'
+import { taskStore } from '../support/tasks.ts'
 import { holdTimers } from '../support/timers.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined

@@ -28,12 +28,12 @@ t.test('a database that is away is a 503 that tells nothing of it', async (t) =>
 
 t.test('readiness is red, and says why once, while the database cannot be used', async (t) => {
   const lines: string[] = []
-  const app = await build(t, { DATABASE_RLS: 'true' })
+  const tables = [...ownedTables]
+  const app = await build(t, { DATABASE_RLS: 'true' }, undefined, tables)
   t.equal((await app.inject('/health/ready')).statusCode, 200)
   app.log.error = (line: unknown) => void lines.push(String(line))
   // A table that its role has no right to.
-  ownedTables.push(pgTable('pg_authid', { userId: text('user_id') }))
-  t.teardown(() => ownedTables.pop())
+  tables.push(pgTable('pg_authid', { userId: text('user_id') }))
   for (let i = 0; i < 2; i++) t.match((await app.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
   t.match(lines, [/may not read and write/])
   t.equal(lines.length, 1)

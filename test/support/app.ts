@@ -14,6 +14,10 @@ import appPlugin, { serverOptions } from '../../src/app.ts'
 import type { User } from '../../src/auth/user.ts'
 import { type Config, loadConfig } from '../../src/config/config.ts'
 import { MIGRATIONS, migrate, versionsOf } from '../../src/db/migrate.ts'
+import type { OwnedTable } from '../../src/db/owned.ts'
+import { ownedTables } from '../../src/db/user-data.ts'
+import type { Declaration } from '../../src/resource/declaration.ts'
+import { createSamples, samples } from './samples.ts'
 import { violation, watchStatements } from './statements.ts'
 import { TEMPLATE } from './template.ts'
 
@@ -45,6 +49,7 @@ async function makeDatabase() {
   const owner = Object.assign(new URL(server), { pathname: `/${name}` })
   const client = postgres(owner.href, { max: 1, onnotice: () => {} })
   await migrate(drizzle({ client }))
+  await createSamples(drizzle({ client }))
   // These migrations belong to the next version. They are not recorded, because running instances do not check again.
   const later = process.env.TEST_LATER_MIGRATIONS
   for (const { folderMillis, sql } of later === undefined ? [] : readMigrationFiles({ migrationsFolder: later })) {
@@ -82,6 +87,8 @@ export async function testConfig(env: Record<string, string> = {}): Promise<Conf
 interface Route {
   method: string
   url: string
+  /** The resource that it serves. */
+  resource: () => Declaration | undefined
 }
 
 /** The routes of each application that was built. */
@@ -96,11 +103,13 @@ export const metric = (app: FastifyInstance, name: string) => app.metrics.find((
  *
  * @param env variables as in the environment, `{ RATE_LIMIT_MAX: '2' }`
  * @param extend registers more before the application starts
+ * @param tables the tables whose rows belong to users
  */
 export async function build(
   t: Test,
   env: Record<string, string> = {},
-  extend?: (app: FastifyInstance) => Promise<void> | void
+  extend?: (app: FastifyInstance) => Promise<void> | void,
+  tables: OwnedTable[] = [samples, ...ownedTables]
 ): Promise<FastifyInstance> {
   const config = await testConfig(env)
   const app = Fastify(serverOptions(config))
@@ -113,10 +122,12 @@ export async function build(
   audit(t, app)
   const routes: Route[] = []
   routesOf.set(app, routes)
-  app.addHook('onRoute', ({ method, url }) => {
-    for (const one of [method].flat()) routes.push({ method: one, url })
+  app.addHook('onRoute', (route) => {
+    // A hook of the resource, which comes later, says which one the route serves.
+    const resource = () => route.config?.resource
+    for (const method of [route.method].flat()) routes.push({ method, url: route.url, resource })
   })
-  await app.register(appPlugin, { config })
+  await app.register(appPlugin, { config, tables })
   await extend?.(app)
   await app.ready()
   return app

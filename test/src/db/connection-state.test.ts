@@ -6,8 +6,8 @@ import { connect } from '../../../src/db/connect.ts'
 import { classify, codeOf } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
-import { taskStore } from '../../../src/tasks/store.ts'
 import { asUser, build, newUser, testConfig } from '../../support/app.ts'
+import { taskStore } from '../../support/tasks.ts'
 
 /** Opens a pool of one connection, so that each statement follows the one before on the same connection. */
 async function open(t: Test, env: Record<string, string> = {}) {

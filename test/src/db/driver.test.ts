@@ -12,9 +12,9 @@ import { open as client, QUEUE_CHECK_MS, SILENCE_CHECK_MS } from '../../../src/d
 import { startEmbedded } from '../../../src/db/embedded.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
-import { taskStore } from '../../../src/tasks/store.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
 import { watchStatements } from '../../support/statements.ts'
+import { taskStore } from '../../support/tasks.ts'
 import { TEMPLATE } from '../../support/template.ts'
 import { holdTimers } from '../../support/timers.ts'
 

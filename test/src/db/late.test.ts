@@ -10,9 +10,9 @@ import { open as openClient } from '../../../src/db/driver.ts'
 import { classify, codeOf } from '../../../src/db/errors.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
-import { taskStore } from '../../../src/tasks/store.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
 import { watchStatements } from '../../support/statements.ts'
+import { taskStore } from '../../support/tasks.ts'
 
 // These tests need a second session that blocks the first. The embedded engine has one session.
 const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'

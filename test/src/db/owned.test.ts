@@ -9,8 +9,8 @@ import { connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { ownedTables } from '../../../src/db/user-data.ts'
-import { taskStore } from '../../../src/tasks/store.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { taskStore } from '../../support/tasks.ts'
 
 t.test('no condition of a store widens the filter', async (t) => {
   const { database } = await testConfig()

@@ -16,11 +16,11 @@ import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
 import { tasks as table } from '../../../src/db/schema.ts'
 import { changes, feeds } from '../../../src/db/system-tables.ts'
 import { LockNotAvailable } from '../../../src/db/transaction.ts'
-import { taskStore } from '../../../src/tasks/store.ts'
-import { isolationSuite } from '../../contract/isolation.ts'
+import { contractSuite } from '../../contract/contract.ts'
 import { build, databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import samples from '../../support/samples.ts'
 import { watchStatements } from '../../support/statements.ts'
-import { tasks } from '../../support/tasks.ts'
+import { taskStore, tasksResource } from '../../support/tasks.ts'
 import { TEMPLATE } from '../../support/template.ts'
 
 const RLS = { DATABASE_RLS: 'true' }
@@ -42,7 +42,10 @@ async function open(t: { teardown(close: () => Promise<void>): void }, env: Reco
   return { ...connection, close, store: taskStore((table) => ownedBy(connection.prepare, table)) }
 }
 
-t.test('with row-level security the service does what it does without', async (t) => isolationSuite(t, tasks, RLS, 20))
+t.test('with row-level security the service does what it does without', async (t) => {
+  contractSuite(t, tasksResource, { env: RLS, runs: 20 })
+  contractSuite(t, samples, { env: RLS, runs: 20 })
+})
 
 t.test(
   'with row-level security a statement whose filter was forgotten returns nothing and changes nothing',

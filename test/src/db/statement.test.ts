@@ -6,9 +6,9 @@ import { connect } from '../../../src/db/connect.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { changes } from '../../../src/db/system-tables.ts'
-import { taskStore } from '../../../src/tasks/store.ts'
 import { newUser, testConfig } from '../../support/app.ts'
 import { watchStatements } from '../../support/statements.ts'
+import { taskStore } from '../../support/tasks.ts'
 
 t.test('a statement shows its fields as their columns have them, and moments to the microsecond', async (t) => {
   const { database } = await testConfig()

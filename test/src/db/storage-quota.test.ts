@@ -6,8 +6,8 @@ import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { measureStored, StorageQuota } from '../../../src/db/storage-quota.ts'
 import { idempotencyKeys } from '../../../src/db/system-tables.ts'
-import { taskStore } from '../../../src/tasks/store.ts'
 import { newUser, testConfig } from '../../support/app.ts'
+import { taskStore } from '../../support/tasks.ts'
 
 const [alice, bob] = ['alice', 'bob'] as unknown as [Owner, Owner]
 

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { nameSchemas } from '../../../src/http/openapi.ts'
+import { describeTags, nameSchemas } from '../../../src/http/openapi.ts'
 
 t.test('object schemas with a title become components, wherever they are, and nothing else does', async (t) => {
   const pet = { type: 'object', title: 'Pet', properties: { title: { type: 'string', title: 'A title' } } }
@@ -28,3 +28,18 @@ t.test('two that differ cannot have one name', async (t) => {
   ]
   t.throws(() => nameSchemas({ paths }), /title Pet/)
 })
+
+t.test(
+  'each tag of a resource is described once, before the others, and a route may have none (issue 18)',
+  async (t) => {
+    const session = { name: 'session', description: 'Who the caller is' }
+    const paths = {
+      '/api/bank-accounts': { get: { tags: ['bank-accounts'] }, post: { tags: ['bank-accounts'] } },
+      '/api/session': { get: { tags: ['session'] } },
+      '/api/own': { get: {} }
+    }
+    const accounts = { name: 'bank-accounts', description: "The caller's bank accounts" }
+    t.same(describeTags({ paths, tags: [session] }), { paths, tags: [accounts, session] })
+    t.match(describeTags({ paths: { '/own': paths['/api/own'] } }), { tags: [] })
+  }
+)

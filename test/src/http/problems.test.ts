@@ -1,7 +1,15 @@
 import { readFileSync } from 'node:fs'
 import Fastify from 'fastify'
 import t from 'tap'
-import { problemList, sendProblem } from '../../../src/http/problems.ts'
+import '../../../routes/api/tasks/index.ts'
+import {
+  defineNotFound,
+  listProblems,
+  Problem,
+  ProblemSchema,
+  preparedProblem,
+  sendProblem
+} from '../../../src/http/problems.ts'
 import { errorSerializer } from '../../../src/telemetry/error-serializer.ts'
 
 t.test('docs/errors.md lists every error', async (t) => {
@@ -11,18 +19,19 @@ t.test('docs/errors.md lists every error', async (t) => {
     Number(status),
     detail
   ])
-  t.same(rows, problemList)
+  const byCode = ([a]: readonly unknown[], [b]: readonly unknown[]) => (String(a) < String(b) ? -1 : 1)
+  t.same(rows.sort(byCode), listProblems().sort(byCode))
 })
 
 t.test('every detail can stand in a quoted-string of WWW-Authenticate (RFC 9110 section 5.6.4)', async (t) => {
-  for (const [code, , detail] of problemList) t.match(detail, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, code)
+  for (const [code, , detail] of listProblems()) t.match(detail, /^[\x20-\x21\x23-\x5b\x5d-\x7e]+$/, code)
 })
 
 t.test('Retry-After is of the code: it is there where the same request may succeed later', async (t) => {
   const app = Fastify()
-  for (const [code] of problemList) app.get(`/${code}`, (_request, reply) => sendProblem(reply, code))
+  for (const [code] of listProblems()) app.get(`/${code}`, (_request, reply) => sendProblem(reply, code))
   const later = ['idempotency_key_in_flight', 'too_many_in_flight', 'unavailable', 'keys_unavailable']
-  for (const [code] of problemList) {
+  for (const [code] of listProblems()) {
     const answer = await app.inject(`/${code}`)
     t.equal(answer.headers['retry-after'], later.includes(code) ? '1' : undefined, code)
   }
@@ -39,4 +48,16 @@ t.test('no URL is logged of a request that was answered twice', async (t) => {
   await app.inject('/?q=private')
   t.match(errors, [{ type: 'FastifyError', message: 'The reply was sent already', stack: String }])
   t.notMatch(JSON.stringify(errors), 'private')
+})
+
+t.test('the 404 of a resource is a problem like the others, defined once (issue 18)', async (t) => {
+  const before = listProblems().length
+  for (let i = 0; i < 2; i++) defineNotFound('bank_account_not_found', 'Bank account not found')
+  t.equal(listProblems().length, before + 1)
+  const { status, members, challenge, retryAfter } = preparedProblem('bank_account_not_found')
+  t.match({ status, challenge, retryAfter }, { status: 404, challenge: undefined, retryAfter: undefined })
+  t.match(members, { title: 'Not Found', detail: 'Bank account not found', code: 'bank_account_not_found' })
+  t.equal(new Problem('bank_account_not_found').message, 'Bank account not found')
+  t.match(ProblemSchema.properties.code.enum, ['bad_request'])
+  t.ok(ProblemSchema.properties.code.enum.includes('bank_account_not_found'), 'the schema has its code')
 })

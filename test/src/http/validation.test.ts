@@ -3,7 +3,7 @@ import t from 'tap'
 import { isDateTime } from '../../../src/http/formats.ts'
 import { validatorCompiler } from '../../../src/http/validation.ts'
 import { schemaErrorFormatter } from '../../../src/http/validation-errors.ts'
-import { NewTask, TaskBatch, TaskQuery } from '../../../src/tasks/schemas.ts'
+import { NewTask, TaskBatch, TaskQuery } from '../../support/tasks.ts'
 
 type Validate = ((value: unknown) => boolean) & { errors: FastifySchemaValidationError[] | null }
 const compile = (schema: typeof TaskBatch | typeof NewTask | typeof TaskQuery, httpPart: string) =>

@@ -1,11 +1,11 @@
 import t from 'tap'
-import { isolationSuite } from '../contract/isolation.ts'
+import tasks from '../../routes/api/tasks/index.ts'
+import { contractSuite } from '../contract/contract.ts'
 import { build, routesOf } from '../support/app.ts'
-import { tasks } from '../support/tasks.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 
-isolationSuite(t, tasks)
+contractSuite(t, tasks)
 
 t.test('every route under /api needs a token, but for the session and preflights', async (t) => {
   const app = await build(t)

@@ -1,0 +1,159 @@
+import { type TSchema, type TUnsafe, Type } from '@sinclair/typebox'
+import { UUID_PATTERN } from '../http/uuid.ts'
+import { cursorLength } from './cursor.ts'
+import type { PlannedFilter } from './filters.ts'
+import { type Member, orNull } from './members.ts'
+import type { Sort } from './sorts.ts'
+import type { Words } from './words.ts'
+
+export const DEFAULT_SORT = '-createdAt'
+export const DEFAULT_LIMIT = 50
+const LIMIT_MAX = 100
+
+/** The most that a batch does. */
+export const MAX_OPERATIONS = 100
+
+/** The values of members, by their names. */
+export type Values = Record<string, unknown>
+
+/** The query of a list: these, and a value for each filter. */
+export interface Query {
+  [filter: string]: unknown
+  limit?: number
+  cursor?: string
+  sort?: string
+  count?: 'exact'
+}
+
+/** What a batch asks for: items to create, to update and to delete, in this order. */
+export interface Batch {
+  create?: Values[]
+  update?: { id: string; version?: number; change: Values }[]
+  delete?: { id: string; version?: number }[]
+}
+
+/** The schemas of a resource. */
+export interface Schemas {
+  /** An item as the API answers it. PostgreSQL writes this JSON (see store.ts); the tests hold it to this schema. */
+  item: TSchema
+  /** The body of a create. What is not named here (an owner, an id) is refused, not ignored. */
+  create: TUnsafe<Values>
+  /** The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, and for PUT). */
+  change: TUnsafe<Values>
+  query: TUnsafe<Query>
+  batch: TUnsafe<Batch>
+  batchResult: TSchema
+}
+
+const UUID = '019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'
+const Moment = { type: 'string', format: 'date-time', examples: ['2026-11-22T17:11:08.123456+00:00'] }
+const Id = Type.String({ pattern: UUID_PATTERN, examples: [UUID] })
+const Version = Type.Optional(
+  Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description: 'The version that it must have' })
+)
+
+/** The schema of a member in an answer. */
+function answered(member: Member): TSchema {
+  if (member.kind.name !== 'date-time') return Type.Unsafe(orNull(member))
+  return Type.Unsafe({ ...orNull({ nullable: member.nullable, schema: Moment }), description: 'In UTC' })
+}
+
+const itemOf = (members: readonly Member[], { title }: Words) =>
+  Type.Object(
+    {
+      id: Type.String({ format: 'uuid', description: 'UUIDv7 (RFC 9562)', examples: [UUID] }),
+      ...Object.fromEntries(members.map((member) => [member.name, answered(member)])),
+      createdAt: Type.Unsafe(Moment),
+      updatedAt: Type.Unsafe(Moment),
+      version: Type.Integer({ minimum: 1, description: 'Grows by one with each update; the `ETag` is made of it' })
+    },
+    { title, additionalProperties: false }
+  )
+
+/** The schema of a body that gives these members a value. */
+function bodyOf(members: readonly Member[], title: string, isCreate: boolean) {
+  const properties = members.map((member) => {
+    const schema = Type.Unsafe(orNull(member))
+    return [member.name, isCreate && member.required ? schema : Type.Optional(schema)]
+  })
+  const options = { title, additionalProperties: false, ...(isCreate ? {} : { minProperties: 1 }) }
+  return Type.Object(Object.fromEntries(properties), options)
+}
+
+function queryOf(filters: readonly (PlannedFilter & { name: string })[], sorts: readonly Sort[], { plural }: Words) {
+  const optional = Object.fromEntries(filters.map(({ name, schema }) => [name, Type.Optional(schema)]))
+  const nullable = sorts.flatMap(({ key, descending }) =>
+    key?.member.nullable && !descending ? [key.member.name] : []
+  )
+  return Type.Object({
+    limit: Type.Optional(
+      Type.Integer({ minimum: 1, maximum: LIMIT_MAX, default: DEFAULT_LIMIT, description: `At most so many ${plural}` })
+    ),
+    cursor: Type.Optional(
+      Type.String({
+        pattern: '^[\\w-]+$',
+        maxLength: cursorLength(sorts),
+        description: 'From the `Link` of the page before; opaque, and good for the same filter and order only'
+      })
+    ),
+    sort: Type.Optional(
+      Type.Unsafe<string>({
+        type: 'string',
+        enum: sorts.map(({ name }) => name),
+        default: DEFAULT_SORT,
+        description:
+          'The order, the other way round with `-`. Text is in the order of its code points, ' +
+          '`A` to `Z` taken as `a` to `z`' +
+          (nullable.length > 0 ? `; ${plural} without \`${nullable.join('` or `')}\` come last both ways` : '')
+      })
+    ),
+    ...optional,
+    count: Type.Optional(
+      Type.Literal('exact', { description: 'Asks for `X-Total-Count`, which costs a statement of its own' })
+    )
+  })
+}
+
+const operations = (items: TSchema) => Type.Optional(Type.Array(items, { minItems: 1, maxItems: MAX_OPERATIONS }))
+
+function batchOf(create: TSchema, change: TSchema) {
+  const update = Type.Object({ id: Id, version: Version, change }, { additionalProperties: false })
+  const remove = Type.Object({ id: Id, version: Version }, { additionalProperties: false })
+  return Type.Object(
+    { create: operations(create), update: operations(update), delete: operations(remove) },
+    { additionalProperties: false, minProperties: 1, description: `Up to ${MAX_OPERATIONS} operations in all` }
+  )
+}
+
+/** Makes the schemas of a resource. */
+export function schemasOf(
+  members: readonly Member[],
+  filters: readonly (PlannedFilter & { name: string })[],
+  sorts: readonly Sort[],
+  words: Words
+): Schemas {
+  const { title } = words
+  const item = itemOf(members, words)
+  const create = bodyOf(
+    members.filter(({ setBy }) => setBy !== 'server'),
+    `New${title}`,
+    true
+  )
+  const change = bodyOf(
+    members.filter(({ setBy }) => setBy === 'client'),
+    `${title}Change`,
+    false
+  )
+  const batchResult = Type.Object(
+    { created: Type.Array(item), updated: Type.Array(item), deleted: Type.Array(Type.String({ format: 'uuid' })) },
+    { additionalProperties: false }
+  )
+  return {
+    item,
+    create: Type.Unsafe<Values>(create),
+    change: Type.Unsafe<Values>(change),
+    query: Type.Unsafe<Query>(queryOf(filters, sorts, words)),
+    batch: Type.Unsafe<Batch>(batchOf(create, change)),
+    batchResult
+  }
+}

@@ -1,0 +1,226 @@
+import fc from 'fast-check'
+import type { InjectOptions, LightMyRequestResponse } from 'fastify'
+import type { Test } from 'tap'
+import { newUser } from '../support/app.ts'
+import { type Item, matches, orderOf } from './model.ts'
+import { by, nextOf, type Subject, same, serve } from './subject.ts'
+import { answered, queriesOf, queryString } from './values.ts'
+
+const SEED = 20_261_124
+const USERS = 3
+
+interface Known {
+  user: number
+  /** What was last answered of it; undefined once it is deleted. */
+  json: Item | undefined
+  id: string
+}
+
+interface Model {
+  /** The items of all users, in the order of creation. */
+  items: Known[]
+}
+
+interface Real {
+  url: string
+  inject(options: InjectOptions): Promise<LightMyRequestResponse>
+  user(n: number): string
+}
+
+type Command = fc.AsyncCommand<Model, Real>
+type Body = Record<string, unknown>
+
+const command = (text: string, run: Command['run'], check: Command['check'] = () => true): Command => ({
+  check,
+  run,
+  toString: () => text
+})
+
+/** The members of a body as they are answered. */
+const answer = ({ declaration }: Subject, body: Body) =>
+  Object.fromEntries(
+    declaration.members
+      .filter(({ name }) => name in body)
+      .map((member) => [member.name, answered(member, body[member.name])])
+  )
+
+/** Throws unless an item is new and has what the body gave it. */
+function isNew(subject: Subject, item: Item, body: Body): void {
+  const given = answer(subject, body)
+  same(Object.fromEntries(Object.keys(given).map((name) => [name, item[name]])), given, 'the new item')
+  same([item.version, item.createdAt], [1, item.updatedAt], 'the version and the time of a new item')
+}
+
+/** Throws unless an item is the one before, changed as the body says. */
+function isChanged(subject: Subject, item: Item, before: Item, body: Body): void {
+  const { updatedAt } = item
+  same(item, { ...before, ...answer(subject, body), updatedAt, version: before.version + 1 }, 'a changed item')
+}
+
+const creates = (subject: Subject, user: fc.Arbitrary<number>) =>
+  fc.tuple(user, subject.creates, fc.option(fc.uuid())).map(([n, body, key]) =>
+    command(
+      `user ${n} creates ${fc.stringify(body)}${key === null ? '' : ' twice with a key'}`,
+      async ({ items }, real) => {
+        const headers: Record<string, string> = key === null ? {} : { 'idempotency-key': key }
+        const created = await real.inject(by(real.user(n), 'POST', real.url, body, headers))
+        same(created.statusCode, 201, 'the status')
+        const json = created.json()
+        isNew(subject, json, body)
+        same(created.headers.location, `${real.url}/${json.id}`, 'the location')
+        items.push({ user: n, json, id: json.id })
+        if (key === null) return
+        const again = await real.inject(by(real.user(n), 'POST', real.url, body, headers))
+        same([again.statusCode, again.body], [201, created.body], 'the answer to a repeated request')
+      }
+    )
+  )
+
+const reaches = (subject: Subject, user: fc.Arbitrary<number>, pick: fc.Arbitrary<number>) =>
+  fc
+    .tuple(
+      user,
+      pick,
+      fc.constantFrom('GET', 'PUT', 'PATCH', 'DELETE'),
+      subject.changes,
+      fc.option(fc.integer({ min: -1, max: 0 }))
+    )
+    .map(([n, i, method, body, off]) =>
+      command(
+        `user ${n}: ${method} item ${i} ${fc.stringify(body)} ${off === null ? '' : `if version ${off}`}`,
+        async ({ items }, real) => {
+          const item = items[i % items.length] as Known
+          const { json: before } = item
+          const headers: Record<string, string> =
+            off === null ? {} : { 'if-match': `"${Math.max((before?.version ?? 1) + off, 1)}"` }
+          const fits = off === null || before === undefined || Math.max(before.version + off, 1) === before.version
+          const { statusCode, ...rest } = await real.inject(
+            by(real.user(n), method as 'GET', `${real.url}/${item.id}`, body, headers)
+          )
+          const json = rest.json()
+          if (before === undefined || item.user !== n) {
+            same([statusCode, json.code], [404, subject.notFound], 'a foreign or deleted item')
+          } else if (!fits) same([statusCode, json.code], [412, 'precondition_failed'], 'an item of another version')
+          else {
+            same(statusCode, 200, 'the status')
+            if (method === 'DELETE') item.json = undefined
+            else if (method === 'GET') same(json, before, 'an item')
+            else {
+              isChanged(subject, json, before, body)
+              item.json = json
+            }
+          }
+        },
+        ({ items }) => items.length > 0
+      )
+    )
+
+const batches = (subject: Subject, user: fc.Arbitrary<number>, pick: fc.Arbitrary<number>) =>
+  fc
+    .record({
+      n: user,
+      creates: fc.array(subject.creates, { maxLength: 2 }),
+      updates: fc.array(fc.tuple(pick, subject.changes), { maxLength: 2 }),
+      deletes: fc.array(pick, { maxLength: 1 })
+    })
+    .filter(({ creates, updates, deletes }) => creates.length + updates.length + deletes.length > 0)
+    .map((batch) =>
+      command(`a batch ${fc.stringify(batch)}`, async ({ items }, real) => {
+        const { n } = batch
+        const at = (i: number) => items[i % items.length]
+        const updates = batch.updates.flatMap(([i, change]) =>
+          items.length > 0 ? [{ item: at(i) as Known, change }] : []
+        )
+        const deletes = batch.deletes.flatMap((i) => (items.length > 0 ? [at(i) as Known] : []))
+        const payload = {
+          ...(batch.creates.length > 0 && { create: batch.creates }),
+          ...(updates.length > 0 && { update: updates.map(({ item, change }) => ({ id: item.id, change })) }),
+          ...(deletes.length > 0 && { delete: deletes.map(({ id }) => ({ id })) })
+        }
+        if (Object.keys(payload).length === 0) return
+        const { statusCode, ...rest } = await real.inject(by(real.user(n), 'POST', `${real.url}/batch`, payload))
+        const json = rest.json()
+        const touched = [...updates.map(({ item }) => item), ...deletes]
+        if (touched.some(({ user, json }) => user !== n || json === undefined)) {
+          same([statusCode, json.code], [404, subject.notFound], 'a batch with a foreign or deleted item')
+          return
+        }
+        same(statusCode, 200, 'the status')
+        for (const [i, body] of batch.creates.entries()) {
+          isNew(subject, json.created[i], body)
+          items.push({ user: n, json: json.created[i], id: json.created[i].id })
+        }
+        for (const [i, { item, change }] of updates.entries()) {
+          isChanged(subject, json.updated[i], item.json as Item, change)
+          item.json = json.updated[i]
+        }
+        same(
+          json.deleted,
+          deletes.map(({ id }) => id),
+          'the deleted ids'
+        )
+        for (const item of deletes) item.json = undefined
+      })
+    )
+
+const lists = ({ declaration }: Subject, user: fc.Arbitrary<number>) =>
+  fc.tuple(user, queriesOf(declaration)).map(([n, query]) =>
+    command(`user ${n} lists ${queryString(query)}`, async ({ items }, real) => {
+      const listed: unknown[] = []
+      let next: string | undefined = `${real.url}?${queryString(query)}&count=exact`
+      let total: unknown
+      while (next !== undefined) {
+        const answer: LightMyRequestResponse = await real.inject(by(real.user(n), 'GET', next))
+        same(answer.statusCode, 200, 'the status')
+        listed.push(...answer.json())
+        total = answer.headers['x-total-count']
+        next = nextOf(answer.headers)
+      }
+      const own = items.flatMap(({ user, json }) => (user === n && json !== undefined ? [json] : []))
+      const expected = own.filter((item) => matches(declaration, query, item))
+      same(listed, expected.sort(orderOf(declaration, String(query.sort))), `the list of user ${n}`)
+      same(Number(total), expected.length, 'the count')
+    })
+  )
+
+/**
+ * Random requests of several users against a model of what each has: creates, also repeated with a key, reads, updates
+ * and deletes with and without a precondition, batches, and lists by every filter and order.
+ *
+ * @param runs how many runs it has, of up to 60 requests each
+ */
+export function historySuite(t: Test, subject: Subject, runs: number): void {
+  t.test(
+    `${subject.declaration.words.plural}: whatever several users do, each has what a model of theirs has`,
+    async (t) => {
+      const { app, url } = await serve(t, subject)
+      let requests = 0
+      const user = fc.nat({ max: USERS - 1 })
+      // The items of all users, deleted ones included.
+      const pick = fc.nat({ max: 30 })
+      const [create, reach, batch, list] = [
+        creates(subject, user),
+        reaches(subject, user, pick),
+        batches(subject, user, pick),
+        lists(subject, user)
+      ]
+      const some = fc.commands([create, create, reach, reach, reach, batch, list], { maxCommands: 60, size: 'max' })
+      await fc.assert(
+        fc.asyncProperty(some, async (commands) => {
+          const run = newUser('run')
+          const real: Real = {
+            url,
+            inject(options) {
+              requests++
+              return app.inject(options)
+            },
+            user: (n) => `${run}-${n}`
+          }
+          await fc.asyncModelRun(() => ({ model: { items: [] }, real }), commands)
+        }),
+        { numRuns: runs, seed: SEED, endOnFailure: true }
+      )
+      t.ok(requests > runs * 20, `${requests} requests`)
+    }
+  )
+}

@@ -1,0 +1,116 @@
+import fc from 'fast-check'
+import { validatorCompiler } from '../../src/http/validation.ts'
+import type { Declaration } from '../../src/resource/declaration.ts'
+import type { Keywords } from '../../src/resource/kinds.ts'
+import type { Member } from '../../src/resource/members.ts'
+
+/** Text that the service could mistake for something else, and few values, so that many keys are equal. */
+const TEXTS = ['', 'a', 'A', 'b', 'B', 'z', '_', '%', '\\', '{"id":"', '","version":1}', 'NULL', 'ß', '🥛', 'aB z', '0']
+
+const DIGITS = fc.constantFrom('', '.5', '.123456', '.999999')
+const OFFSETS = fc.constantFrom('Z', '+00:00', '-07:00', '+05:30')
+const DAYS = fc.constantFrom('2030-01-31', '1999-12-31', '2028-02-29', '0002-01-01')
+const dateTimes = fc
+  .tuple(DAYS, fc.constantFrom('09:00:00', '23:59:59'), DIGITS, OFFSETS)
+  .map(([day, time, digits, offset]) => `${day}T${time}${digits}${offset}`)
+
+const among = (name: string, schema: Keywords, least: number) => Number(schema[name] ?? least)
+
+function strings(schema: Keywords): fc.Arbitrary<unknown> {
+  if (schema.format === 'date-time') return dateTimes
+  if (schema.format === 'date') return DAYS
+  // fast-check makes no text for a lookahead. What does not fit is left out later.
+  if (typeof schema.pattern === 'string')
+    return fc.stringMatching(new RegExp(schema.pattern.replace(/\(\?![^$]*\$\)/, '')))
+  const maxLength = Math.min(among('maxLength', schema, 40), 40)
+  return fc.oneof(fc.constantFrom(...TEXTS), fc.string({ maxLength, unit: 'grapheme' }))
+}
+
+function numbers(schema: Keywords, isInteger: boolean): fc.Arbitrary<unknown> {
+  const [min, max] = [among('minimum', schema, -(2 ** 53 - 1)), among('maximum', schema, 2 ** 53 - 1)]
+  const few = fc.constantFrom(min, max, 0, 1, -1, 7, ...(isInteger ? [] : [0.1, 5e-324, 1e21]))
+  return fc.oneof(few, isInteger ? fc.integer({ min, max }) : fc.double({ min, max, noNaN: true }))
+}
+
+/** Values of a JSON Schema, which may not all fit it. */
+function drafts(schema: Keywords): fc.Arbitrary<unknown> {
+  if ('const' in schema) return fc.constant(schema.const)
+  if (Array.isArray(schema.enum)) return fc.constantFrom(...schema.enum)
+  if (Array.isArray(schema.anyOf)) return fc.oneof(...schema.anyOf.map(drafts))
+  const { type, items, properties = {}, required = [] } = schema
+  if (type === 'boolean') return fc.boolean()
+  if (type === 'integer' || type === 'number') return numbers(schema, type === 'integer')
+  if (type === 'string') return strings(schema)
+  if (type === 'null') return fc.constant(null)
+  if (type === 'array') {
+    return fc.array(drafts(items as Keywords), { maxLength: Math.min(among('maxItems', schema, 5), 5) })
+  }
+  if (type !== 'object') return fc.jsonValue({ maxDepth: 2 })
+  const members = Object.entries(properties as Record<string, Keywords>).map(([name, one]) => [name, drafts(one)])
+  return fc.record(Object.fromEntries(members), { requiredKeys: required as never[] })
+}
+
+/** Valid values of a JSON Schema, as a client can send them. */
+function valuesOf(schema: Keywords): fc.Arbitrary<unknown> {
+  const validate = validatorCompiler({ schema: schema as never, method: 'POST', url: '/', httpPart: 'body' })
+  // JSON has no -0.
+  const sent = drafts(schema).map((value) => JSON.parse(JSON.stringify(value)))
+  return sent.filter((value) => validate(value) === true)
+}
+
+/** Valid values of a member, null included where it may be null. */
+const valuesOfMember = ({ schema, nullable }: Member): fc.Arbitrary<unknown> =>
+  nullable ? fc.option(valuesOf(schema), { freq: 4 }) : valuesOf(schema)
+
+/** Bodies of a resource that create and change items, made from its schemas. */
+export function bodiesOf({ members }: Declaration) {
+  const arbitraries = (some: Member[]) =>
+    Object.fromEntries(some.map((member) => [member.name, valuesOfMember(member)] as const))
+  const [atCreation, ever] = [
+    members.filter(({ setBy }) => setBy !== 'server'),
+    members.filter(({ setBy }) => setBy === 'client')
+  ]
+  return {
+    creates: fc.record(arbitraries(atCreation), {
+      requiredKeys: atCreation.filter(({ required }) => required).map(({ name }) => name)
+    }) as fc.Arbitrary<Record<string, unknown>>,
+    changes: fc
+      .record(arbitraries(ever), { requiredKeys: [] })
+      .filter((body) => Object.keys(body).length > 0) as fc.Arbitrary<Record<string, unknown>>
+  }
+}
+
+/** Queries of the lists of a resource: an order, a page size, and any of its filters. */
+export function queriesOf({ filters, sorts }: Declaration): fc.Arbitrary<Record<string, unknown>> {
+  const orders = {
+    sort: fc.constantFrom(...sorts.map(({ name }) => name)),
+    limit: fc.integer({ min: 1, max: 7 })
+  }
+  if (filters.length === 0) return fc.record(orders)
+  const given = filters.map(({ name, operator, schema }) => {
+    const few = operator === 'contains' ? fc.constantFrom('a', 'B', '%', '_', '\\', 'ab') : valuesOf(schema)
+    return fc.record({ [name]: few as fc.Arbitrary<unknown> })
+  })
+  // Most queries with all filters at once would find nothing.
+  return fc.oneof(
+    fc.record(orders),
+    fc.tuple(fc.record(orders), fc.oneof(...given)).map(([order, one]) => ({ ...order, ...one })),
+    fc.tuple(fc.record(orders), fc.oneof(...given), fc.oneof(...given)).map((all) => Object.assign({}, ...all))
+  )
+}
+
+/** A query as a URL has it. */
+export const queryString = (query: Record<string, unknown>) =>
+  new URLSearchParams(
+    Object.entries(query).flatMap(([name, value]) => [value].flat().map((one): [string, string] => [name, `${one}`]))
+  ).toString()
+
+/** The value of a member as it is answered. */
+export function answered({ kind }: Member, value: unknown): unknown {
+  if (typeof value !== 'string') return value
+  if (kind.name === 'uuid') return value.toLowerCase()
+  if (kind.name !== 'date-time') return value
+  const [, fraction = ''] = /\.(\d+)/.exec(value) ?? []
+  const digits = fraction.replace(/0+$/, '')
+  return `${new Date(value).toISOString().slice(0, 19)}${digits === '' ? '' : `.${digits}`}+00:00`
+}

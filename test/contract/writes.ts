@@ -1,0 +1,272 @@
+import { randomUUID } from 'node:crypto'
+import pino from 'pino'
+import type { Test } from 'tap'
+import type { Owner } from '../../src/auth/user.ts'
+import { connect } from '../../src/db/connect.ts'
+import { exportUser, ownedTables, purgeUser } from '../../src/db/user-data.ts'
+import type { Member } from '../../src/resource/members.ts'
+import { asUser, newUser, testConfig } from '../support/app.ts'
+import { watch } from '../support/events.ts'
+import { by, type Subject, serve } from './subject.ts'
+
+const UNKNOWN = '01900000-0000-7000-8000-000000000000'
+
+/** Values of every type of JSON, one of which no member but a document takes. */
+const OTHERS: Record<string, unknown> = { string: 'x', number: 1.5, boolean: true, object: {}, array: [] }
+
+/** A value that a member refuses. Undefined for one that takes everything. */
+function refused({ schema, kind }: Member): unknown {
+  if (kind.name === 'document') return 'x'.repeat(Number(schema.maxBytes))
+  const { type } = kind.schema
+  return Object.entries(OTHERS).find(([name]) => name !== type && !(type === 'integer' && name === 'number'))?.[1]
+}
+
+/** Holds a resource to the contract of writes: validation, scopes, preconditions, keys, batches, export and purge. */
+export function writesSuite(t: Test, subject: Subject): void {
+  const { declaration, notFound, create, change } = subject
+  const { plural, collection: name } = declaration.words
+
+  t.test(`${plural}: writes`, async (t) => {
+    const { app, url } = await serve(t, subject)
+    const [alice, bob] = [newUser('alice'), newUser('bob')]
+    const send = (
+      user: string,
+      method: 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE',
+      path = '',
+      body?: object,
+      headers = {}
+    ) => app.inject(by(user, method, url + path, body, headers))
+    const made = async (user = alice) => `/${(await send(user, 'POST', '', create())).json().id}`
+
+    t.test('what does not fit a member is a 400 that points to it, and does nothing', async (t) => {
+      const user = newUser()
+      const path = await made(user)
+      const before = (await send(user, 'GET', path)).body
+      for (const member of declaration.members) {
+        const pointer = `/${member.name}`
+        const bad = [refused(member), ...(member.nullable || member.kind.name === 'document' ? [] : [null])]
+        for (const value of bad) {
+          for (const [method, at, body] of [
+            ['POST', '', create()],
+            ['PUT', path, change()],
+            ['PATCH', path, change()]
+          ] as const) {
+            const answer = await send(user, method, at, { ...body, [member.name]: value })
+            t.match(answer.json(), { status: 400, code: 'validation_failed' }, `${method} ${pointer}`)
+            t.ok(
+              answer.json().errors.some((one: { pointer: string }) => one.pointer.startsWith(pointer)),
+              `${answer.body} points to ${pointer}`
+            )
+          }
+        }
+        if (member.required) {
+          const { [member.name]: _absent, ...rest } = create()
+          t.match((await send(user, 'POST', '', rest)).json(), { status: 400, errors: [{ pointer }] })
+        }
+      }
+      t.equal((await send(user, 'PUT', path, {})).statusCode, 400, 'nothing to change')
+      t.equal((await send(user, 'GET')).json().length, 1)
+      t.equal((await send(user, 'GET', path)).body, before)
+    })
+
+    t.test('what the server sets, or clients set at creation only, is refused elsewhere', async (t) => {
+      const path = await made()
+      const item = (await send(alice, 'GET', path)).json()
+      for (const { name, setBy } of declaration.members.filter(({ setBy }) => setBy !== 'client')) {
+        const one = { [name]: item[name] }
+        const posted = await send(alice, 'POST', '', { ...create(), ...one })
+        t.equal(posted.statusCode, setBy === 'server' ? 400 : 201, `POST ${name}`)
+        for (const method of ['PUT', 'PATCH'] as const) {
+          t.equal((await send(alice, method, path, { ...change(), ...one })).statusCode, 400, `${method} ${name}`)
+        }
+        const update = [{ id: item.id, change: { ...change(), ...one } }]
+        t.equal((await send(alice, 'POST', '/batch', { update })).statusCode, 400, `batch ${name}`)
+      }
+    })
+
+    t.test('a scope admits what it names', async (t) => {
+      const path = await made()
+      const ask = async (scope: string, method: 'GET' | 'POST' | 'DELETE', at: string, payload?: object) =>
+        (await app.inject({ ...by(alice, method, url + at, payload), headers: asUser(alice, { scope }) })).statusCode
+      t.equal(await ask(`${name}:read`, 'GET', path), 200)
+      t.equal(await ask(`${name}:write`, 'GET', path), 403)
+      t.equal(await ask(`${name}:write`, 'GET', '/events'), 403)
+      t.equal(await ask(`${name}:read`, 'POST', '', create()), 403)
+      t.equal(await ask(`${name}:read`, 'POST', '/batch', { create: [create()] }), 403)
+      t.equal(await ask(`${name}:read`, 'DELETE', path), 403)
+      t.equal(await ask(`${name}:write`, 'DELETE', path), 200)
+      t.equal((await send(alice, 'DELETE', path)).json().code, notFound)
+    })
+
+    t.test('a write of another version is a 412, and does nothing', async (t) => {
+      for (const method of ['PUT', 'PATCH', 'DELETE'] as const) {
+        const path = await made()
+        const changed = await send(alice, 'PUT', path, change())
+        t.equal(changed.headers.etag, '"2"')
+        for (const headers of [{ 'if-match': '"1"' }, { 'if-match': '"3", "1"' }, { 'if-none-match': '"2"' }]) {
+          const answer = await send(alice, method, path, change(), headers)
+          t.match(answer.json(), { status: 412, code: 'precondition_failed' }, method)
+          t.equal(answer.headers.etag, '"2"')
+        }
+        t.equal((await send(alice, 'GET', path)).body, changed.body)
+        t.equal((await send(alice, method, path, change(), { 'if-match': '"x"' })).statusCode, 412)
+        t.equal((await send(alice, method, path, change(), { 'if-match': 'x' })).statusCode, 400)
+        t.equal((await send(alice, method, path, change(), { 'if-match': '"1", W/"2"' })).statusCode, 200, method)
+        t.equal((await send(bob, method, path, change(), { 'if-match': '*' })).statusCode, 404, 'a foreign one')
+      }
+    })
+
+    t.test('a read of what the client has is a 304', async (t) => {
+      const path = await made()
+      for (const at of [path, '?limit=2']) {
+        const { headers, body } = await send(alice, 'GET', at)
+        const etag = String(headers.etag)
+        const same = await send(alice, 'GET', at, undefined, { 'if-none-match': etag })
+        t.same([same.statusCode, same.body, same.headers.etag], [304, '', etag])
+        await send(alice, 'PUT', path, change())
+        const changed = await send(alice, 'GET', at, undefined, { 'if-none-match': etag })
+        t.equal(changed.statusCode, 200)
+        t.not(changed.body, body)
+      }
+    })
+
+    t.test('a POST with a key is done once', async (t) => {
+      for (const [at, one, other] of [
+        ['', create(), create()],
+        ['/batch', { create: [create(), create()] }, { create: [create()] }]
+      ] as const) {
+        const user = newUser()
+        const headers = { 'idempotency-key': randomUUID() }
+        const first = await send(user, 'POST', at, one, headers)
+        t.ok(first.statusCode < 300)
+        const again = await send(user, 'POST', at, one, headers)
+        t.same(
+          [again.statusCode, again.body, again.headers.location],
+          [first.statusCode, first.body, first.headers.location]
+        )
+        t.equal(again.headers['idempotency-replayed'], 'true')
+        const changed = await send(user, 'POST', at, other, headers)
+        t.match(changed.json(), { status: 422, code: 'idempotency_key_reused' })
+        t.equal((await send(user, 'GET')).json().length, at === '' ? 1 : 2)
+        t.ok((await send(bob, 'POST', at, one, headers)).statusCode < 300, 'the key of somebody else is another')
+      }
+    })
+
+    t.test('a batch is done in whole or not at all', async (t) => {
+      const user = newUser()
+      const [a, b, c] = [await made(user), await made(user), await made(user)].map((path) => path.slice(1))
+      const foreign = (await made(bob)).slice(1)
+      const listed = async () => (await send(user, 'GET')).body
+      const before = await listed()
+      for (const [body, status, code, pointer] of [
+        [{ create: [create()], update: [{ id: foreign, change: change() }] }, 404, notFound, '/update/0'],
+        [
+          {
+            update: [
+              { id: a, change: change() },
+              { id: UNKNOWN, change: change() }
+            ]
+          },
+          404,
+          notFound,
+          '/update/1'
+        ],
+        [{ create: [create()], delete: [{ id: a }, { id: b, version: 7 }] }, 412, 'precondition_failed', '/delete/1'],
+        [{ delete: Array.from({ length: 101 }, () => ({ id: a })) }, 400, 'validation_failed', '/delete'],
+        [{ create: [create()], delete: Array.from({ length: 100 }, () => ({ id: a })) }, 400, 'validation_failed', '']
+      ] as const) {
+        const answer = await send(user, 'POST', '/batch', body)
+        t.match(answer.json(), { status, code, errors: [{ pointer }] })
+        t.equal(await listed(), before, 'nothing is done')
+      }
+      const update = [{ id: String(a).toUpperCase(), change: change(), version: 1 }]
+      const done = await send(user, 'POST', '/batch', { create: [create(), create()], update, delete: [{ id: c }] })
+      const { created, updated, deleted } = done.json()
+      t.match(updated, [{ id: a, version: 2 }])
+      t.same(deleted, [c])
+      const ids = JSON.parse(await listed()).map(({ id }: { id: string }) => id)
+      t.same(ids, [created[1].id, created[0].id, b, a])
+    })
+
+    t.test('a stream tells each change, with the item as it is', async (t) => {
+      const user = newUser()
+      const stream = await watch(t, app, user, { url: `${url}/events` })
+      t.match(await stream.next(), { event: 'reload' })
+      const told = async () => {
+        const event = await stream.next()
+        return [event?.event, JSON.parse(String(event?.data))]
+      }
+      const { name: member } = declaration.words
+      const created = await send(user, 'POST', '', create(), { 'idempotency-key': randomUUID() })
+      const { id } = created.json()
+      t.same(await told(), ['created', { id, version: 1, [member]: created.json() }])
+      const changed = await send(user, 'PATCH', `/${id}`, change())
+      t.same(await told(), ['updated', { id, version: 2, [member]: changed.json() }])
+      const batch = await send(user, 'POST', '/batch', { create: [create()], update: [{ id, change: change() }] })
+      const { created: more, updated } = batch.json()
+      t.same(await told(), ['created', { id: more[0].id, version: 1, [member]: more[0] }])
+      t.same(await told(), ['updated', { id, version: 3, [member]: updated[0] }])
+      await send(user, 'DELETE', `/${id}`)
+      t.same(await told(), ['deleted', { id, version: 3 }])
+    })
+  })
+
+  t.test(`${plural}: the document names each operation and schema`, async (t) => {
+    const { app, url } = await serve(t, subject)
+    const { paths, tags } = (await app.inject('/openapi.json')).json()
+    const { title, pluralTitle } = declaration.words
+    const operations = [url, `${url}/{id}`, `${url}/batch`, `${url}/events`].flatMap((path) =>
+      Object.values<{ operationId: string; summary: string }>(paths[path] ?? paths[`${path}/`])
+    )
+    t.same(
+      operations.map(({ operationId }) => operationId).sort(),
+      [
+        ...['list', 'batch', 'watch'].map((verb) => verb + pluralTitle),
+        ...['create', 'get', 'update', 'patch', 'delete'].map((verb) => verb + title)
+      ].sort()
+    )
+    t.ok(operations.every(({ summary }) => summary.length > 0))
+    // Clients take the examples of the document for a first request.
+    const examples = declaration.members.flatMap(({ name, schema, setBy }) =>
+      setBy !== 'server' && Array.isArray(schema.examples) ? [[name, schema.examples[0]] as const] : []
+    )
+    const payload = { ...create(), ...Object.fromEntries(examples) }
+    t.equal((await app.inject(by(newUser(), 'POST', url, payload))).statusCode, 201, 'the examples are good')
+    t.ok(tags.some((tag: { name: string }) => tag.name === name))
+  })
+
+  t.test(`${plural}: a user takes out and deletes their own, and nobody else's`, async (t) => {
+    const { app, url } = await serve(t, subject)
+    const [alice, bob] = [newUser('alice'), newUser('bob')] as Owner[]
+    for (const user of [alice, bob, alice]) await app.inject(by(String(user), 'POST', url, create()))
+    // The embedded database has one session, which is the application's.
+    await app.close()
+    const { database } = await testConfig(subject.env)
+    const connection = await connect({ ...database, poolMax: 1 }, pino({ level: 'silent' }))
+    t.teardown(connection.close)
+    const tables = [declaration.table, ...ownedTables.filter((one) => one !== declaration.table)]
+    const rowsOf = async (user: Owner) => {
+      let text = ''
+      await exportUser(
+        connection,
+        user,
+        async (lines) => {
+          text += lines
+        },
+        tables
+      )
+      return text
+        .split('\n')
+        .slice(0, -1)
+        .map((line) => JSON.parse(line))
+    }
+    const table = declaration.tableName
+    t.match(await rowsOf(alice as Owner), [
+      { table, row: { user_id: alice } },
+      { table, row: { user_id: alice } }
+    ])
+    t.match(await purgeUser(connection, alice as Owner, tables), { [table]: 2 })
+    t.same(await rowsOf(alice as Owner), [])
+    t.match(await rowsOf(bob as Owner), [{ table, row: { user_id: bob } }])
+  })
+}
