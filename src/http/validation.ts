@@ -39,7 +39,8 @@ const createAjv = (allErrors: boolean) => {
   ajv.addFormat('date-time', isDateTime)
   ajv.addFormat('date', isDate)
   ajv.addFormat('text', isText)
-  ajv.addKeyword({ keyword: 'maxBytes', schemaType: 'number', errors: true, validate: maxBytes })
+  // Before `anyOf`, whose schemas could take long for a large document.
+  ajv.addKeyword({ keyword: 'maxBytes', before: 'const', schemaType: 'number', errors: true, validate: maxBytes })
   ajv.addKeyword({
     keyword: 'maxDepth',
     schemaType: 'number',
@@ -51,18 +52,36 @@ const createAjv = (allErrors: boolean) => {
 
 const [firstError, allErrors] = [createAjv(false), createAjv(true)]
 
+// `allErrors` goes on after `maxLength`, and the time of a pattern may grow with the square of the text, or faster.
+allErrors.removeKeyword('pattern').addKeyword({
+  keyword: 'pattern',
+  type: 'string',
+  schemaType: 'string',
+  compile(pattern: string, { maxLength = Number.POSITIVE_INFINITY }) {
+    const expression = new RegExp(pattern, 'u')
+    // A character has up to two code units.
+    return (text: string) => text.length > 2 * maxLength || expression.test(text)
+  },
+  error: { message: ({ schema }) => str`must match pattern "${schema}"` }
+})
+
 /** What validates values by a schema. @throws for a schema that is not valid */
 export const validatorOf = (schema: object): ValidateFunction => firstError.compile(schema)
 
 /** A larger request gets only its first issue. A valid batch of 100 operations has about 1,600 values. */
 const ALL_ISSUES_MAX_VALUES = 2000
 
-/** Whether a value contains few enough values, itself included, to look for all issues. */
+/** Some formats of ajv-formats take a time that grows with the square of the text: 50 ms for this many characters. */
+const ALL_ISSUES_MAX_CHARACTERS = 12_000
+
+/** Whether a value contains few enough values, itself included, and characters to look for all issues. */
 function isSmall(value: unknown): boolean {
   const pending = [value]
-  let values = 1
+  let [values, characters] = [1, 0]
   while (pending.length > 0) {
     const next = pending.pop()
+    if (typeof next === 'string') characters += next.length
+    if (characters > ALL_ISSUES_MAX_CHARACTERS) return false
     if (typeof next !== 'object' || next === null) continue
     const inner = Object.values(next)
     values += inner.length
@@ -84,10 +103,7 @@ function compile(schema: TSchema, prepare?: (value: never) => void): ValidateFun
     prepare?.(value as never)
     const valid = first(value)
     validate.errors = first.errors
-    if (!valid && isSmall(value)) {
-      all(value)
-      validate.errors = all.errors
-    }
+    if (!valid && isSmall(value)) validate.errors = all(value) ? first.errors : all.errors
     return valid
   }
   validate.errors = first.errors

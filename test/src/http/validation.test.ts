@@ -1,3 +1,4 @@
+import { type TSchema, Type } from '@sinclair/typebox'
 import type { FastifySchemaValidationError } from 'fastify'
 import t from 'tap'
 import { isDateTime } from '../../../src/http/formats.ts'
@@ -6,7 +7,7 @@ import { schemaErrorFormatter } from '../../../src/http/validation-errors.ts'
 import { NewTask, TaskBatch, TaskQuery } from '../../support/tasks.ts'
 
 type Validate = ((value: unknown) => boolean) & { errors: FastifySchemaValidationError[] | null }
-const compile = (schema: typeof TaskBatch | typeof NewTask | typeof TaskQuery, httpPart: string) =>
+const compile = (schema: TSchema, httpPart: string) =>
   validatorCompiler({ schema, httpPart, method: 'POST', url: '/' }) as Validate
 
 const inBody = compile(TaskBatch, 'body')
@@ -54,6 +55,41 @@ t.test('of any other all faults are found, and up to 20 are told', async (t) => 
 
   t.ok(inBody({ create: [{ title: 'x' }] }))
   t.equal(inBody.errors, null)
+})
+
+t.test('issue 18: an overlong text or document costs no more than its bound', async (t) => {
+  // The time grows with the square of the text: 5 s for 120,000 characters.
+  const slow = '^[a-z]+[a-z0-9]*$'
+  const code = Type.String({ maxLength: 40, pattern: slow })
+  const document = Type.Union(
+    [Type.Array(Type.Object({ a: Type.Integer() }), { uniqueItems: true }), Type.String({ pattern: slow })],
+    { maxBytes: 1000, maxDepth: 3 }
+  )
+  const overlong = (length: number) => `${'a'.repeat(length)}!`
+  const cases: [TSchema, unknown, string][] = [
+    [code, overlong(120_000), 'must NOT have more than 40 characters'],
+    [code, overlong(10_000), 'must NOT have more than 40 characters'],
+    [code, overlong(39), `must match pattern "${slow}"`],
+    [document, overlong(120_000), 'must NOT have more than 1000 bytes of JSON'],
+    [document, Array.from({ length: 4900 }, (_, a) => ({ a })), 'must NOT have more than 1000 bytes of JSON'],
+    [
+      Type.String({ maxLength: 40, format: 'url' }),
+      `http://${':a'.repeat(60_000)}`,
+      'must NOT have more than 40 characters'
+    ]
+  ]
+  for (const [it, value, message] of cases) {
+    const validate = compile(Type.Object({ it, other: Type.Optional(Type.Integer()) }), 'body')
+    const before = process.cpuUsage()
+    t.notOk(validate({ it: value }))
+    const { user } = process.cpuUsage(before)
+    t.match(validate.errors, [{ message }])
+    t.ok(user < 250_000, `${user} µs for ${JSON.stringify(it)}`)
+  }
+  // Other issues are told beside it.
+  const short = compile(Type.Object({ it: code, other: Type.Integer() }), 'body')
+  t.notOk(short({ it: overlong(100), other: 'x' }))
+  t.match(short.errors, [{ instancePath: '/it', keyword: 'maxLength' }, { instancePath: '/other' }])
 })
 
 t.test('no member of an object is taken for one that its prototype has', async (t) => {
