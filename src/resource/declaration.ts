@@ -105,7 +105,7 @@ export function declare<T extends ResourceTable, M extends MembersOf<T>>(
   if (!isOwned(table)) {
     throw new ConfigError([`The resource "${name}": The table "${tableName}" is no ownedTable (src/db/tables.ts).`])
   }
-  const faults = [...nameFaults(name, tableName), ...columnFaults(columns, declared)]
+  const faults = [...nameFaults(name, tableName), ...columnFaults(table, declared)]
 
   const members: Member[] = []
   for (const [member, schema] of Object.entries<TSchema>(declared)) {
@@ -185,12 +185,17 @@ function isOwned(table: ResourceTable): boolean {
 }
 
 /** What is wrong with the columns of a table, of which `declared` are members. */
-function* columnFaults(columns: Record<string, PgColumn>, declared: object): Generator<string> {
+function* columnFaults(table: ResourceTable, declared: object): Generator<string> {
   const names = new Set<string>()
-  for (const [name, column] of Object.entries(columns)) {
+  const { foreignKeys } = getTableConfig(table)
+  const referring = new Set(foreignKeys.flatMap((key) => key.reference().columns.map(({ name }) => name)))
+  for (const [name, column] of Object.entries<PgColumn>(getTableColumns(table))) {
     // By another name than its own the owner would be shown, and changed.
     if (names.has(column.name)) yield `The column "${name}" has the SQL name of another column, ${column.name}.`
     names.add(column.name)
+    // PostgreSQL checks these against the rows of all users, so an error would tell of theirs.
+    if (column.isUnique || column.primary) yield `The column "${name}" must be unique among the rows of all users.`
+    if (referring.has(column.name)) yield `The column "${name}" may refer to the rows of other users.`
     // Drizzle calls it once, when the statement is prepared.
     if (column.onUpdateFn !== undefined) yield `The column "${name}" has $onUpdate, which is not supported.`
     if (GIVEN.has(name) || Object.hasOwn(declared, name)) continue

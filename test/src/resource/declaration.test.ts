@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { type TSchema, Type } from '@sinclair/typebox'
 import { sql } from 'drizzle-orm'
 import {
+  type AnyPgColumn,
   bigint,
   bigserial,
   boolean,
@@ -434,6 +435,24 @@ t.test('a table is an ownedTable whose columns are members, or can do without a 
       'with the owner by another name',
       things({ who: text('user_id') }),
       'The column "who" has the SQL name of another column, user_id.'
+    ],
+    [
+      // The error for a second one would tell a user what the rows of others have.
+      'with a unique column',
+      things({ it: text().unique() }),
+      'The column "it" must be unique among the rows of all users.'
+    ],
+    [
+      'with a second key',
+      things({ it: text().primaryKey() }),
+      'The column "it" must be unique among the rows of all users.',
+      'The column "it" is not null and has no default, so it must be a member.'
+    ],
+    [
+      // PostgreSQL exempts the checks of foreign keys from policies.
+      'with a plain foreign key',
+      things({ it: uuid().references((): AnyPgColumn => keyed.id) }),
+      'The column "it" may refer to the rows of other users.'
     ],
     [
       'with a name that is no word',
