@@ -128,8 +128,10 @@ const WORD_BYTES = 40
 /** The bytes that JSON needs at least for the largest value of a schema. */
 function bytesOf({ enum: values, maxBytes, maxLength, maxItems, items }: Keywords): number {
   if (Array.isArray(values)) return Math.max(...values.map((value) => JSON.stringify(value).length))
+  // A document may have bounds of an array too.
+  if (maxBytes !== undefined) return Number(maxBytes)
   if (maxItems !== undefined) return Number(maxItems) * (bytesOf(items as Keywords) + 1)
-  return Number(maxBytes ?? maxLength ?? WORD_BYTES)
+  return Number(maxLength ?? WORD_BYTES)
 }
 
 /** What is wrong with the schema of a member, in words that follow its name. */

@@ -73,7 +73,7 @@ function cursorKey(member: Member): Key {
       return isLong(member) ? [...text].slice(0, SORT_CHARACTERS).join('') : text
     },
     accepts: (member.kind.sort as SortKey).accepts,
-    maxBytes: member.kind.name === 'text' ? characters * BYTES_OF_CHARACTER : characters
+    maxBytes: characters * BYTES_OF_CHARACTER
   }
 }
 

@@ -1,7 +1,11 @@
+import { type TSchema, Type } from '@sinclair/typebox'
+import { pgEnum } from 'drizzle-orm/pg-core'
 import fc from 'fast-check'
 import t from 'tap'
+import { ownedTable } from '../../../src/db/tables.ts'
 import { Problem } from '../../../src/http/problems.ts'
 import { type List, readCursor, writeCursor } from '../../../src/resource/cursor.ts'
+import { resource } from '../../../src/resource/resource.ts'
 import type { Sort } from '../../../src/resource/sorts.ts'
 import { TaskQuery, tasksResource } from '../../support/tasks.ts'
 
@@ -38,6 +42,16 @@ t.test('a cursor comes back as it was, within the length that the schema takes',
     })
   )
   t.equal(writeCursor(listBy('title'), { id: ID, key: '\u{1f600}'.repeat(200) }).length, maxLength)
+})
+
+t.test('issue 18: a cursor fits its schema whatever the labels of an enum are', async (t) => {
+  const phase = pgEnum('phase', ['新規', '進行中'])
+  const jobs = ownedTable('jobs', { phase: phase('phase').notNull() })
+  const members = { phase: Type.Union([Type.Literal('新規'), Type.Literal('進行中')]) }
+  const { sorts, schemas } = resource(jobs, { name: 'job', members, sorts: ['phase'] }).declaration
+  const sort = sorts.find(({ name }) => name === 'phase') as Sort
+  const { maxLength } = (schemas.query as TSchema).properties.cursor
+  t.ok(writeCursor({ sort, filters: [] }, { id: ID, key: '進行中' }).length <= maxLength)
 })
 
 t.test('a cursor of an earlier version is still good', async (t) => {

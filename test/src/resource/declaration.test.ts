@@ -286,6 +286,8 @@ t.test('the largest value of a member fits into a request (issue 18)', async (t)
     [text(), Type.String({ maxLength: most })],
     [text(), Type.String({ maxLength: most + 1 }), beyond(most + 1)],
     [json(), Type.Unknown({ maxBytes: 10 ** 6, maxDepth: 5 }), beyond(10 ** 6)],
+    [json(), Type.Array(Type.String({ maxLength: most }), { maxItems: 5, maxBytes: 100, maxDepth: 1 })],
+    [json(), Type.Tuple([], { maxBytes: 100, maxDepth: 1 })],
     [text().array(), Type.Array(Type.String({ maxLength: 999 }), { maxItems: 200 }), beyond(200_000)],
     [integer().array(), Type.Array(Type.Integer(), { maxItems: 5000 }), beyond(205_000)],
     [integer().array(), Type.Array(Type.Literal(1), { maxItems: 5000 })],
