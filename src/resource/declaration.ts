@@ -4,6 +4,7 @@ import { getTableConfig, type PgColumn } from 'drizzle-orm/pg-core'
 import { ConfigError } from '../config/error.ts'
 import type { OwnedTable } from '../db/owned.ts'
 import type { Filter, PlannedFilter } from './filters.ts'
+import { BYTES_MAX, bytesOf } from './member-schemas.ts'
 import { type Member, memberOf, momentOf } from './members.ts'
 import { type Schemas, schemasOf } from './schemas.ts'
 import { type Sort, sortFault, sortOf } from './sorts.ts'
@@ -116,6 +117,8 @@ export function declare<T extends ResourceTable, M extends MembersOf<T>>(
     if (Array.isArray(made)) faults.push(...made)
     else members.push(made)
   }
+  const bytes = members.reduce((sum, { schema }) => sum + bytesOf(schema), 0)
+  if (bytes > BYTES_MAX) faults.push(`An item can have ${bytes} bytes of JSON, and the most is ${BYTES_MAX}.`)
 
   const known = new Map([
     ...members.map((member) => [member.name, member] as const),

@@ -119,14 +119,17 @@ function* partFaults(kind: Kind, schema: Keywords): Generator<string> {
   else for (const fault of partFaults(kind.element, withEnum(items as Keywords))) yield `has items: each ${fault}`
 }
 
-/** The most bytes that a member can have in a request. A body has room for the others too. */
-const BYTES_MAX = BODY_LIMIT_BYTES - 8192
+/**
+ * The most bytes that a member can have in a request, and all members of an item together. A body has room for their
+ * names too, and a page of 100 items, or the answer to a batch, has a bound.
+ */
+export const BYTES_MAX = BODY_LIMIT_BYTES - 8192
 
 /** No number, boolean, date or UUID is longer. */
 const WORD_BYTES = 40
 
 /** The bytes that JSON needs at least for the largest value of a schema. */
-function bytesOf({ enum: values, maxBytes, maxLength, maxItems, items }: Keywords): number {
+export function bytesOf({ enum: values, maxBytes, maxLength, maxItems, items }: Keywords): number {
   if (Array.isArray(values)) return Math.max(...values.map((value) => JSON.stringify(value).length))
   // A document may have bounds of an array too.
   if (maxBytes !== undefined) return Number(maxBytes)

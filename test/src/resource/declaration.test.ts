@@ -295,6 +295,13 @@ t.test('the largest value of a member fits into a request (issue 18)', async (t)
   ] as [PgColumnBuilderBase, TSchema, ...string[]][]) {
     expectMember(t, column, schema, ...reasons)
   }
+  // Updates would make an item larger than any request, and a page of 100 hundreds of times that.
+  const half = Type.String({ maxLength: most / 2 })
+  const table = things({ one: text(), two: text(), three: boolean() })
+  t.same(faultsOf(table, { members: { one: half, two: half } }), [])
+  t.same(faultsOf(table, { members: { one: half, two: half, three: Type.Boolean() } }), [
+    `The resource "thing": An item can have ${most + 40} bytes of JSON, and the most is ${most}.`
+  ])
 })
 
 t.test('a column of a type that would change values is no member, and there is a remedy (issue 18)', async (t) => {
