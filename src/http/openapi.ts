@@ -25,6 +25,9 @@ export const unauthorized = listProblems()
   .filter(([, status]) => status === 401)
   .map(([code]) => code)
 
+/** Keywords of our own (`src/http/validation.ts`): what OpenAPI does not know begins with `x-`. */
+const OWN_KEYWORDS = new Set(['maxBytes', 'maxDepth'])
+
 /**
  * Moves every object schema with a `title` to the components of the document, under that name. A client that is
  * generated from the document then has one type of that name, instead of one for each place. The `description` of a
@@ -36,7 +39,9 @@ export function nameSchemas<T extends { paths?: unknown; components?: object }>(
     if (Array.isArray(value)) return value.map(walk)
     if (typeof value !== 'object' || value === null) return value
     const copy: Record<string, unknown> = Object.fromEntries(
-      Object.entries(value).map(([key, member]) => [key, walk(member)])
+      Object.entries(value).map(([key, member]) =>
+        OWN_KEYWORDS.has(key) && typeof member === 'number' ? [`x-${key}`, member] : [key, walk(member)]
+      )
     )
     const { title, description, ...schema } = copy
     // Check both, since an example may have a member that is named `type` or `title`.

@@ -1,6 +1,16 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core'
 import t from 'tap'
+import autohooks from '../../routes/api/autohooks.ts'
+import type { App } from '../../src/http/application.ts'
 import { asUser, build, buildAlone, newUser, routesOf } from '../support/app.ts'
+import samples from '../support/samples.ts'
+
+/** What the linter says of a document. */
+async function lint(source: string): Promise<string[]> {
+  const config = await createConfig({ extends: ['recommended'], rules: { 'no-server-example.com': 'off' } })
+  const problems = await lintFromString({ source, config })
+  return problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`)
+}
 
 t.test('the document describes every route, and lints clean', async (t) => {
   const app = await buildAlone(t)
@@ -35,12 +45,20 @@ t.test('the document describes every route, and lints clean', async (t) => {
     if (operationId.endsWith('Task')) t.ok('414' in responses, `${operationId} documents an overlong parameter`)
   }
 
-  const config = await createConfig({ extends: ['recommended'], rules: { 'no-server-example.com': 'off' } })
-  const problems = await lintFromString({ source: answer.body, config })
-  t.same(
-    problems.map(({ ruleId, message, location }) => `${ruleId}: ${message} ${location[0]?.pointer}`),
-    []
-  )
+  t.same(await lint(answer.body), [])
+})
+
+t.test('issue 18: the document of a resource with every kind of member lints clean', async (t) => {
+  const app = await buildAlone(t, {}, async (app) => {
+    await app.register(
+      async (api) => {
+        await autohooks(api as App)
+        await api.register(samples, { prefix: '/samples' })
+      },
+      { prefix: '/api' }
+    )
+  })
+  t.same(await lint((await app.inject('/openapi.json')).body), [])
 })
 
 t.test('the documentation page is there, unless it is turned off', async (t) => {

@@ -256,6 +256,8 @@ t.test('what a column or a kind demands is kept beside what the schema says (iss
   t.match(strict, { format: 'email', allOf: [{ minLength: 2 }, { format: 'text' }] })
   t.match(created(uuid(), Type.String({ pattern: '^0' })), { pattern: '^0', allOf: [{ pattern: String }] })
   t.match(created(integer(), Type.Integer({ minimum: 0 })), { minimum: 0, maximum: 2 ** 31 - 1 })
+  const within = created(integer().notNull(), Type.Integer({ exclusiveMinimum: 0, exclusiveMaximum: 2 ** 40 }))
+  t.match(within, { minimum: undefined, exclusiveMinimum: 0, maximum: 2 ** 31 - 1 }, 'one bound, if it is narrower')
   t.match(created(varchar({ length: 5 }), Type.String({ minLength: 1 })), {
     minLength: 1,
     maxLength: 5,
