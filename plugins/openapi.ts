@@ -44,6 +44,8 @@ export default fp(
       transformObject: (input) =>
         describeTags(nameSchemas((input as Extract<typeof input, { openapiObject: object }>).openapiObject))
     })
+    // Two schemas of one name end the start, not the first request for the document.
+    app.addHook('onReady', async () => void app.swagger())
     if (!app.config.docs) return
     await app.register(async (page) => {
       await page.register(fastifyHelmet, {

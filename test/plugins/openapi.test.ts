@@ -1,8 +1,15 @@
 import { createConfig, lintFromString } from '@redocly/openapi-core'
+import { Type } from '@sinclair/typebox'
+import { boolean } from 'drizzle-orm/pg-core'
+import Fastify from 'fastify'
 import t from 'tap'
 import autohooks from '../../routes/api/autohooks.ts'
+import appPlugin, { serverOptions } from '../../src/app.ts'
+import { ownedTable } from '../../src/db/tables.ts'
+import { ownedTables } from '../../src/db/user-data.ts'
 import type { App } from '../../src/http/application.ts'
-import { asUser, build, buildAlone, newUser, routesOf } from '../support/app.ts'
+import { resource } from '../../src/resource/resource.ts'
+import { asUser, build, buildAlone, newUser, routesOf, testConfig } from '../support/app.ts'
 import samples from '../support/samples.ts'
 
 /** What the linter says of a document. */
@@ -59,6 +66,23 @@ t.test('issue 18: the document of a resource with every kind of member lints cle
     )
   })
   t.same(await lint((await app.inject('/openapi.json')).body), [])
+})
+
+t.test('issue 18: two resources whose schemas have one name end the start', async (t) => {
+  const table = ownedTable('others', { done: boolean('done').notNull() })
+  const others = resource(table, { name: 'newTask', members: { done: Type.Boolean() } })
+  const config = await testConfig({ DATABASE_URL: 'postgres://127.0.0.1:1/none' })
+  const app = Fastify(serverOptions(config))
+  t.teardown(() => app.close())
+  await app.register(appPlugin, { config, tables: [table, ...ownedTables] })
+  await app.register(
+    async (api) => {
+      await autohooks(api as App)
+      await api.register(others, { prefix: '/others' })
+    },
+    { prefix: '/api' }
+  )
+  await t.rejects(async () => app.ready(), /Two different schemas have the title NewTask/)
 })
 
 t.test('the documentation page is there, unless it is turned off', async (t) => {
