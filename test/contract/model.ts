@@ -49,8 +49,11 @@ export function orderOf(declaration: Declaration, sort: string) {
   return (a: Item, b: Item) => direction * (byKey(a, b) || compareBytes(a.id, b.id))
 }
 
+/** A text is found in composed and in decomposed letters. */
 const contains = (item: Item, names: readonly string[], text: string) =>
-  names.some((name) => lower(String(item[name] ?? '')).includes(lower(text)))
+  names.some((name) =>
+    ['NFC', 'NFD'].some((form) => lower(String(item[name] ?? '')).includes(lower(text.normalize(form))))
+  )
 
 /** Whether a filter with the value `given` lets an item through. */
 function passes(declaration: Declaration, { operator, members }: NamedFilter, given: unknown, item: Item): boolean {

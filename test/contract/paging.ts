@@ -3,7 +3,8 @@ import type { LightMyRequestResponse } from 'fastify'
 import type { Test } from 'tap'
 import { newUser } from '../support/app.ts'
 import { type Item, matches, orderOf } from './model.ts'
-import { by, nextOf, type Subject, same, serve } from './subject.ts'
+import { holds, same, shown } from './property.ts'
+import { by, nextOf, type Subject, serve } from './subject.ts'
 import { queriesOf, queryString } from './values.ts'
 
 const SEED = 20_261_125
@@ -79,7 +80,7 @@ export function pagingSuite(t: Test, subject: Subject, runs: number): void {
         same(listed, listed.toSorted(compare), 'the order')
         if (new Set(listed.map(({ id }) => id)).size < listed.length) throw new Error('an item came twice')
         for (const item of listed) {
-          if (!matches(declaration, query, item)) throw new Error(`${fc.stringify(item)} does not match`)
+          if (!matches(declaration, query, item)) throw new Error(`${shown(item)} does not match`)
         }
         const stayed = [...there.values()].filter((item) => !removed.has(item.id) && matches(declaration, query, item))
         same(
@@ -89,7 +90,7 @@ export function pagingSuite(t: Test, subject: Subject, runs: number): void {
         )
       }
 
-      await fc.assert(fc.asyncProperty(history, run), { numRuns: runs, seed: SEED, endOnFailure: true })
+      await holds(fc.asyncProperty(history, run), runs, SEED)
       t.ok(pages > runs, `${pages} pages`)
     }
   )

@@ -84,12 +84,5 @@ export const by = (
   ...(payload && method !== 'GET' && method !== 'HEAD' && method !== 'DELETE' && { payload })
 })
 
-/** Throws unless two values are the same, for property tests. */
-export function same(actual: unknown, expected: unknown, what: string): void {
-  if (fc.stringify(actual) !== fc.stringify(expected)) {
-    throw new Error(`${what}: got ${fc.stringify(actual)}, not ${fc.stringify(expected)}`)
-  }
-}
-
 /** The URL of the next page, if there is one. */
 export const nextOf = (headers: Record<string, unknown>) => /<([^>]+)>; rel="next"/.exec(String(headers.link))?.[1]

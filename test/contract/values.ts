@@ -4,32 +4,102 @@ import type { Declaration } from '../../src/resource/declaration.ts'
 import type { Keywords } from '../../src/resource/kinds.ts'
 import type { Member } from '../../src/resource/members.ts'
 
-/** Text that the service could mistake for something else, and few values, so that many keys are equal. */
-const TEXTS = ['', 'a', 'A', 'b', 'B', 'z', '_', '%', '\\', '{"id":"', '","version":1}', 'NULL', 'ß', '🥛', 'aB z', '0']
+/** The length up to which a text is compared when a list is sorted. */
+const START = 200
 
-const DIGITS = fc.constantFrom('', '.5', '.123456', '.999999')
-const OFFSETS = fc.constantFrom('Z', '+00:00', '-07:00', '+05:30')
-const DAYS = fc.constantFrom('2030-01-31', '1999-12-31', '2028-02-29', '0002-01-01')
+/** Texts that the service could mistake for something else, or for each other. */
+const TEXTS = [
+  ...['', 'a', 'A', 'b', 'B', 'z', '_', '%', '\\', '"', ',', '{}', '0', '1', '-1', 'NULL', 'ß', '🥛', 'aB z', '-', ' '],
+  ...['{"id":"', '","version":1}', ',\n{"id":"'],
+  // A letter with an accent in its two forms.
+  ...['é', 'e\u0301'],
+  // They differ in what is compared, and beyond it.
+  ...['a', 'b'].map((end) => '🥛'.repeat(START - 1) + end),
+  ...['za', 'zb'].map((end) => '🥛'.repeat(START - 1) + end)
+]
+
+// No double tells the two long ones apart.
+const NUMERALS = [
+  '1.50',
+  '-0.01',
+  '0.00',
+  '0.1',
+  '0.10',
+  '12345678901234567890',
+  '12345678901234567891',
+  '9999999999.99'
+]
+const UUIDS = ['ABCDEFAB-CDEF-4ABC-8DEF-ABCDEFABCDEF', '00000000-0000-0000-0000-000000000000']
+const DOCUMENTS = [
+  ...[{}, [], 0, false, '', 'null', ',{"id":"', 1e308, '\n'],
+  ...[[{ id: 'x' }, { id: 'y' }], [0, { id: 'x' }], { a: [null, { id: 'x', version: 1 }] }]
+]
+
+const OFFSETS = ['Z', '+00:00', '-07:00', '+05:30']
+const DIGITS = ['', '.5', '.123456', '.999999']
+const DAYS = ['2030-01-31', '1999-12-31', '2028-02-29', '0002-01-01']
+const TIMES = ['09:00:00', '23:59:59']
 const dateTimes = fc
-  .tuple(DAYS, fc.constantFrom('09:00:00', '23:59:59'), DIGITS, OFFSETS)
+  .tuple(fc.constantFrom(...DAYS), fc.constantFrom(...TIMES), fc.constantFrom(...DIGITS), fc.constantFrom(...OFFSETS))
   .map(([day, time, digits, offset]) => `${day}T${time}${digits}${offset}`)
+const DATE_TIMES = DAYS.flatMap((day, i) =>
+  TIMES.map((time, j) => `${day}T${time}${DIGITS[(i + j) % DIGITS.length]}${OFFSETS[(i + 2 * j) % OFFSETS.length]}`)
+)
 
 const among = (name: string, schema: Keywords, least: number) => Number(schema[name] ?? least)
 
+const rangeOf = (schema: Keywords) => [
+  among('minimum', schema, Number.MIN_SAFE_INTEGER),
+  among('maximum', schema, Number.MAX_SAFE_INTEGER)
+]
+
+/** Values at the bounds of a JSON Schema, and those that code is likely to get wrong. They may not all fit it. */
+function candidates(schema: Keywords): unknown[] {
+  if ('const' in schema) return [schema.const]
+  if (Array.isArray(schema.enum)) return schema.enum
+  if (Array.isArray(schema.anyOf)) return schema.anyOf.flatMap(candidates)
+  const { type, format } = schema
+  if (type === 'boolean') return [true, false]
+  if (type === 'integer') return [...rangeOf(schema), 0, 1, -1, 7]
+  if (type === 'number') return [...rangeOf(schema), 0, 1, -1, 7, 0.1, 5e-324, 1e21]
+  if (type === 'string') {
+    return format === 'date-time' ? DATE_TIMES : format === 'date' ? DAYS : [...TEXTS, ...NUMERALS, ...UUIDS]
+  }
+  if (type === 'array') {
+    const [elements, size] = [telling(schema.items as Keywords), among('maxItems', schema, 5)]
+    return Array.from({ length: Math.ceil(elements.length / size) + 1 }, (_, i) =>
+      elements.slice((i - 1) * size, i * size)
+    )
+  }
+  return type === undefined ? DOCUMENTS : []
+}
+
+const validates = (schema: Keywords) => {
+  const validate = validatorCompiler({ schema: schema as never, method: 'POST', url: '/', httpPart: 'body' })
+  return (value: unknown) => validate(value) === true
+}
+
+/** Those of the candidates that fit the schema. */
+export const telling = (schema: Keywords): unknown[] => candidates(schema).filter(validates(schema))
+
+const someOf = (schema: Keywords, others: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => {
+  const some = telling(schema)
+  return some.length === 0 ? others : fc.oneof(fc.constantFrom(...some), others)
+}
+
 function strings(schema: Keywords): fc.Arbitrary<unknown> {
   if (schema.format === 'date-time') return dateTimes
-  if (schema.format === 'date') return DAYS
+  if (schema.format === 'date') return fc.constantFrom(...DAYS)
   // fast-check makes no text for a lookahead. What does not fit is left out later.
   if (typeof schema.pattern === 'string')
-    return fc.stringMatching(new RegExp(schema.pattern.replace(/\(\?![^$]*\$\)/, '')))
+    return someOf(schema, fc.stringMatching(new RegExp(schema.pattern.replace(/\(\?![^$]*\$\)/, ''))))
   const maxLength = Math.min(among('maxLength', schema, 40), 40)
-  return fc.oneof(fc.constantFrom(...TEXTS), fc.string({ maxLength, unit: 'grapheme' }))
+  return someOf(schema, fc.string({ maxLength, unit: 'grapheme' }))
 }
 
 function numbers(schema: Keywords, isInteger: boolean): fc.Arbitrary<unknown> {
-  const [min, max] = [among('minimum', schema, -(2 ** 53 - 1)), among('maximum', schema, 2 ** 53 - 1)]
-  const few = fc.constantFrom(min, max, 0, 1, -1, 7, ...(isInteger ? [] : [0.1, 5e-324, 1e21]))
-  return fc.oneof(few, isInteger ? fc.integer({ min, max }) : fc.double({ min, max, noNaN: true }))
+  const [min = 0, max = 0] = rangeOf(schema)
+  return someOf(schema, isInteger ? fc.integer({ min, max }) : fc.double({ min, max, noNaN: true }))
 }
 
 /** Values of a JSON Schema, which may not all fit it. */
@@ -45,17 +115,16 @@ function drafts(schema: Keywords): fc.Arbitrary<unknown> {
   if (type === 'array') {
     return fc.array(drafts(items as Keywords), { maxLength: Math.min(among('maxItems', schema, 5), 5) })
   }
-  if (type !== 'object') return fc.jsonValue({ maxDepth: 2 })
+  if (type !== 'object') return someOf(schema, fc.jsonValue({ maxDepth: 2 }))
   const members = Object.entries(properties as Record<string, Keywords>).map(([name, one]) => [name, drafts(one)])
   return fc.record(Object.fromEntries(members), { requiredKeys: required as never[] })
 }
 
 /** Valid values of a JSON Schema, as a client can send them. */
 function valuesOf(schema: Keywords): fc.Arbitrary<unknown> {
-  const validate = validatorCompiler({ schema: schema as never, method: 'POST', url: '/', httpPart: 'body' })
   // JSON has no -0.
   const sent = drafts(schema).map((value) => JSON.parse(JSON.stringify(value)))
-  return sent.filter((value) => validate(value) === true)
+  return sent.filter(validates(schema))
 }
 
 /** Valid values of a member, null included where it may be null. */
@@ -88,7 +157,8 @@ export function queriesOf({ filters, sorts }: Declaration): fc.Arbitrary<Record<
   }
   if (filters.length === 0) return fc.record(orders)
   const given = filters.map(({ name, operator, schema }) => {
-    const few = operator === 'contains' ? fc.constantFrom('a', 'B', '%', '_', '\\', 'ab') : valuesOf(schema)
+    const few =
+      operator === 'contains' ? fc.constantFrom('a', 'B', '%', '_', '\\', 'ab', 'é', 'e\u0301') : valuesOf(schema)
     return fc.record({ [name]: few as fc.Arbitrary<unknown> })
   })
   // Most queries with all filters at once would find nothing.
