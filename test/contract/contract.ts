@@ -2,6 +2,7 @@ import type { Test } from 'tap'
 import type { Resource } from '../../src/resource/resource.ts'
 import { historySuite } from './history.ts'
 import { isolationSuite } from './isolation.ts'
+import { listingSuite } from './listing.ts'
 import { pagingSuite } from './paging.ts'
 import { subjectOf } from './subject.ts'
 import { writesSuite } from './writes.ts'
@@ -30,6 +31,7 @@ export function contractSuite(
   const subject = subjectOf(resource, env)
   isolationSuite(t, subject)
   writesSuite(t, subject)
+  listingSuite(t, subject)
   historySuite(t, subject, runs)
   pagingSuite(t, subject, runs)
 }
