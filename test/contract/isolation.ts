@@ -145,6 +145,53 @@ export function isolationSuite(t: Test, subject: Subject): void {
       )
     })
 
+    t.test('lies about the owner of a batch, of a key and of a count change nothing', async (t) => {
+      const stored = await create(alice)
+      const { id } = stored.json()
+      const query = `userId=${alice}&user_id=${alice}&sub=${alice}`
+      const ask = async (method: 'GET' | 'POST', at: string, payload?: object | string, key?: string) => {
+        const { headers, ...options } = by(mallory, method, `${collection}${at}`)
+        const more = { ...(key && { 'idempotency-key': key }), ...(payload && { 'content-type': 'application/json' }) }
+        return app.inject({
+          ...options,
+          headers: { ...headers, ...lyingHeaders(alice), ...more },
+          ...(payload && { payload: typeof payload === 'string' ? payload : JSON.stringify(payload) })
+        })
+      }
+      const change = subject.change()
+      for (const key of [undefined, newUser('key')]) {
+        for (const [payload, pointer] of [
+          [{ update: [{ id, change }] }, '/update/0'],
+          [{ update: [{ id, version: 1, change }] }, '/update/0'],
+          [{ create: [subject.create()], delete: [{ id }] }, '/delete/0']
+        ] as const) {
+          const answer = await ask('POST', `/batch?${query}`, payload, key)
+          t.match(answer.json(), { status: 404, code: subject.notFound, errors: [{ pointer }] })
+        }
+        const done = await ask('POST', `/batch?${query}`, { create: [subject.create()] }, key && `${key}-batch`)
+        t.equal(done.statusCode, 200)
+        t.equal((await ask('POST', `?${query}`, subject.create(), key)).statusCode, 201)
+      }
+      for (const member of lyingMembers(alice)) {
+        for (const [batch, operation] of [
+          [{ create: [subject.create()] }, /\{/],
+          [{ update: [{ id, change }] }, /\{/],
+          [{ create: [subject.create()] }, /(?<=\[)\{/],
+          // The operation itself has an id.
+          ...(member.startsWith('"id"') ? [] : [[{ update: [{ id, change }] }, /(?<=\[)\{/] as const]),
+          [{ update: [{ id, change }] }, /(?<="change":)\{/],
+          ...(member.startsWith('"id"') ? [] : [[{ delete: [{ id }] }, /(?<=\[)\{/] as const])
+        ] as const) {
+          const payload = JSON.stringify(batch).replace(operation, `{${member},`)
+          const answer = await ask('POST', '/batch', payload)
+          t.match(answer.json(), { status: 400, code: 'validation_failed' }, payload)
+        }
+      }
+      const counted = await ask('GET', `?count=exact&${query}`)
+      t.equal(counted.headers['x-total-count'], '4')
+      t.equal((await app.inject(by(alice, 'GET', `${collection}/${id}`))).body, stored.body)
+    })
+
     t.test('owners that differ in case, accents or spaces only are different owners', async (t) => {
       const base = newUser('Zoë')
       const owners = [

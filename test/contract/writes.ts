@@ -1,4 +1,4 @@
-import { randomUUID } from 'node:crypto'
+import { randomBytes, randomUUID } from 'node:crypto'
 import pino from 'pino'
 import type { Test } from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
@@ -20,6 +20,37 @@ function refused({ schema, kind }: Member): unknown {
   const { type } = kind.schema
   return Object.entries(OTHERS).find(([name]) => name !== type && !(type === 'integer' && name === 'number'))?.[1]
 }
+
+/** The value with the members of each object in the reverse order. */
+const backwards = (value: unknown): unknown => {
+  if (Array.isArray(value)) return value.map(backwards)
+  if (typeof value !== 'object' || value === null) return value
+  return Object.fromEntries(
+    Object.entries(value)
+      .reverse()
+      .map(([name, one]) => [name, backwards(one)])
+  )
+}
+
+/** The most characters that one of a hundred items may have, so that they fit a request. */
+const MOST_CHARACTERS = 3000
+
+/** Long texts, which PostgreSQL cannot compress, for the members that take any text. */
+const largest = (members: readonly Member[]) =>
+  Object.fromEntries(
+    members.flatMap(({ name, kind, schema, setBy }) =>
+      kind.name === 'text' && setBy === 'client' && schema.enum === undefined && schema.pattern === undefined
+        ? [
+            [
+              name,
+              randomBytes(MOST_CHARACTERS)
+                .toString('hex')
+                .slice(0, Math.min(Number(schema.maxLength), MOST_CHARACTERS))
+            ]
+          ]
+        : []
+    )
+  )
 
 /** Holds a resource to the contract of writes: validation, scopes, preconditions, keys, batches, export and purge. */
 export function writesSuite(t: Test, subject: Subject): void {
@@ -103,7 +134,12 @@ export function writesSuite(t: Test, subject: Subject): void {
         const path = await made()
         const changed = await send(alice, 'PUT', path, change())
         t.equal(changed.headers.etag, '"2"')
-        for (const headers of [{ 'if-match': '"1"' }, { 'if-match': '"3", "1"' }, { 'if-none-match': '"2"' }]) {
+        for (const headers of [
+          { 'if-match': '"1"' },
+          { 'if-match': '"3", "1"' },
+          { 'if-none-match': '"2"' },
+          { 'if-none-match': '"1", "2"' }
+        ]) {
           const answer = await send(alice, method, path, change(), headers)
           t.match(answer.json(), { status: 412, code: 'precondition_failed' }, method)
           t.equal(answer.headers.etag, '"2"')
@@ -113,6 +149,36 @@ export function writesSuite(t: Test, subject: Subject): void {
         t.equal((await send(alice, method, path, change(), { 'if-match': 'x' })).statusCode, 400)
         t.equal((await send(alice, method, path, change(), { 'if-match': '"1", W/"2"' })).statusCode, 200, method)
         t.equal((await send(bob, method, path, change(), { 'if-match': '*' })).statusCode, 404, 'a foreign one')
+      }
+    })
+
+    t.test('an update is later than the creation', async (t) => {
+      const path = await made()
+      let { updatedAt, createdAt } = (await send(alice, 'GET', path)).json()
+      t.equal(updatedAt, createdAt)
+      // The clock of the database may be coarse.
+      for (let tries = 0; updatedAt === createdAt && tries < 500; tries++) {
+        updatedAt = (await send(alice, 'PUT', path, change())).json().updatedAt
+      }
+      t.ok(updatedAt > createdAt, `${updatedAt} is after ${createdAt}`)
+    })
+
+    t.test('a merge patch is taken where it means the same', async (t) => {
+      const path = await made()
+      const headers = { 'content-type': 'application/merge-patch+json' }
+      const answer = await send(alice, 'PATCH', path, change(), headers)
+      t.equal(answer.statusCode, declaration.hasDocuments ? 415 : 200)
+      t.equal((await send(alice, 'PUT', path, change(), headers)).statusCode, 415)
+    })
+
+    t.test('a read of what the client does not ask for is a 412', async (t) => {
+      const path = await made()
+      for (const at of [path, '?limit=2']) {
+        const { headers, body } = await send(alice, 'GET', at)
+        const other = await send(alice, 'GET', at, undefined, { 'if-match': '"other"' })
+        t.match(other.json(), { status: 412, code: 'precondition_failed' })
+        t.equal(other.headers.etag, headers.etag)
+        t.equal((await send(alice, 'GET', at, undefined, { 'if-match': String(headers.etag) })).body, body)
       }
     })
 
@@ -145,11 +211,42 @@ export function writesSuite(t: Test, subject: Subject): void {
           [first.statusCode, first.body, first.headers.location]
         )
         t.equal(again.headers['idempotency-replayed'], 'true')
+        const reversed = await send(user, 'POST', at, backwards(one) as object, headers)
+        t.equal(reversed.body, first.body, 'members in another order are the same request')
         const changed = await send(user, 'POST', at, other, headers)
         t.match(changed.json(), { status: 422, code: 'idempotency_key_reused' })
         t.equal((await send(user, 'GET')).json().length, at === '' ? 1 : 2)
         t.ok((await send(bob, 'POST', at, one, headers)).statusCode < 300, 'the key of somebody else is another')
       }
+    })
+
+    t.test('the largest batch is done once, and repeated from the ids of its items', async (t) => {
+      const user = newUser()
+      const [a, b] = [(await made(user)).slice(1), (await made(user)).slice(1)]
+      const body = {
+        create: Array.from({ length: 96 }, () => ({ ...create(), ...largest(declaration.members) })),
+        update: [
+          { id: b, change: change() },
+          { id: a, change: change() },
+          { id: b, change: change() }
+        ],
+        delete: [{ id: String((await made(user)).slice(1)) }]
+      }
+      const headers = { 'idempotency-key': randomUUID() }
+      const first = await send(user, 'POST', '/batch', body, headers)
+      t.equal(first.statusCode, 200)
+      const again = await send(user, 'POST', '/batch', body, headers)
+      t.equal(again.headers['idempotency-replayed'], 'true')
+      const { created, updated, deleted } = again.json()
+      const now = async (id: string) => (await send(user, 'GET', `/${id}`)).json()
+      t.same(created, first.json().created, 'the same items in the same order')
+      t.same(
+        updated.map(({ id }: { id: string }) => id),
+        [b, a, b]
+      )
+      t.same(updated.at(-1), await now(b))
+      t.same(deleted, first.json().deleted)
+      t.equal((await send(user, 'GET', '?limit=1&count=exact')).headers['x-total-count'], '98')
     })
 
     t.test('a batch is done in whole or not at all', async (t) => {
@@ -209,6 +306,30 @@ export function writesSuite(t: Test, subject: Subject): void {
       await send(user, 'DELETE', `/${id}`)
       t.same(await told(), ['deleted', { id, version: 3 }])
     })
+  })
+
+  t.test(`${plural}: a user who has stored all that they may can still make it less`, async (t) => {
+    const { app, url } = await serve(t, { ...subject, env: { ...subject.env, USER_STORAGE_MAX_MB: '1' } })
+    const user = newUser()
+    const send = (method: 'POST' | 'PUT' | 'DELETE', path: string, body?: object) =>
+      app.inject(by(user, method, url + path, body))
+    const big = largest(declaration.members)
+    let [id, answer] = ['', await send('POST', '', { ...create(), ...big })]
+    for (let tries = 0; answer.statusCode < 300 && tries < 100; tries++) {
+      id = answer.json().id ?? answer.json().created[0].id
+      answer = await send('POST', '/batch', { create: Array.from({ length: 50 }, () => ({ ...create(), ...big })) })
+    }
+    const refused = { status: 409, code: 'quota_exceeded' }
+    t.match(answer.json(), refused, 'no batch')
+    for (let last = 200, tries = 0; last < 300 && tries < 500; tries++) {
+      answer = await send('POST', '', { ...create(), ...big })
+      last = answer.statusCode
+    }
+    t.match(answer.json(), refused, 'no item')
+    if (Object.keys(big).length === 0) return
+    t.equal((await send('PUT', `/${id}`, big)).statusCode, 200, 'what is as large as before')
+    const small = Object.fromEntries(Object.keys(big).map((name) => [name, 'é']))
+    t.equal((await send('PUT', `/${id}`, small)).statusCode, 200, 'what is smaller')
   })
 
   t.test(`${plural}: the document names each operation and schema`, async (t) => {
