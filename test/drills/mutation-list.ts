@@ -16,7 +16,13 @@ const GAPS = 'whoever was away too long'
 const SWEPT = 'changes and feeds are swept'
 const HEARS = 'while several users write at once, each hears of their own items'
 const STREAMS = 'plugins/streams.test'
-const SET_BY = 'a member is set by whom its declaration says'
+const SET_AT = 'what the server sets, or clients set at creation only, is refused elsewhere'
+const ENGINE = 'src/resource/contract.test'
+const LISTS = 'each order and each filter lists what it says'
+const CURSORS = 'a cursor is good for its own order and filters only'
+const LARGEST = 'the largest batch is done once, and repeated from the ids of its items'
+const LIES = 'lies about the owner of a batch, of a key and of a count change nothing'
+const FULL = 'a user who has stored all that they may can still make it less'
 const BOUNDED = 'are bounded per user and in all'
 const TOLD = 'each is told as it happens'
 
@@ -218,48 +224,208 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/resource/schemas.ts',
     find: "setBy === 'client'",
     put: "setBy !== 'server'",
-    test: 'src/resource/schemas.test',
-    title: SET_BY
+    test: ENGINE,
+    title: SET_AT
   },
   {
     what: 'engine: members of the server in a create',
     file: 'src/resource/schemas.ts',
     find: "setBy !== 'server'",
     put: 'setBy !== undefined',
-    test: 'src/resource/schemas.test',
-    title: SET_BY
+    test: ENGINE,
+    title: SET_AT
   },
   {
     what: 'engine: a filter that is left out where it is the only one',
     file: 'src/resource/list.ts',
     find: 'list.filters.every(',
     put: 'list.filters.slice(1).every(',
-    test: 'routes/listing.test',
-    title: 'each filter, and all together'
+    test: ENGINE,
+    title: LISTS
   },
   {
     what: 'engine: a total of all items, whatever the filters',
     file: 'src/resource/list.ts',
     find: 'own.select({ count: sql<number>`count(*)::int` }, ...conditions)',
     put: 'own.select({ count: sql<number>`count(*)::int` })',
-    test: 'routes/listing.test',
-    title: 'a total only when it is asked for'
+    test: ENGINE,
+    title: LISTS
   },
   {
     what: 'engine: a cursor that is not bound to the order',
     file: 'src/resource/cursor.ts',
     find: 'JSON.stringify([sort.name, ...filters',
     put: 'JSON.stringify([...filters',
-    test: 'routes/listing.test',
-    title: 'a cursor is good for its own filter and order'
+    test: ENGINE,
+    title: CURSORS
   },
   {
     what: 'engine: a text that is found only as it was composed',
     file: 'src/resource/filters.ts',
     find: 'decomposed === composed ? null : decomposed',
     put: 'null',
-    test: 'routes/listing.test',
-    title: 'a text is found in composed and in decomposed letters'
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine smoke: a text that is sorted as it is written',
+    file: 'src/resource/kinds.ts',
+    find: `sql\`lower(\${value}::text collate "C")\``,
+    put: `sql\`\${value}::text collate "C"\``,
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: decimal numbers that are sorted as doubles',
+    file: 'src/resource/kinds.ts',
+    find: `of: (value) => sql\`\${value}::numeric\``,
+    put: `of: (value) => sql\`\${value}::float8::numeric\``,
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: a default other than that of the column',
+    file: 'src/resource/members.ts',
+    find: ': encoded(fallback)',
+    put: `: encoded(typeof fallback === 'number' ? fallback + 1 : fallback)`,
+    test: ENGINE,
+    title: MODEL
+  },
+  {
+    what: 'engine: null first in one direction',
+    file: 'src/resource/sorts.ts',
+    find: `descending ? sql\`'-infinity'\` : sql\`'infinity'\``,
+    put: `sql\`'infinity'\``,
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: a bound that is compared as if it were beyond itself',
+    file: 'src/resource/filters.ts',
+    find: `'>='`,
+    put: `'>'`,
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: a key that is cut between the halves of a character',
+    file: 'src/resource/sorts.ts',
+    find: `[...text].slice(0, SORT_CHARACTERS).join('')`,
+    put: 'text.slice(0, SORT_CHARACTERS)',
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: long texts that are compared beyond what a cursor has',
+    file: 'src/resource/sorts.ts',
+    find: 'isLong(member) ? sql`left(',
+    put: 'false ? sql`left(',
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: an empty text as null in a cursor',
+    file: 'src/resource/cursor.ts',
+    find: `key === '' ? '\\0' : (key ?? '')`,
+    put: `(key ?? '')`,
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine smoke: links that forget the first filter',
+    file: 'src/resource/routes/collection.ts',
+    find: 'filters.map(({ name }) => [name, query[name]])',
+    put: 'filters.slice(1).map(({ name }) => [name, query[name]])',
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: a document that looks like the start of an item',
+    file: 'src/resource/list.ts',
+    find: `declaration.hasDocuments ? ',\\n' : ','`,
+    put: `','`,
+    test: ENGINE,
+    title: LISTS
+  },
+  {
+    what: 'engine: an update that is as old as the creation',
+    file: 'src/resource/store.ts',
+    find: `greatest(now(), \${table.createdAt})`,
+    put: `\${table.updatedAt}`,
+    test: ENGINE,
+    title: 'an update is later than the creation'
+  },
+  {
+    what: 'engine: a creation at another time than the id says',
+    file: 'src/resource/store.ts',
+    find: 'createdAt: timeOf(id)',
+    put: `createdAt: timeOf(id.replace(/^.{8}/, '01900000'))`,
+    test: ENGINE,
+    title: MODEL
+  },
+  {
+    what: 'engine smoke: a batch that ignores the version of an update',
+    file: 'src/resource/batch.ts',
+    find: 'change, conditionOf(version)',
+    put: 'change, UNCONDITIONAL',
+    test: ENGINE,
+    title: MODEL
+  },
+  {
+    what: 'engine: a batch that points to the last operation',
+    file: 'src/resource/batch.ts',
+    find: '].find(',
+    put: '].findLast(',
+    test: ENGINE,
+    title: MODEL
+  },
+  {
+    what: 'engine smoke: a batch for the owner of a header',
+    file: 'src/resource/routes/batch.ts',
+    find: 'runBatch(store, user.sub',
+    put: `runBatch(store, request.headers['x-user-id'] ?? user.sub`,
+    test: ENGINE,
+    title: LIES
+  },
+  {
+    what: 'engine: a key of the owner of a header',
+    file: 'src/resource/routes/collection.ts',
+    find: 'idempotent(user.sub',
+    put: `idempotent(request.headers['x-user-id'] ?? user.sub`,
+    test: ENGINE,
+    title: LIES
+  },
+  {
+    what: 'engine: a repeated batch without its updates',
+    file: 'src/resource/batch.ts',
+    find: 'updated: there(updated)',
+    put: 'updated: []',
+    test: ENGINE,
+    title: LARGEST
+  },
+  {
+    what: 'engine: a key that is bound to the order of members',
+    file: 'src/resource/idempotency.ts',
+    find: '.sort(([a], [b]) => (a < b ? -1 : 1))',
+    put: '',
+    test: ENGINE,
+    title: 'a POST with a key is done once'
+  },
+  {
+    what: 'engine: updates that a full quota does not refuse',
+    file: 'src/resource/size.ts',
+    find: '> before',
+    put: '< before',
+    test: ENGINE,
+    title: FULL
+  },
+  {
+    what: 'engine: a merge patch in place of a document',
+    file: 'src/resource/routes/item.ts',
+    find: 'if (hasDocuments && request',
+    put: 'if (false && request',
+    test: ENGINE,
+    title: 'a merge patch is taken where it means the same'
   },
   {
     what: 'a policy that lets everything through',
@@ -479,8 +645,8 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/resource/cursor.ts',
     find: '...filters, id, text])',
     put: '...filters.slice(0, -1), id, text])',
-    test: 'routes/listing.test',
-    title: 'a cursor is bound to each filter'
+    test: ENGINE,
+    title: CURSORS
   },
   {
     what: 'beyond isolation: deletes of a batch counted with its updates',
