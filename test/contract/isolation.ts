@@ -184,7 +184,7 @@ export function isolationSuite(t: Test, subject: Subject): void {
         ] as const) {
           const payload = JSON.stringify(batch).replace(operation, `{${member},`)
           const answer = await ask('POST', '/batch', payload)
-          t.match(answer.json(), { status: 400, code: 'validation_failed' }, payload)
+          t.match(answer.json(), { status: 400, code: 'validation_failed' }, payload.slice(0, 80))
         }
       }
       const counted = await ask('GET', `?count=exact&${query}`)
