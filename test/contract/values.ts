@@ -141,10 +141,11 @@ export function bodiesOf({ members }: Declaration) {
   ]
   return {
     creates: fc.record(arbitraries(atCreation), {
-      requiredKeys: atCreation.filter(({ required }) => required).map(({ name }) => name)
+      requiredKeys: atCreation.filter(({ required }) => required).map(({ name }) => name),
+      noNullPrototype: true
     }) as fc.Arbitrary<Record<string, unknown>>,
     changes: fc
-      .record(arbitraries(ever), { requiredKeys: [] })
+      .record(arbitraries(ever), { requiredKeys: [], noNullPrototype: true })
       .filter((body) => Object.keys(body).length > 0) as fc.Arbitrary<Record<string, unknown>>
   }
 }

@@ -393,7 +393,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'idempotent(user.sub',
     put: `idempotent(request.headers['x-user-id'] ?? user.sub`,
     test: ENGINE,
-    title: LIES
+    title: 'nobody reaches the samples of somebody else'
   },
   {
     what: 'engine: a repeated batch without its updates',
