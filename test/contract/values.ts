@@ -48,10 +48,11 @@ const DATE_TIMES = DAYS.flatMap((day, i) =>
 
 const among = (name: string, schema: Keywords, least: number) => Number(schema[name] ?? least)
 
-const rangeOf = (schema: Keywords) => [
-  among('minimum', schema, Number.MIN_SAFE_INTEGER),
-  among('maximum', schema, Number.MAX_SAFE_INTEGER)
-]
+const rangeOf = (schema: Keywords) => {
+  const [least, most] = [Number.MIN_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]
+  const min = Math.max(among('minimum', schema, least), among('exclusiveMinimum', schema, least))
+  return { min, max: Math.min(among('maximum', schema, most), among('exclusiveMaximum', schema, most)) }
+}
 
 /** Values at the bounds of a JSON Schema, and those that code is likely to get wrong. They may not all fit it. */
 function candidates(schema: Keywords): unknown[] {
@@ -59,9 +60,10 @@ function candidates(schema: Keywords): unknown[] {
   if (Array.isArray(schema.enum)) return schema.enum
   if (Array.isArray(schema.anyOf)) return schema.anyOf.flatMap(candidates)
   const { type, format } = schema
+  const { min, max } = rangeOf(schema)
   if (type === 'boolean') return [true, false]
-  if (type === 'integer') return [...rangeOf(schema), 0, 1, -1, 7]
-  if (type === 'number') return [...rangeOf(schema), 0, 1, -1, 7, 0.1, 5e-324, 1e21]
+  if (type === 'integer') return [min, max, 0, 1, -1, 7]
+  if (type === 'number') return [min, max, 0, 1, -1, 7, 0.1, 5e-324, 1e21]
   if (type === 'string') {
     return format === 'date-time' ? DATE_TIMES : format === 'date' ? DAYS : [...TEXTS, ...NUMERALS, ...UUIDS]
   }
@@ -87,23 +89,40 @@ const someOf = (schema: Keywords, others: fc.Arbitrary<unknown>): fc.Arbitrary<u
   return some.length === 0 ? others : fc.oneof(fc.constantFrom(...some), others)
 }
 
+/** The patterns of a schema, those of `allOf` too. */
+const patternsOf = ({ pattern, allOf = [] }: Keywords): string[] =>
+  [pattern, ...(allOf as Keywords[]).map(({ pattern }) => pattern)].filter((one) => typeof one === 'string')
+
 function strings(schema: Keywords): fc.Arbitrary<unknown> {
   if (schema.format === 'date-time') return dateTimes
   if (schema.format === 'date') return fc.constantFrom(...DAYS)
+  const patterns = patternsOf(schema)
   // fast-check makes no text for a lookahead. What does not fit is left out later.
-  if (typeof schema.pattern === 'string')
-    return someOf(schema, fc.stringMatching(new RegExp(schema.pattern.replace(/\(\?![^$]*\$\)/, ''))))
-  const maxLength = Math.min(among('maxLength', schema, 40), 40)
-  return someOf(schema, fc.string({ maxLength, unit: 'grapheme' }))
+  const matching = (pattern: string) => fc.stringMatching(new RegExp(pattern.replace(/\(\?![^$]*\$\)/, '')))
+  if (patterns.length > 0) return someOf(schema, fc.oneof(...patterns.map(matching)))
+  const minLength = among('minLength', schema, 0)
+  const maxLength = Math.min(among('maxLength', schema, minLength + 40), minLength + 40)
+  return someOf(schema, fc.string({ minLength, maxLength, unit: 'grapheme' }))
 }
 
 function numbers(schema: Keywords, isInteger: boolean): fc.Arbitrary<unknown> {
-  const [min = 0, max = 0] = rangeOf(schema)
-  return someOf(schema, isInteger ? fc.integer({ min, max }) : fc.double({ min, max, noNaN: true }))
+  const { min, max } = rangeOf(schema)
+  if (!isInteger && schema.multipleOf === undefined) return someOf(schema, fc.double({ min, max, noNaN: true }))
+  const step = among('multipleOf', schema, 1)
+  const steps = fc.integer({ min: Math.ceil(min / step), max: Math.floor(max / step) })
+  return someOf(
+    schema,
+    steps.map((n) => n * step)
+  )
 }
 
-/** Values of a JSON Schema, which may not all fit it. */
-function drafts(schema: Keywords): fc.Arbitrary<unknown> {
+/** Values of a JSON Schema, which may not all fit it: its examples, and others. */
+function drafts({ examples, ...schema }: Keywords): fc.Arbitrary<unknown> {
+  if (!Array.isArray(examples)) return others(schema)
+  return fc.oneof({ arbitrary: others(schema), weight: 4 }, fc.constantFrom(...examples))
+}
+
+function others(schema: Keywords): fc.Arbitrary<unknown> {
   if ('const' in schema) return fc.constant(schema.const)
   if (Array.isArray(schema.enum)) return fc.constantFrom(...schema.enum)
   if (Array.isArray(schema.anyOf)) return fc.oneof(...schema.anyOf.map(drafts))
@@ -113,7 +132,12 @@ function drafts(schema: Keywords): fc.Arbitrary<unknown> {
   if (type === 'string') return strings(schema)
   if (type === 'null') return fc.constant(null)
   if (type === 'array') {
-    return fc.array(drafts(items as Keywords), { maxLength: Math.min(among('maxItems', schema, 5), 5) })
+    const minLength = among('minItems', schema, 0)
+    const bounds = { minLength, maxLength: Math.min(among('maxItems', schema, minLength + 5), minLength + 5) }
+    const elements = drafts((items ?? {}) as Keywords)
+    return schema.uniqueItems === true
+      ? fc.uniqueArray(elements, { ...bounds, selector: (value) => JSON.stringify(value) })
+      : fc.array(elements, bounds)
   }
   if (type !== 'object') return someOf(schema, fc.jsonValue({ maxDepth: 2 }))
   const members = Object.entries(properties as Record<string, Keywords>).map(([name, one]) => [name, drafts(one)])
@@ -124,7 +148,10 @@ function drafts(schema: Keywords): fc.Arbitrary<unknown> {
 function valuesOf(schema: Keywords): fc.Arbitrary<unknown> {
   // JSON has no -0.
   const sent = drafts(schema).map((value) => JSON.parse(JSON.stringify(value)))
-  return sent.filter(validates(schema))
+  const fits = validates(schema)
+  // A filter that lets nothing through would never end.
+  if (fc.sample(sent, { numRuns: 500, seed: 1 }).some(fits)) return sent.filter(fits)
+  throw new Error(`No value that fits was found: give this schema some examples. ${JSON.stringify(schema)}`)
 }
 
 /** Valid values of a member, null included where it may be null. */
@@ -151,15 +178,18 @@ export function bodiesOf({ members }: Declaration) {
 }
 
 /** Queries of the lists of a resource: an order, a page size, and any of its filters. */
-export function queriesOf({ filters, sorts }: Declaration): fc.Arbitrary<Record<string, unknown>> {
+export function queriesOf({ filters, sorts, members }: Declaration): fc.Arbitrary<Record<string, unknown>> {
   const orders = {
     sort: fc.constantFrom(...sorts.map(({ name }) => name)),
     limit: fc.integer({ min: 1, max: 7 })
   }
   if (filters.length === 0) return fc.record(orders)
-  const given = filters.map(({ name, operator, schema }) => {
+  const given = filters.map(({ name, operator, schema, members: [member] }) => {
+    // A parameter has no examples of its own.
+    const examples = members.find(({ name }) => name === member)?.schema.examples
+    const shown = operator === 'oneOf' ? { ...schema, items: { ...schema.items, examples } } : { ...schema, examples }
     const few =
-      operator === 'contains' ? fc.constantFrom('a', 'B', '%', '_', '\\', 'ab', 'é', 'e\u0301') : valuesOf(schema)
+      operator === 'contains' ? fc.constantFrom('a', 'B', '%', '_', '\\', 'ab', 'é', 'e\u0301') : valuesOf(shown)
     return fc.record({ [name]: few as fc.Arbitrary<unknown> })
   })
   // Most queries with all filters at once would find nothing.
