@@ -40,7 +40,8 @@ async function failing(mutation: Mutation, folder: string): Promise<string[] | u
   const sound = readFileSync(built)
   const code = file.endsWith('.ts') ? ts.transpileModule(broken, { compilerOptions }).outputText : broken
   writeFileSync(built, code)
-  const env = { ...process.env, NODE_ENV: 'test' }
+  // As in .taprc: a file that runs by itself would fail after 30 seconds, whatever it tests.
+  const env = { ...process.env, NODE_ENV: 'test', TAP_TIMEOUT: '600' }
   try {
     if (file.endsWith('.sql')) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
     // The mutated code must load, because every test would notice code that does not.
