@@ -50,7 +50,7 @@ export function narrowed(kind: Kind, declared: Keywords): Keywords {
     const { allOf = [] } = declared
     merged.allOf = [...(allOf as Keywords[]), ...hidden.map((name) => ({ [name]: kind.schema[name] }))]
   }
-  // Of two bounds the declared one is kept, if it is the narrower.
+  // The declared bound is kept if it is the narrower one.
   if (Number(declared.exclusiveMinimum) >= Number(kind.schema.minimum) && !('minimum' in declared))
     delete merged.minimum
   if (Number(declared.exclusiveMaximum) <= Number(kind.schema.maximum) && !('maximum' in declared))
