@@ -1,7 +1,7 @@
 import type { Owner } from '../auth/user.ts'
 import type { Transaction } from '../db/transaction.ts'
-import { UNCONDITIONAL, type VersionCondition } from '../http/preconditions.ts'
 import { Problem, type ProblemCode } from '../http/problems.ts'
+import { UNCONDITIONAL, type VersionCondition } from './preconditions.ts'
 import { type Batch, MAX_OPERATIONS } from './schemas.ts'
 import type { Store, Stored } from './store.ts'
 

@@ -3,11 +3,11 @@ import type { Owner } from '../auth/user.ts'
 import { jsonOf } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import type { Run, Transaction, Within } from '../db/transaction.ts'
-import { UNCONDITIONAL, type VersionCondition } from '../http/preconditions.ts'
 import { timeOf, uuidv7, uuidv7s } from '../http/uuid.ts'
 import type { Bodies, Declaration, ResourceTable } from './declaration.ts'
 import { Lists } from './list.ts'
 import type { Member } from './members.ts'
+import { UNCONDITIONAL, type VersionCondition } from './preconditions.ts'
 import type { Values } from './schemas.ts'
 
 /** One item: its JSON, as the client gets it, and what the service itself needs of it. */

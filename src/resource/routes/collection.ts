@@ -7,9 +7,9 @@ import { Problem, sendProblem } from '../../http/problems.ts'
 import { pageLinks } from '../cursor.ts'
 import { BODY_ERRORS, ETag, KEY_ERRORS, operation, ReadConditions, Replayed, Unchanged } from '../document.ts'
 import { IdempotencyKey } from '../idempotency.ts'
+import { sendUnlessKnown } from '../preconditions.ts'
 import { DEFAULT_LIMIT, DEFAULT_SORT, type Query } from '../schemas.ts'
 import type { Stored } from '../store.ts'
-import { sendUnlessKnown } from './conditional.ts'
 import { type Context, sendItem } from './context.ts'
 
 const Link = {

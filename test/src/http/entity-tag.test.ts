@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
 import { isUnchanged, parseTags, tagOf } from '../../../src/http/entity-tag.ts'
-import { versionCondition } from '../../../src/http/preconditions.ts'
 import { Problem } from '../../../src/http/problems.ts'
+import { versionCondition } from '../../../src/resource/preconditions.ts'
 
 t.test('a field of entity tags is read as RFC 9110 section 8.8.3 has it', async (t) => {
   for (const [field, tags] of [

@@ -1,6 +1,8 @@
 import type { IncomingHttpHeaders } from 'node:http'
-import { parseTags } from './entity-tag.ts'
-import { Problem } from './problems.ts'
+import type { FastifyReply, FastifyRequest } from 'fastify'
+import { isAnother, isUnchanged, parseTags } from '../http/entity-tag.ts'
+import { JSON_TYPE } from '../http/openapi.ts'
+import { Problem, sendProblem } from '../http/problems.ts'
 
 /** The versions that a row may have: one of `ifMatch` unless that is null, and none of `ifNoneMatch`. */
 export interface VersionCondition {
@@ -37,4 +39,16 @@ export function versionCondition(headers: IncomingHttpHeaders): VersionCondition
     ifMatch: wanted === '*' ? null : versions(wanted),
     ifNoneMatch: excluded.length === 0 ? null : excluded
   }
+}
+
+/** Answers a GET or HEAD: what `etag` names, that the client has it, or that it is not what the client asks for. */
+export function sendUnlessKnown(request: FastifyRequest, reply: FastifyReply, etag: string, json: string | Buffer) {
+  reply.header('etag', etag)
+  if (isAnother(request.headers, etag)) return sendProblem(reply, 'precondition_failed')
+  if (isUnchanged(request.headers, etag)) {
+    reply.code(304)
+    // Fastify would give a HEAD without a body the length 0. It is that of the 200, or absent (RFC 9110 section 8.6).
+    if (request.method !== 'HEAD') return reply.send()
+  }
+  return reply.type(JSON_TYPE).send(json)
 }
