@@ -23,13 +23,13 @@ function portionOf(table: PgTable, over: SQL): SQL {
   return sql`delete from ${table} where ${over} and ctid = any(array(select ctid from (${summed}) summed where before < ${PORTION_BYTES}))`
 }
 
-/** The expired rows of each table: those that its retention policies let anyone delete (`src/db/tables.ts`). */
+/** The expired rows of the service's own tables: those that retention policies let anyone delete (`tables.ts`). */
 const PORTIONS = Object.values<unknown>(systemTables)
   .filter((one) => is(one, PgTable))
-  .flatMap((table) => {
+  .map((table) => {
     const name = getTableName(table)
     const over = getTableConfig(table).policies.find((policy) => policy.name === `${name}_swept`)?.using
-    return over === undefined ? [] : [{ name, portion: portionOf(table, over) }]
+    return { name, portion: portionOf(table, over as SQL) }
   })
 
 /**

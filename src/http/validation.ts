@@ -103,7 +103,10 @@ function compile(schema: TSchema, prepare?: (value: never) => void): ValidateFun
     prepare?.(value as never)
     const valid = first(value)
     validate.errors = first.errors
-    if (!valid && isSmall(value)) validate.errors = all(value) ? first.errors : all.errors
+    if (!valid && isSmall(value)) {
+      all(value)
+      validate.errors = all.errors
+    }
     return valid
   }
   validate.errors = first.errors

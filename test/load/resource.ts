@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import type { TSchema } from '@sinclair/typebox'
 import { validatorCompiler } from '../../src/http/validation.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
@@ -93,11 +94,9 @@ export function loadResource(
 /** Loads the built declaration of `/api/<name>`. Throws a sentence when there is none. */
 export async function readResource(name: string): Promise<LoadResource> {
   const file = `routes/api/${name}/index`
-  const none = new Error(`--resource is "${name}", and ${file}.ts declares no resource.`)
-  const module = await import(new URL(`../../${file}.js`, import.meta.url).href).catch((error) => {
-    throw error.code === 'ERR_MODULE_NOT_FOUND' ? none : error
-  })
+  const url = new URL(`../../${file}.js`, import.meta.url)
+  const module = existsSync(url) ? await import(url.href) : {}
   const { declaration } = (module.default ?? {}) as Partial<Resource>
-  if (declaration === undefined) throw none
+  if (declaration === undefined) throw new Error(`--resource is "${name}", and ${file}.ts declares no resource.`)
   return loadResource(declaration, `/api/${name}`)
 }
