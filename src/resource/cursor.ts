@@ -1,5 +1,6 @@
 import { hash } from 'node:crypto'
 import { Problem } from '../http/problems.ts'
+import { DEFAULT_LIMIT, DEFAULT_SORT, type Query } from './query.ts'
 import type { Sort } from './sorts.ts'
 
 /** Where a page ended: the id of its last item, and the text of what it is sorted by; null for no value. */
@@ -71,13 +72,25 @@ const LINK_MAX = 2048
  * They keep everything that was asked for.
  *
  * @param path of the list
- * @param parameters of its query string, without the cursor
+ * @param query that was asked for
+ * @param filters of the resource, in the order of the declaration
  * @param next the cursor of the next page
  */
-export function pageLinks(path: string, parameters: readonly [string, unknown][], next: string | null): string {
-  const first = `${path}?${parameters
-    .flatMap(([name, value]) => [value].flat().map((one) => `${name}=${encodeURIComponent(String(one))}`))
-    .join('&')}`
+export function pageLinks(
+  path: string,
+  query: Query,
+  filters: readonly { name: string }[],
+  next: string | null
+): string {
+  const { limit = DEFAULT_LIMIT, sort = DEFAULT_SORT, count } = query
+  let first = `${path}?limit=${limit}`
+  if (sort !== DEFAULT_SORT) first += `&sort=${sort}`
+  for (const { name } of filters) {
+    const value = query[name]
+    if (value === undefined) continue
+    for (const one of Array.isArray(value) ? value : [value]) first += `&${name}=${encodeURIComponent(String(one))}`
+  }
+  if (count !== undefined) first += `&count=${count}`
   const links = `<${first}>; rel="first"`
   if (next === null) return links
   const following = `<${first}&cursor=${next}>; rel="next"`

@@ -5,7 +5,7 @@ import type { OwnedBy } from '../db/owned.ts'
 import type { Run, Within } from '../db/transaction.ts'
 import { readCursor, writeCursor } from './cursor.ts'
 import type { Declaration } from './declaration.ts'
-import { DEFAULT_LIMIT, DEFAULT_SORT, type Query } from './schemas.ts'
+import { DEFAULT_LIMIT, DEFAULT_SORT, type Query } from './query.ts'
 import type { Sort } from './sorts.ts'
 
 /** A page of items as a JSON array in UTF-8, and the cursor of the next one, null when there is nothing more. */

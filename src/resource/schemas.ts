@@ -3,11 +3,10 @@ import { UUID_PATTERN } from '../http/uuid.ts'
 import { cursorLength } from './cursor.ts'
 import type { PlannedFilter } from './filters.ts'
 import { type Member, orNull } from './members.ts'
+import { DEFAULT_LIMIT, DEFAULT_SORT, type Query } from './query.ts'
 import type { Sort } from './sorts.ts'
 import type { Words } from './words.ts'
 
-export const DEFAULT_SORT = '-createdAt'
-export const DEFAULT_LIMIT = 50
 const LIMIT_MAX = 100
 
 /** The most that a batch does. */
@@ -15,15 +14,6 @@ export const MAX_OPERATIONS = 100
 
 /** The values of members, by their names. */
 export type Values = Record<string, unknown>
-
-/** The query of a list: these, and a value for each filter. */
-export interface Query {
-  [filter: string]: unknown
-  limit?: number
-  cursor?: string
-  sort?: string
-  count?: 'exact'
-}
 
 /** What a batch asks for: items to create, to update and to delete, in this order. */
 export interface Batch {

@@ -94,13 +94,18 @@ function prepareItems(owned: OwnedBy, { table, members, publicColumns }: Declara
  * time or not at all.
  */
 export class Store<New extends object = Values, Change extends object = Values> extends Lists {
-  readonly #members: readonly Member[]
+  /** The members, and the names of their placeholders. */
+  readonly #members: readonly { member: Member; placeholder: string; flag: string }[]
   readonly #statements: ReturnType<typeof prepareItems>
 
   /** @param owned `app.owned` */
   constructor(owned: OwnedBy, declaration: Declaration & Bodies<New, Change>) {
     super(owned, declaration)
-    this.#members = declaration.members
+    this.#members = declaration.members.map((member) => ({
+      member,
+      placeholder: placeholderOf(member),
+      flag: flagOf(member)
+    }))
     this.#statements = prepareItems(owned, declaration)
   }
 
@@ -141,10 +146,10 @@ export class Store<New extends object = Values, Change extends object = Values> 
     within?: Within
   ): Promise<Stored | undefined> {
     const values: Values = { id, ...versionValues(condition) }
-    for (const member of this.#members) {
+    for (const { member, placeholder, flag } of this.#members) {
       const given = (change as Values)[member.name]
-      values[placeholderOf(member)] = parameter(member, given)
-      if (member.nullable) values[flagOf(member)] = given !== undefined
+      values[placeholder] = parameter(member, given)
+      if (member.nullable) values[flag] = given !== undefined
     }
     return (await this.#statements.update(owner, values, within))[0]
   }
@@ -161,9 +166,9 @@ export class Store<New extends object = Values, Change extends object = Values> 
 
   async #create(owner: Owner, id: string, item: New, within?: Within): Promise<Stored> {
     const values: Values = { id, createdAt: timeOf(id) }
-    for (const member of this.#members) {
+    for (const { member, placeholder } of this.#members) {
       const given = (item as Values)[member.name]
-      values[placeholderOf(member)] = given === undefined ? member.fallback() : parameter(member, given)
+      values[placeholder] = given === undefined ? member.fallback() : parameter(member, given)
     }
     const [row] = await this.#statements.insert(owner, values, within)
     return row as Stored

@@ -1,7 +1,7 @@
 import type { Test } from 'tap'
 import type { NamedFilter } from '../../src/resource/declaration.ts'
 import type { Member } from '../../src/resource/members.ts'
-import { DEFAULT_SORT } from '../../src/resource/schemas.ts'
+import { DEFAULT_SORT } from '../../src/resource/query.ts'
 import { newUser } from '../support/app.ts'
 import { type Item, matches, orderOf } from './model.ts'
 import { same } from './property.ts'

@@ -333,9 +333,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'engine smoke: links that forget the first filter',
-    file: 'src/resource/routes/collection.ts',
-    find: 'filters.map(({ name }) => [name, query[name]])',
-    put: 'filters.slice(1).map(({ name }) => [name, query[name]])',
+    file: 'src/resource/cursor.ts',
+    find: 'of filters) {',
+    put: 'of filters.slice(1)) {',
     test: ENGINE,
     title: LISTS
   },

@@ -8,7 +8,6 @@ import { pageLinks } from '../cursor.ts'
 import { BODY_ERRORS, ETag, KEY_ERRORS, operation, ReadConditions, Replayed, Unchanged } from '../document.ts'
 import { IdempotencyKey } from '../idempotency.ts'
 import { sendUnlessKnown } from '../preconditions.ts'
-import { DEFAULT_LIMIT, DEFAULT_SORT, type Query } from '../schemas.ts'
 import type { Stored } from '../store.ts'
 import { type Context, sendItem } from './context.ts'
 
@@ -26,14 +25,6 @@ export function listRoute(app: App, { declaration, path, store, read }: Context)
     description: `A page of ${words.plural}`,
     headers: { ETag, Link, 'X-Total-Count': TotalCount }
   }
-  /** The query of the links: what was asked for, in the order of the declaration. */
-  const parametersOf = ({ limit = DEFAULT_LIMIT, sort = DEFAULT_SORT, count, ...query }: Query) =>
-    Object.entries({
-      limit,
-      sort: sort === DEFAULT_SORT ? undefined : sort,
-      ...Object.fromEntries(filters.map(({ name }) => [name, query[name]])),
-      count
-    }).filter(([, value]) => value !== undefined)
 
   app.get(
     '/',
@@ -53,7 +44,7 @@ export function listRoute(app: App, { declaration, path, store, read }: Context)
     async (request, reply) => {
       const { user, query, deadline } = request
       const { json, next } = await store.list(user.sub, query, deadline)
-      reply.header('link', pageLinks(path, parametersOf(query), next))
+      reply.header('link', pageLinks(path, query, filters, next))
       if (query.count === 'exact') reply.header('x-total-count', await store.count(user.sub, query, deadline))
       return sendUnlessKnown(request, reply, tagOf(json), json)
     }
