@@ -149,7 +149,7 @@ const enumeration = (cast: string, labels: readonly string[]): Kind => ({
   }
 })
 
-/** The literal of an array (PostgreSQL, chapter "Arrays"). */
+/** The literal of an array (PostgreSQL, chapter "Arrays"): the driver knows no array types. */
 export const arrayLiteral = (values: readonly unknown[]) =>
   `{${values.map((value) => `"${String(value).replaceAll(/["\\]/g, '\\$&')}"`).join()}}`
 

@@ -5,6 +5,7 @@ import type { OwnedBy } from '../db/owned.ts'
 import type { Run, Transaction, Within } from '../db/transaction.ts'
 import { timeOf, uuidv7, uuidv7s } from '../http/uuid.ts'
 import type { Bodies, Declaration, ResourceTable } from './declaration.ts'
+import { arrayLiteral } from './kinds.ts'
 import { Lists } from './list.ts'
 import type { Member } from './members.ts'
 import { UNCONDITIONAL, type VersionCondition } from './preconditions.ts'
@@ -17,12 +18,9 @@ export interface Stored {
   json: string
 }
 
-/** An array literal of PostgreSQL: the driver knows no array types. */
-const arrayOf = (values: (string | number)[]) => `{${values.join()}}`
-
 const versionValues = ({ ifMatch, ifNoneMatch }: VersionCondition) => ({
-  ifMatch: ifMatch === null ? null : arrayOf(ifMatch),
-  ifNoneMatch: ifNoneMatch === null ? null : arrayOf(ifNoneMatch)
+  ifMatch: ifMatch === null ? null : arrayLiteral(ifMatch),
+  ifNoneMatch: ifNoneMatch === null ? null : arrayLiteral(ifNoneMatch)
 })
 
 // Placeholders have a prefix, so that no member has the name of another placeholder, such as `id`.
@@ -116,7 +114,7 @@ export class Store<New extends object = Values, Change extends object = Values> 
 
   /** Those of the owner's items that are there. */
   getAll(owner: Owner, ids: string[], within?: Within): Promise<Stored[]> {
-    return this.#statements.getAll(owner, { ids: arrayOf(ids) }, within)
+    return this.#statements.getAll(owner, { ids: arrayLiteral(ids) }, within)
   }
 
   /**
@@ -124,7 +122,7 @@ export class Store<New extends object = Values, Change extends object = Values> 
    * other.
    */
   lock(owner: Owner, ids: string[], transaction: Transaction): Promise<{ id: string }[]> {
-    return this.#statements.lock(owner, { ids: arrayOf(ids) }, transaction)
+    return this.#statements.lock(owner, { ids: arrayLiteral(ids) }, transaction)
   }
 
   create(owner: Owner, item: New, within?: Within): Promise<Stored> {

@@ -1,11 +1,10 @@
 import fc from 'fast-check'
 import type { FastifyInstance, InjectOptions } from 'fastify'
 import type { Test } from 'tap'
-import autohooks from '../../routes/api/autohooks.ts'
-import type { App } from '../../src/http/application.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
 import type { Resource } from '../../src/resource/resource.ts'
 import { asUser, build, routesOf } from '../support/app.ts'
+import { mount } from '../support/mount.ts'
 import { bodiesOf } from './values.ts'
 
 /** A resource under test, and what its declaration says of it. */
@@ -44,8 +43,6 @@ export function subjectOf(resource: Resource<object, object>, env: Record<string
   }
 }
 
-const MOUNTED = '/api'
-
 /**
  * The application with the resource. One that `routes/` does not serve is mounted beside the others, with the same
  * hooks.
@@ -58,14 +55,7 @@ export async function serve(t: Test, { resource, declaration, env }: Subject) {
       .map(({ url }) => url)
       .sort((a, b) => a.length - b.length)[0]
   const app = await build(t, env, async (app) => {
-    if (urlOf(app) !== undefined) return
-    await app.register(
-      async (api) => {
-        await autohooks(api as App)
-        await api.register(resource, { prefix: `/${declaration.words.collection}` })
-      },
-      { prefix: MOUNTED }
-    )
+    if (urlOf(app) === undefined) await mount(app, resource)
   })
   return { app, url: String(urlOf(app)) }
 }
