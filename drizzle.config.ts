@@ -1,10 +1,10 @@
 import { defineConfig } from 'drizzle-kit'
 import { loadConfig } from './src/config/config.ts'
-import { embeddedFolder } from './src/db/connect.ts'
+import { embeddedFolder } from './src/config/database-url.ts'
 import { RECORD } from './src/db/migrate.ts'
 
 const { database } = loadConfig(process.env, 'database')
-const folder = embeddedFolder(database)
+const folder = embeddedFolder(database.url)
 
 export default defineConfig({
   dialect: 'postgresql',

@@ -1,9 +1,9 @@
 import { getTableName } from 'drizzle-orm'
 import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config/error.ts'
-import { type Connection, connect } from '../src/db/connect.ts'
 import { classify, codeOf } from '../src/db/errors.ts'
 import { misconfiguration } from '../src/db/misconfiguration.ts'
+import { type Database, openDatabase } from '../src/db/open.ts'
 import { type OwnedBy, type OwnedTable, ownedBy } from '../src/db/owned.ts'
 import { measureStored, StorageQuota } from '../src/db/storage-quota.ts'
 import type { Transact } from '../src/db/transaction.ts'
@@ -19,8 +19,8 @@ declare module 'fastify' {
     transaction: Transact
     /** Limits the bytes that each user may store (`src/db/storage-quota.ts`). */
     storage: StorageQuota
-    /** Listens for recorded changes (`src/db/connect.ts`). */
-    listenForChanges: Connection['listen']
+    /** Listens for recorded changes (`src/db/listener.ts`). */
+    listenForChanges: Database['listen']
     /** Whether the database can serve requests. Logs a readiness problem. Rejects with the error of the database. */
     isDatabaseReady(): Promise<boolean>
   }
@@ -42,27 +42,27 @@ interface Options {
   tables?: OwnedTable[]
 }
 
-/** Opens the database (`src/db/connect.ts`), and closes it with the instance. */
+/** Opens the database (`src/db/open.ts`), and closes it with the instance. */
 export default fp(
   async (app, { migrations, tables = ownedTables }: Options) => {
     const { database, userStorageMaxBytes } = app.config
-    const connection = await connect(database, app.log, migrations)
-    app.addHook('onClose', connection.close)
+    const opened = await openDatabase(database, app.log, migrations)
+    app.addHook('onClose', opened.close)
     const known = new Set(tables.map(getTableName))
     app.decorate('owned', (table, { recorded = false } = {}) => {
       const name = getTableName(table)
       if (!known.has(name)) throw new ConfigError([`${UNKNOWN_TABLE} "${name}": export it from src/db/schema.ts.`])
-      return ownedBy(connection.prepare, table, recorded)
+      return ownedBy(opened.prepare, table, recorded)
     })
-    app.decorate('transaction', connection.transaction)
-    app.decorate('storage', new StorageQuota(userStorageMaxBytes, measureStored(connection.prepare, tables)))
-    app.decorate('listenForChanges', connection.listen)
-    addMetrics(app, ...databaseMetrics(() => connection.load()))
+    app.decorate('transaction', opened.transaction)
+    app.decorate('storage', new StorageQuota(userStorageMaxBytes, measureStored(opened.prepare, tables)))
+    app.decorate('listenForChanges', opened.listen)
+    addMetrics(app, ...databaseMetrics(() => opened.load()))
 
-    const retention = setInterval(() => void connection.deleteExpired(), RETENTION_MS).unref()
+    const retention = setInterval(() => void opened.deleteExpired(), RETENTION_MS).unref()
     app.addHook('onClose', async () => clearInterval(retention))
 
-    const findProblem = () => connection.readinessProblem(tables.map(getTableName))
+    const findProblem = () => opened.readinessProblem(tables.map(getTableName))
     let logged: string | undefined
     const check = async () => {
       const problem = await findProblem()
@@ -78,7 +78,7 @@ export default fp(
     })
 
     // The start does not wait for this, because the check in `onReady` has already opened one connection.
-    app.addHook('onListen', async () => void connection.preconnect())
+    app.addHook('onListen', async () => void opened.preconnect())
 
     // A problem that only the operator can fix stops the start. A server that cannot be reached may come back.
     app.addHook('onReady', async () => {

@@ -1,13 +1,13 @@
 import { rmSync } from 'node:fs'
 import pino from 'pino'
-import { connect } from '../src/db/connect.ts'
+import { openClient } from '../src/db/client.ts'
 import { createSamples } from './support/samples.ts'
 import { TEMPLATE } from './support/template.ts'
 
 // This runs once before the suite (.taprc). It makes a migrated folder that each test process copies, because making
 // one takes seconds.
 rmSync(TEMPLATE, { recursive: true, force: true })
-const { db, close } = await connect(
+const { db, close } = await openClient(
   { url: `pglite://${TEMPLATE}`, poolMax: 1, prepare: true, rls: false, statementTimeoutMs: 0 },
   pino({ level: 'silent' })
 )

@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs'
 import { parseArgs } from 'node:util'
 import pino from 'pino'
 import { type Config, ConfigError, loadConfig } from '../config/config.ts'
-import { type Connection, connect } from '../db/connect.ts'
+import { type Client, openClient } from '../db/client.ts'
 import { classify } from '../db/errors.ts'
 import { misconfiguration } from '../db/misconfiguration.ts'
 
@@ -59,17 +59,16 @@ export function commandConfig(part: 'all' | 'database'): Config {
 const UNREACHABLE = 'PostgreSQL cannot be used by DATABASE_URL: check its host, its port, and that it runs.'
 
 /** Opens the database of `DATABASE_URL` for `work`, and closes it afterwards. It needs no other variable. */
-export async function withDatabase(work: (connection: Connection) => Promise<void>): Promise<void> {
+export async function withDatabase(work: (client: Client) => Promise<void>): Promise<void> {
   const { database } = commandConfig('database')
-  // A statement of a command may take longer than one of a request, and all of them use one connection.
-  const connection = await connect({ ...database, poolMax: 1, statementTimeoutMs: 0 }, pino({ level: 'silent' }))
+  const client = await openClient(database, pino({ level: 'silent' }))
   try {
-    await work(connection)
+    await work(client)
   } catch (error) {
     const reason = misconfiguration(error) ?? (classify(error) === 'unavailable' ? UNREACHABLE : undefined)
     throw reason === undefined ? error : new Error(`${reason} (${describe(error)})`)
   } finally {
-    await connection.close()
+    await client.close()
   }
 }
 

@@ -8,9 +8,9 @@ const USAGE = 'Usage: npm run user:export -- --sub USER'
 await run(async () => {
   const { sub } = readOptions(USAGE, ['sub'])
   if (!sub) throw new Error(USAGE)
-  await withDatabase((connection) =>
+  await withDatabase((client) =>
     exportUser(
-      connection,
+      client,
       sub as Owner,
       // The next rows are fetched after standard output has taken these.
       (lines) => new Promise((written) => process.stdout.write(lines, () => written()))

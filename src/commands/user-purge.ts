@@ -8,8 +8,8 @@ const USAGE = 'Usage: npm run user:purge -- --sub USER --confirm USER (the same 
 await run(async () => {
   const { sub, confirm } = readOptions(USAGE, ['sub', 'confirm'])
   if (!sub || confirm !== sub) throw new Error(USAGE)
-  await withDatabase(async (connection) => {
-    for (const [table, rows] of Object.entries(await purgeUser(connection, sub as Owner))) {
+  await withDatabase(async (client) => {
+    for (const [table, rows] of Object.entries(await purgeUser(client, sub as Owner))) {
       console.log(`${table}: ${rows} deleted`)
     }
   })

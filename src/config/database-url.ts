@@ -33,14 +33,32 @@ export function* parameterFaults(url: string): Generator<string> {
   }
 }
 
-/**
- * Returns the URL for the driver, and the directory of the socket. libpq takes the directory from the parameter `host`,
- * which the driver ignores.
- */
-export function driverAddress(url: string): { url: string; host?: string } {
+/** The folder of the embedded database (`pglite://folder`), or undefined when the database is a server. */
+export const embeddedFolder = (url: string) => (url.startsWith('pglite://') ? url.slice('pglite://'.length) : undefined)
+
+/** The port of PostgreSQL where a URL names none. */
+const DEFAULT_PORT = 5432
+
+/** Returns the URL without the directory of a socket, which libpq takes from the parameter `host`. */
+function withoutDirectory(url: string): { url: string; directory?: string } {
   const parsed = new URL(url)
-  const host = directoryOf(parsed.searchParams.get('host'))
-  if (host === undefined) return { url }
+  const directory = directoryOf(parsed.searchParams.get('host'))
+  if (directory === undefined) return { url }
   parsed.searchParams.delete('host')
-  return { url: parsed.href, host }
+  return { url: parsed.href, directory }
+}
+
+/**
+ * Returns the URL for the driver, and the addresses of its hosts in their order. A host that begins with a slash is the
+ * directory of a socket.
+ */
+export function databaseAddresses(given: string) {
+  const { url, directory } = withoutDirectory(given)
+  const authority = /^[^:]+:\/\/(?:[^@/?]*@)?([^/?]*)/.exec(url)?.[1] ?? ''
+  const addresses = authority.split(',').map((one) => {
+    const [, name = '', port = DEFAULT_PORT] = /^(.*?)(?::(\d+))?$/.exec(one) ?? []
+    const host = directory ?? (decodeURIComponent(name).replace(/^\[(.*)\]$/, '$1') || 'localhost')
+    return host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port: Number(port) }
+  })
+  return { url, addresses }
 }

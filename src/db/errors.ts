@@ -64,6 +64,11 @@ export const isUnknownStatement = (error: unknown) => UNKNOWN_STATEMENT.has(code
 /** Whether the connection was left in a transaction that failed. */
 export const isInFailedTransaction = (error: unknown) => codeOf(error) === IN_FAILED_TRANSACTION
 
+/**
+ * Whether the server is read-only. A connection stays with its server, which may have become a standby in a failover.
+ */
+export const isReadOnly = (error: unknown) => codeOf(error) === '25006'
+
 // A connection that was established broke.
 const BROKEN = new Set(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE'])
 

@@ -1,27 +1,8 @@
 import type { Owner } from '../auth/user.ts'
 import type { Deadline } from '../http/deadline.ts'
-import type { Client } from './driver.ts'
 import { DEADLINE_OVER, failure, QUEUE_TIMEOUT } from './errors.ts'
 import { FairQueue } from './queue.ts'
-
-/** Sends a statement for an owner, before it returns. */
-export type SendFor = (owner: Owner, text: string, parameters: unknown[], bytes: boolean) => Promise<unknown[][]>
-
-/** One connection of the pool, and what is in flight on it: any number of reads, or one write, scan or transaction. */
-export class PooledConnection {
-  /** Has one connection only (`max: 1`). */
-  readonly client: Client
-  readonly send: SendFor
-  inFlight = 0
-  exclusive = false
-  /** When PostgreSQL began with what it works on, by `performance.now()`: it does one statement after the other. */
-  since = 0
-
-  constructor(client: Client, send: SendFor) {
-    this.client = client
-    this.send = send
-  }
-}
+import type { Slot } from './slot.ts'
 
 /** What a connection is wanted for. */
 export interface Demand {
@@ -37,7 +18,7 @@ export interface Demand {
 class Waiting {
   readonly owner: Owner
   readonly demand: Demand
-  readonly resolve: (connection: PooledConnection) => void
+  readonly resolve: (connection: Slot) => void
   readonly reject: (error: Error) => void
   checks = 0
 
@@ -83,7 +64,7 @@ const ALONE_MS = 1000
  * any more.
  */
 export class Lane {
-  readonly #connections: readonly PooledConnection[]
+  readonly #connections: readonly Slot[]
   readonly #limits: Limits
   readonly #queue = new FairQueue<Waiting>()
   readonly #inFlight = new Map<Owner, number>()
@@ -92,7 +73,7 @@ export class Lane {
   /** When another owner than the one before asked, by `performance.now()`. */
   #changed = Number.NEGATIVE_INFINITY
 
-  constructor(connections: readonly PooledConnection[], limits: Limits) {
+  constructor(connections: readonly Slot[], limits: Limits) {
     this.#connections = connections
     this.#limits = limits
   }
@@ -102,7 +83,7 @@ export class Lane {
   }
 
   /** A connection, if there is one at once. Whoever gets one gives it back by `release`. */
-  tryAcquire({ owner, exclusive }: Demand): PooledConnection | undefined {
+  tryAcquire({ owner, exclusive }: Demand): Slot | undefined {
     const now = performance.now()
     if (this.#latest !== owner) {
       if (this.#latest !== undefined) this.#changed = now
@@ -114,7 +95,7 @@ export class Lane {
   }
 
   /** A connection, in its owner's turn. Rejects when that takes too long, or when the time of the request is up. */
-  acquire(demand: Demand): Promise<PooledConnection> {
+  acquire(demand: Demand): Promise<Slot> {
     return new Promise((resolve, reject) => {
       this.#checks ??= setTimeout(this.#check, QUEUE_CHECK_MS)
       this.#queue.push(new Waiting(demand, resolve, reject))
@@ -123,7 +104,7 @@ export class Lane {
     })
   }
 
-  release(connection: PooledConnection, owner: Owner): void {
+  release(connection: Slot, owner: Owner): void {
     connection.exclusive = false
     if (--connection.inFlight > 0) connection.since = performance.now()
     const left = (this.#inFlight.get(owner) as number) - 1
@@ -137,7 +118,7 @@ export class Lane {
     return (this.#inFlight.get(owner) ?? 0) < (now - this.#changed > ALONE_MS ? perOwnerAlone : perOwner)
   }
 
-  #occupy(owner: Owner, exclusive: boolean, now: number): PooledConnection | undefined {
+  #occupy(owner: Owner, exclusive: boolean, now: number): Slot | undefined {
     const connection = this.#choose(exclusive, now)
     if (connection === undefined) return undefined
     if (connection.inFlight++ === 0) connection.since = now
@@ -147,8 +128,8 @@ export class Lane {
   }
 
   /** An idle connection; for a read, otherwise, the one with the fewest reads. */
-  #choose(exclusive: boolean, now: number): PooledConnection | undefined {
-    let best: PooledConnection | undefined
+  #choose(exclusive: boolean, now: number): Slot | undefined {
+    let best: Slot | undefined
     for (const connection of this.#connections) {
       const { inFlight } = connection
       if (inFlight === 0) return connection

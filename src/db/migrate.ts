@@ -21,9 +21,7 @@ export const versionsOf = (folder: string) =>
   readMigrationFiles({ migrationsFolder: folder }).map(({ folderMillis }) => folderMillis)
 
 /** The versions that the database has, as part of a query. */
-export const appliedVersions = sql<
-  number[]
->`(select coalesce(json_agg(created_at), '[]') from drizzle.rowkeeper_migrations)`
+export const APPLIED_VERSIONS = "(select coalesce(json_agg(created_at), '[]') from drizzle.rowkeeper_migrations)"
 
 const RUN_MIGRATE = 'run npm run db:migrate (in production: node dist/src/commands/migrate.js)'
 
@@ -85,7 +83,7 @@ export async function migrate(db: Db, folder = MIGRATIONS): Promise<void> {
       migrationsSchema: RECORD.schema,
       migrationsTable: RECORD.table
     })
-    const [row] = await db.execute<{ applied: number[] }>(sql`select ${appliedVersions} as applied`)
+    const [row] = await db.execute<{ applied: number[] }>(sql.raw(`select ${APPLIED_VERSIONS} as applied`))
     const fault = mismatch(row?.applied, expected)
     if (fault !== undefined) throw new Error(REMEDIES[fault])
   } finally {

@@ -1,8 +1,11 @@
 import { Deadline } from '../http/deadline.ts'
+import type { Connection } from './connection.ts'
 import { DEADLINE_OVER, failure, isBroken, isStale, isUnknownStatement } from './errors.ts'
-import { type Demand, Lane, type PooledConnection } from './lane.ts'
-import type { Db, Prepare } from './prepare.ts'
-import { compile } from './statement.ts'
+import { type Demand, Lane } from './lane.ts'
+import type { Prepare } from './prepare.ts'
+import type { SendOn } from './row-security.ts'
+import type { Slot } from './slot.ts'
+import { BUILDER, compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
 
 /**
@@ -22,67 +25,65 @@ export interface Load {
   idle: number
 }
 
-/**
- * The connections of a pool: those of scans are for nothing else. Without any, scans run among the other statements.
- */
-export interface Connections {
-  ordinary: readonly PooledConnection[]
-  scans: readonly PooledConnection[]
+/** The slots of a pool: those of scans are for nothing else. Without any, scans run among the other statements. */
+export interface Slots {
+  ordinary: readonly Slot[]
+  scans: readonly Slot[]
 }
 
 /**
- * The pool is ours, of clients that have one connection each: in one of several postgres.js searches lists that grow
- * with every statement for as long as some connection is never idle.
+ * The pool is ours, of clients of postgres.js that have one connection each. In a client of several, postgres.js
+ * searches lists that grow with every statement for as long as some connection is never idle.
  *
  * Writes and transactions have a connection to themselves, so that one whose time is up can be stopped without stopping
  * others. Scans, whose cost grows with the rows that their owner has, have few connections, apart from the others, and
  * each owner one at a time.
  */
 export class Pool {
-  readonly #db: Db
-  readonly #connections: readonly PooledConnection[]
+  readonly #slots: readonly Slot[]
   readonly #ordinary: Lane
   readonly #scans: Lane
+  readonly #sendOn: SendOn
   readonly #onUnknownStatement: () => void
 
   /**
-   * @param db what statements are built with
+   * @param sendOn sends a statement on a connection
    * @param onUnknownStatement is called when PostgreSQL and we do not agree on what is prepared on a connection
    */
-  constructor(db: Db, { ordinary, scans }: Connections, onUnknownStatement: () => void) {
-    this.#db = db
-    this.#connections = [...ordinary, ...scans]
+  constructor({ ordinary, scans }: Slots, sendOn: SendOn, onUnknownStatement: () => void) {
+    this.#slots = [...ordinary, ...scans]
     const perOwner = Math.max(1, Math.floor(ordinary.length / 4))
     const checks = scans.length > 0 ? CHECKS : SCAN_CHECKS
     this.#ordinary = new Lane(ordinary, { pipeline: 4, perOwner, perOwnerAlone: Number.POSITIVE_INFINITY, checks })
     const one = { pipeline: 1, perOwner: 1, perOwnerAlone: 1, checks: SCAN_CHECKS }
     this.#scans = scans.length > 0 ? new Lane(scans, one) : this.#ordinary
+    this.#sendOn = sendOn
     this.#onUnknownStatement = onUnknownStatement
   }
 
   readonly prepare: Prepare = (build) => {
-    const statement = compile(build(this.#db))
+    const statement = compile(build(BUILDER))
     const { text, read, scan, bytes, parameters, rows } = statement
     const lane = scan ? this.#scans : this.#ordinary
     const exclusive = scan || !read
     return async (owner, values = {}, within) => {
       if (within !== undefined && !(within instanceof Deadline)) return within.run(statement, owner, values)
-      const send = (connection: PooledConnection) => connection.send(owner, text, parameters(owner, values), bytes)
+      const send = (connection: Connection) => this.#sendOn(connection, owner, text, parameters(owner, values), bytes)
       return rows(await this.#run(lane, { owner, text, exclusive, within }, read, send))
     }
   }
 
   readonly transaction: Transact = (owner, work, { within, lockKey } = {}) =>
-    this.#run(this.#ordinary, { owner, text: 'begin', exclusive: true, within }, false, ({ client }) =>
-      transact(client, owner, work, { within, lockKey })
+    this.#run(this.#ordinary, { owner, text: 'begin', exclusive: true, within }, false, (connection) =>
+      transact(connection, owner, work, { within, lockKey })
     )
 
   load(): Load {
-    const inFlight = this.#connections.reduce((sum, one) => sum + one.inFlight, 0)
+    const inFlight = this.#slots.reduce((sum, one) => sum + one.inFlight, 0)
     const lanes = new Set([this.#ordinary, this.#scans])
     const queued = [...lanes].reduce((sum, lane) => sum + lane.queued, 0)
-    const idle = this.#connections.filter((one) => one.inFlight === 0).length
-    return { pending: inFlight + queued, queued, busy: this.#connections.length - idle, idle }
+    const idle = this.#slots.filter((one) => one.inFlight === 0).length
+    return { pending: inFlight + queued, queued, busy: this.#slots.length - idle, idle }
   }
 
   /**
@@ -91,27 +92,23 @@ export class Pool {
    * done once more too; of a write nobody knows whether it was done. What has a connection to itself is stopped when
    * the time of its request is up.
    */
-  async #run<R>(
-    lane: Lane,
-    demand: Demand,
-    read: boolean,
-    work: (connection: PooledConnection) => Promise<R>
-  ): Promise<R> {
+  async #run<R>(lane: Lane, demand: Demand, read: boolean, work: (connection: Connection) => Promise<R>): Promise<R> {
     const { owner, text, within } = demand
     // A transaction may have several statements that went stale.
-    let stale = Math.max(4, this.#connections.length)
+    let stale = Math.max(4, this.#slots.length)
     let broken = read ? 1 : 0
     for (;;) {
       if (within?.over) throw failure(DEADLINE_OVER, text)
-      const connection = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
-      if (within !== undefined && demand.exclusive) within.cancel = connection.client.canceller()
+      const slot = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
       try {
+        const { connection } = slot
+        if (within !== undefined && demand.exclusive) within.cancel = () => void connection.stop()
         return await work(connection)
       } catch (error) {
         if (isUnknownStatement(error)) this.#onUnknownStatement()
         if (isStale(error) ? stale-- <= 0 : !isBroken(error) || broken-- <= 0) throw error
       } finally {
-        lane.release(connection, owner)
+        lane.release(slot, owner)
         if (within !== undefined) within.cancel = undefined
       }
     }

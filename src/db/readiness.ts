@@ -1,56 +1,62 @@
-import { sql } from 'drizzle-orm'
-import { appliedVersions, mismatch, REMEDIES } from './migrate.ts'
-import type { Db } from './prepare.ts'
+import type { Send } from './connection.ts'
+import { APPLIED_VERSIONS, mismatch, REMEDIES } from './migrate.ts'
 import { SETTING_NAMES, unfit } from './settings.ts'
 
-/** What the database reports of its schema, of the role that we connect as, and of the tables. */
-interface Usability extends Record<string, unknown> {
-  role: string
-  bound: boolean
-  usable: boolean
-  applied: number[]
+/**
+ * What the database reports of its schema, of the role that we connect as, and of the tables. Their names are a
+ * parameter, and their rows are not looked at.
+ */
+const USABILITY = `
+  select current_user, bool_and(row_security_active(name::oid) = $1),
+    bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
+      and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')),
+    ${APPLIED_VERSIONS},
+    (select json_object_agg(name, current_setting(name)) from unnest(string_to_array($2, ',')) name)
+  from unnest(string_to_array($3, ',')::regclass[]) name`
+
+/** Without tables there is nothing to be bound by, or to be used. */
+type Usability = [
+  role: string,
+  bound: boolean | null,
+  usable: boolean | null,
+  applied: number[],
   settings: Record<string, string>
-}
+]
 
 /** Finds out whether the service can work with its database. */
 export class Readiness {
-  readonly #db: Db
+  readonly #send: Send
   readonly #rls: boolean
   readonly #expected: readonly number[]
   /** Whether the schema had the expected version once. */
   #met = false
 
   /** @param expected the versions of the schema (`versionsOf`) */
-  constructor(db: Db, rls: boolean, expected: readonly number[]) {
-    this.#db = db
+  constructor(send: Send, rls: boolean, expected: readonly number[]) {
+    this.#send = send
     this.#rls = rls
     this.#expected = expected
   }
 
-  /** See `readinessProblem` of a connection. */
+  /** See `readinessProblem` of a database. */
   async problem(tables: Iterable<string>): Promise<string | undefined> {
-    // Their names are a parameter, and their rows are not looked at.
     const names = [...tables].map((name) => `"${name}"`).join()
-    const [row] = await this.#db.execute<Usability>(sql`
-      select current_user as role, bool_and(row_security_active(name::oid) = ${this.#rls}) as bound,
-        bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
-          and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')) as usable,
-        ${appliedVersions} as applied,
-        (select json_object_agg(name, current_setting(name))
-          from unnest(string_to_array(${SETTING_NAMES.join()}, ',')) name) as settings
-      from unnest(string_to_array(${names}, ',')::regclass[]) name`)
-    if (row?.usable === false) return `The role ${row.role} may not read and write ${names}: grant it that.`
-    const setting = row && unfit(row.settings, row.role)
+    const [row] = await this.#send(USABILITY, [this.#rls, SETTING_NAMES.join(), names])
+    const [role, bound, usable, applied, settings] = row as Usability
+    if (usable === false) return `The role ${role} may not read and write ${names}: grant it that.`
+    const setting = unfit(settings, role)
     if (setting !== undefined) return setting
-    if (row?.bound !== false) {
-      const difference = mismatch(row?.applied, this.#expected)
-      this.#met ||= difference === undefined
-      return difference === undefined || (this.#met && difference === 'newer') ? undefined : REMEDIES[difference]
-    }
+    if (bound === false) return this.#unbound(role)
+    const difference = mismatch(applied, this.#expected)
+    this.#met ||= difference === undefined
+    return difference === undefined || (this.#met && difference === 'newer') ? undefined : REMEDIES[difference]
+  }
+
+  #unbound(role: string): string {
     return this.#rls
-      ? `DATABASE_RLS is true, but row-level security does not bind the role ${row.role}: let DATABASE_URL ` +
+      ? `DATABASE_RLS is true, but row-level security does not bind the role ${role}: let DATABASE_URL ` +
           'connect as a role that does not own the tables, is no superuser and has no BYPASSRLS.'
-      : `DATABASE_RLS is not set, but row-level security binds the role ${row.role}: set it to true, ` +
+      : `DATABASE_RLS is not set, but row-level security binds the role ${role}: set it to true, ` +
           'or connect as the owner of the tables.'
   }
 }

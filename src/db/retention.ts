@@ -1,7 +1,7 @@
 import { getTableName, is, type SQL, sql } from 'drizzle-orm'
-import { getTableConfig, PgTable } from 'drizzle-orm/pg-core'
-import type { PostgresJsDatabase } from 'drizzle-orm/postgres-js'
+import { getTableConfig, PgDialect, PgTable } from 'drizzle-orm/pg-core'
 import type { FastifyBaseLogger } from 'fastify'
+import type { Send } from './connection.ts'
 import { codeOf } from './errors.ts'
 import { storedBytes } from './stored-bytes.ts'
 import * as systemTables from './system-tables.ts'
@@ -18,9 +18,12 @@ const MAX_PORTIONS = 1000
 
 /** The statement that deletes some expired rows of a table. Rows that another instance has locked are skipped. */
 function portionOf(table: PgTable, over: SQL): SQL {
-  const locked = sql`select ctid, ${storedBytes(table)} as bytes from ${table} where ${over} limit ${PORTION} for update skip locked`
+  const expired = sql`${table} where ${over}`
+  const bytes = storedBytes(table)
+  const locked = sql`select ctid, ${bytes} as bytes from ${expired} limit ${PORTION} for update skip locked`
   const summed = sql`select ctid, sum(bytes) over (rows unbounded preceding) - bytes as before from (${locked}) locked`
-  return sql`delete from ${table} where ${over} and ctid = any(array(select ctid from (${summed}) summed where before < ${PORTION_BYTES}))`
+  const first = sql`select ctid from (${summed}) summed where before < ${PORTION_BYTES}`
+  return sql`delete from ${expired} and ctid = any(array(${first})) returning 1`
 }
 
 /** The expired rows of the service's own tables: those that retention policies let anyone delete (`tables.ts`). */
@@ -29,17 +32,17 @@ const PORTIONS = Object.values<unknown>(systemTables)
   .map((table) => {
     const name = getTableName(table)
     const over = getTableConfig(table).policies.find((policy) => policy.name === `${name}_swept`)?.using
-    return { name, portion: portionOf(table, over as SQL) }
+    return { name, text: new PgDialect().sqlToQuery(portionOf(table, over as SQL)).sql }
   })
 
 /**
  * Deletes the rows whose time is over, whosever they are, in portions until none is left. Each table is on its own:
  * what fails is logged, and tried again the next time. Several instances may do it at once.
  */
-export async function deleteExpired(db: PostgresJsDatabase, log: FastifyBaseLogger): Promise<void> {
-  for (const { name, portion } of PORTIONS) {
+export async function deleteExpired(send: Send, log: FastifyBaseLogger): Promise<void> {
+  for (const { name, text } of PORTIONS) {
     try {
-      for (let n = 0; n < MAX_PORTIONS; n++) if ((await db.execute(portion)).count === 0) break
+      for (let n = 0; n < MAX_PORTIONS; n++) if ((await send(text)).length === 0) break
     } catch (error) {
       log.warn({ table: name, code: codeOf(error) }, 'expired rows were not deleted')
     }

@@ -1,5 +1,18 @@
-import type { Client } from './driver.ts'
-import type { SendFor } from './lane.ts'
+import type { Owner } from '../auth/user.ts'
+import type { Connection } from './connection.ts'
+
+/** Sends a statement for an owner on a connection, before it returns. */
+export type SendOn = (
+  connection: Connection,
+  owner: Owner,
+  text: string,
+  parameters: unknown[],
+  bytes: boolean
+) => Promise<unknown[][]>
+
+/** Without row-level security every statement names its owner itself. */
+export const sendPlainly: SendOn = (connection, _owner, text, parameters, bytes) =>
+  connection.send(text, parameters, bytes)
 
 /**
  * The role of the embedded database with row-level security. On a server it is a role of the operator's, which
@@ -18,19 +31,15 @@ const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
 /**
  * Row-level security: each statement is sent in a transaction that first names its owner to the
  * policies, so a statement whose filter was forgotten still reaches nobody else's rows. The four go out at once and are
- * answered at once: one round trip.
- *
- * @param client keeps the four in order, and together: they are sent on one connection, or fail
+ * answered at once: one round trip. The connection keeps the four in order, and together: they are sent, or fail.
  */
-export const withRowSecurity =
-  (client: Client): SendFor =>
-  async (owner, text, parameters, bytes) => {
-    const send = client.pipeline()
-    const [, , rows] = await Promise.all([
-      send('begin'),
-      send(NAME_OWNER, [owner]),
-      send(text, parameters, bytes),
-      send('commit')
-    ])
-    return rows
-  }
+export const sendWithRowSecurity: SendOn = async (connection, owner, text, parameters, bytes) => {
+  const send = connection.pipeline()
+  const [, , rows] = await Promise.all([
+    send('begin'),
+    send(NAME_OWNER, [owner]),
+    send(text, parameters, bytes),
+    send('commit')
+  ])
+  return rows
+}

@@ -1,6 +1,10 @@
 import { is, Param, Placeholder, type SQL } from 'drizzle-orm'
 import { PgColumn, PgSelectBase } from 'drizzle-orm/pg-core'
+import { drizzle } from 'drizzle-orm/postgres-js'
 import type { Owner } from '../auth/user.ts'
+
+/** Builds statements, and sends none. */
+export const BUILDER = drizzle.mock()
 
 /** The placeholder of the owner that a statement runs for. */
 export const OWNER = 'owner'

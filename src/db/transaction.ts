@@ -1,6 +1,6 @@
 import type { Owner } from '../auth/user.ts'
 import type { Deadline } from '../http/deadline.ts'
-import type { Client } from './driver.ts'
+import type { Connection } from './connection.ts'
 import { DEADLINE_OVER, failure } from './errors.ts'
 import type { Statement } from './statement.ts'
 
@@ -44,14 +44,14 @@ export class LockNotAvailable extends Error {}
 const BEGIN =
   `select set_config('rowkeeper.owner', $1, true), ` + 'pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free'
 
-/** `Transact` on a connection of `client`. */
+/** `Transact` on a connection. */
 export const transact = <R>(
-  client: Client,
+  connection: Connection,
   owner: Owner,
   work: (transaction: Transaction) => Promise<R>,
   { within, lockKey }: TransactionOptions
 ): Promise<R> =>
-  client.transaction(async (send) => {
+  connection.transaction(async (send) => {
     const sendInTime: typeof send = async (text, ...rest) => {
       if (within?.over) throw failure(DEADLINE_OVER, text)
       return send(text, ...rest)

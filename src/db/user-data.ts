@@ -1,7 +1,7 @@
 import { getTableName, is } from 'drizzle-orm'
 import { PgTable } from 'drizzle-orm/pg-core'
 import type { Owner } from '../auth/user.ts'
-import type { Connection } from './connect.ts'
+import type { Client } from './client.ts'
 import type { OwnedTable } from './owned.ts'
 import * as schema from './schema.ts'
 import { changes, feeds, idempotencyKeys } from './system-tables.ts'
@@ -27,7 +27,7 @@ const BATCH = 500
 
 /** Does `work` for each owned table in one transaction, in which `owner` is named to the policies. */
 async function eachTable(
-  { db, readinessProblem }: Connection,
+  { sql, readinessProblem }: Client,
   owner: Owner,
   tables: OwnedTable[],
   isolation: string,
@@ -36,25 +36,25 @@ async function eachTable(
   // A later schema may have tables that this version does not know.
   const problem = await readinessProblem(tables.map(getTableName))
   if (problem !== undefined) throw new Error(problem)
-  await db.$client.begin(isolation, async (client) => {
+  await sql.begin(isolation, async (client) => {
     await client`select set_config('rowkeeper.owner', ${owner}, true)`
     for (const table of tables) await work(client, getTableName(table), table.userId.name)
   })
 }
 
-type TransactionClient = Parameters<Parameters<Connection['db']['$client']['begin']>[1]>[0]
+type TransactionClient = Parameters<Parameters<Client['sql']['begin']>[1]>[0]
 
 /**
  * Writes all that `owner` owns, as of one moment, a JSON object a line: `{"table":"tasks","row":{…}}`, with the columns
  * as they are stored. Rows are fetched as they are written, so any number fits.
  */
 export const exportUser = (
-  connection: Connection,
+  client: Client,
   owner: Owner,
   write: (lines: string) => Promise<void>,
   tables = ownedTables
 ) =>
-  eachTable(connection, owner, tables, 'isolation level repeatable read read only', async (client, table, userId) => {
+  eachTable(client, owner, tables, 'isolation level repeatable read read only', async (client, table, userId) => {
     const rows = client<{ line: string }[]>`
       select json_build_object('table', ${table}::text, 'row', row_to_json(owned))::text as line
       from ${client(table)} owned where ${client(userId)} = ${owner}`
@@ -62,13 +62,9 @@ export const exportUser = (
   })
 
 /** Deletes all that `owner` owns, or nothing when that fails. Resolves with the number of rows of each table. */
-export async function purgeUser(
-  connection: Connection,
-  owner: Owner,
-  tables = ownedTables
-): Promise<Record<string, number>> {
+export async function purgeUser(client: Client, owner: Owner, tables = ownedTables): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {}
-  await eachTable(connection, owner, tables, '', async (client, table, userId) => {
+  await eachTable(client, owner, tables, '', async (client, table, userId) => {
     const { count } = await client`delete from ${client(table)} where ${client(userId)} = ${owner}`
     deleted[table] = count
   })

@@ -2,7 +2,7 @@ import { sql } from 'drizzle-orm'
 import type { InjectOptions } from 'fastify'
 import pino from 'pino'
 import type { Test } from 'tap'
-import { connect } from '../../src/db/connect.ts'
+import { openClient } from '../../src/db/client.ts'
 import type { Db } from '../../src/db/prepare.ts'
 import { asUser, newUser, testConfig } from '../support/app.ts'
 import { watch } from '../support/events.ts'
@@ -295,7 +295,7 @@ export function isolationSuite(t: Test, subject: Subject): void {
       // The embedded database has one session, which is the application's.
       await app.close()
       const { database } = await testConfig(subject.env)
-      const { db, close } = await connect(database, pino({ level: 'silent' }))
+      const { db, close } = await openClient(database, pino({ level: 'silent' }))
       t.teardown(close)
       /** The plans of statements, and how many rows went through each step, without having done anything. */
       const plan = async (statements: Statement[]) => {

@@ -2,7 +2,7 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import pino from 'pino'
 import type { Test } from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
-import { connect } from '../../src/db/connect.ts'
+import { openClient } from '../../src/db/client.ts'
 import { exportUser, ownedTables, purgeUser } from '../../src/db/user-data.ts'
 import type { Member } from '../../src/resource/members.ts'
 import { asUser, newUser, testConfig } from '../support/app.ts'
@@ -372,13 +372,13 @@ export function writesSuite(t: Test, subject: Subject): void {
     // The embedded database has one session, which is the application's.
     await app.close()
     const { database } = await testConfig(subject.env)
-    const connection = await connect({ ...database, poolMax: 1 }, pino({ level: 'silent' }))
-    t.teardown(connection.close)
+    const client = await openClient(database, pino({ level: 'silent' }))
+    t.teardown(() => client.close())
     const tables = [declaration.table, ...ownedTables.filter((one) => one !== declaration.table)]
     const rowsOf = async (user: Owner) => {
       let text = ''
       await exportUser(
-        connection,
+        client,
         user,
         async (lines) => {
           text += lines
@@ -395,7 +395,7 @@ export function writesSuite(t: Test, subject: Subject): void {
       { table, row: { user_id: alice } },
       { table, row: { user_id: alice } }
     ])
-    t.match(await purgeUser(connection, alice as Owner, tables), { [table]: 2 })
+    t.match(await purgeUser(client, alice as Owner, tables), { [table]: 2 })
     t.same(await rowsOf(alice as Owner), [])
     t.match(await rowsOf(bob as Owner), [{ table, row: { user_id: bob } }])
   })

@@ -6,6 +6,7 @@ const ISOLATION = 'routes/contract.test'
 const NOBODY = 'nobody reaches the tasks of somebody else'
 const MODEL = 'whatever several users do, each has what a model of theirs has'
 const OWNED = 'src/db/owned.test'
+const CONNECTION = 'src/db/connection.test'
 const WIDENS = 'no condition of a store widens the filter'
 const ROW_SECURITY = 'src/db/row-security.test'
 const FORGOTTEN = 'with row-level security a statement whose filter was forgotten returns nothing and changes nothing'
@@ -117,7 +118,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: "the driver's own retry of stale statements",
-    file: 'src/db/driver.ts',
+    file: 'src/db/query.ts',
     find: 'set retried(',
     put: 'set anything(',
     test: OWNED,
@@ -125,43 +126,51 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'a connection that is not given up with the error of its socket',
-    file: 'src/db/driver.ts',
-    find: 'if (broken) this.by.lost()',
+    file: 'src/db/connection.ts',
+    find: 'if (isBroken(error)) return true',
     put: '',
-    test: 'src/db/driver.test',
-    title: 'after a reset, in whatever it comes'
+    test: CONNECTION,
+    title: 'what comes with the error of the socket fails'
   },
   {
     what: 'rows that a failed statement left for the next',
-    file: 'src/db/driver.ts',
-    find: 'this.succeed(withoutHoles(rows))',
-    put: 'this.succeed(rows)',
+    file: 'src/db/query.ts',
+    find: 'this.#resolve(withoutHoles(rows))',
+    put: 'this.#resolve(rows)',
     test: 'src/db/connection-state.test',
-    title: 'nor over HTTP, where the next is of another user'
+    title: 'nor does it over HTTP, where the next is of another user'
   },
   {
-    what: 'a client of the driver for more than one connection',
-    file: 'src/db/driver.ts',
-    find: 'if (attempted) throw Object.assign(new Error(), LOST)',
+    what: 'a connection that connects again',
+    file: 'src/db/query.ts',
+    find: "else if (this.#isDialled) throw failure(LOST, '')",
     put: '',
-    test: 'src/db/driver.test',
+    test: 'src/db/slot.test',
     title: 'a server that hangs up is not called again and again'
   },
   {
     what: 'what waits for a new connection in another order',
-    file: 'src/db/driver.ts',
-    find: 'for (const one of waiting) {',
-    put: 'for (const one of waiting.toReversed()) {',
-    test: 'src/db/driver.test',
-    title: 'what waits for a new connection is sent in its order'
+    file: 'src/db/connection.ts',
+    find: 'for (const query of this.#queue.splice(0)) {\n      if (this.#mayExecute',
+    put: 'for (const query of this.#queue.splice(0).reverse()) {\n      if (this.#mayExecute',
+    test: CONNECTION,
+    title: 'what waits for the connection is sent in its order'
   },
   {
     what: 'statements of others within a transaction',
-    file: 'src/db/driver.ts',
-    find: 'alone !== undefined && query.first !== alone',
-    put: 'false',
-    test: 'src/db/driver.test',
-    title: 'a transaction is one, however much is under way'
+    file: 'src/db/connection.ts',
+    find: '(this.#reserved === undefined || this.#reserved === first)',
+    put: 'true',
+    test: CONNECTION,
+    title: 'a transaction has the connection to itself'
+  },
+  {
+    what: 'a connection that stays with a server that became read-only',
+    file: 'src/db/connection.ts',
+    find: ' || isReadOnly(error)',
+    put: '',
+    test: CONNECTION,
+    title: 'a connection to a server that became read-only closes'
   },
   {
     what: 'RSA signatures that lack a zero',
@@ -706,10 +715,10 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'beyond isolation: a silent connection is waited for',
-    file: 'src/db/driver.ts',
-    find: 'else hangUp(LOST)',
-    put: 'else setTimeout(watch, SILENCE_CHECK_MS)',
-    test: 'src/db/driver.test',
+    file: 'src/db/silence.ts',
+    find: 'else this.#onSilence()',
+    put: 'else setTimeout(this.#check, SILENCE_CHECK_MS)',
+    test: CONNECTION,
     title: 'a connection that owes an answer for too long'
   },
   ...['changes', 'feeds'].map((table) => ({

@@ -5,9 +5,8 @@ import t from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
 import { FeedStore } from '../../src/changes/feed.ts'
 import { HEARTBEAT_MS } from '../../src/changes/wake-up.ts'
-import { connect } from '../../src/db/connect.ts'
+import { openDatabase } from '../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
-import { deleteExpired } from '../../src/db/retention.ts'
 import { changes, feeds } from '../../src/db/system-tables.ts'
 import { asUser, build, newUser, testConfig } from '../support/app.ts'
 import { watch } from '../support/events.ts'
@@ -220,8 +219,7 @@ t.test('changes', async (t) => {
 t.test('changes and feeds are swept when their day is over, whosever they are', async (t) => {
   for (const rls of ['false', 'true']) {
     const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
-    const { prepare, db, close } = await connect(database, pino({ level: 'silent' }))
-    const sweep = () => deleteExpired(db, pino({ level: 'silent' }))
+    const { prepare, deleteExpired: sweep, close } = await openDatabase(database, pino({ level: 'silent' }))
     const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
     const [tasks, store, own] = [taskStore(owned), new FeedStore(owned), owned(feeds)]
     const done = { userId: feeds.userId }

@@ -6,9 +6,8 @@ import postgres from 'postgres'
 import t from 'tap'
 import { RETENTION_MS } from '../../plugins/database.ts'
 import type { Owner } from '../../src/auth/user.ts'
-import { connect } from '../../src/db/connect.ts'
+import { openDatabase } from '../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
-import { deleteExpired } from '../../src/db/retention.ts'
 import { idempotencyKeys } from '../../src/db/system-tables.ts'
 import { LockNotAvailable } from '../../src/db/transaction.ts'
 import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/resource/idempotency.ts'
@@ -258,7 +257,7 @@ t.test('while the first is in flight, on whatever instance, the second is a 409 
 t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) => {
   for (const rls of ['false', 'true']) {
     const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
-    const connection = await connect(database, pino({ level: 'silent' }))
+    const connection = await openDatabase(database, pino({ level: 'silent' }))
     const once = idempotency({
       owned: (table) => ownedBy(connection.prepare, table),
       transaction: connection.transaction,
@@ -284,7 +283,7 @@ t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) =
     await ask(bob, 'kept')
     await age(alice, 25)
     await age(bob, 23)
-    await deleteExpired(connection.db, pino({ level: 'silent' }))
+    await connection.deleteExpired()
     t.match(await ask(alice), { replayed: false }, 'swept')
     t.match(await ask(bob, 'kept'), { replayed: true }, 'not swept')
     await connection.close()
@@ -293,7 +292,7 @@ t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) =
 
 t.test('issue 15: an answer is kept as it is up to 64 KiB of UTF-8, and by its outline beyond', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const connection = await connect(database, pino({ level: 'silent' }))
+  const connection = await openDatabase(database, pino({ level: 'silent' }))
   t.teardown(() => connection.close())
   const owned: OwnedBy = (table) => ownedBy(connection.prepare, table)
   const once = idempotency({ owned, transaction: connection.transaction, storage })

@@ -127,7 +127,7 @@ const RETENTION = [
     `delete from "${table}" where ${expired} and ctid = any(array(select ctid from (` +
     'select ctid, sum(bytes) over (rows unbounded preceding) - bytes as before from (' +
     `select ctid, SIZE as bytes from "${table}" where ${expired} limit 1000 for update skip locked` +
-    ') locked) summed where before < 16777216))'
+    ') locked) summed where before < 16777216)) returning 1'
 )
 const SIZE = /28(?: \+ coalesce\(pg_column_size\("\w+"\."\w+"\), 0\))+/
 

@@ -1,10 +1,11 @@
 import { getTableName, sql } from 'drizzle-orm'
 import pino from 'pino'
 import postgres from 'postgres'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { FeedStore } from '../../../src/changes/feed.ts'
-import { type Connection, connect } from '../../../src/db/connect.ts'
+import { type Client, openClient } from '../../../src/db/client.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { exportUser, ownedTables, purgeUser } from '../../../src/db/user-data.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
@@ -28,44 +29,53 @@ const linesOf = (text: string): Line[] =>
     .slice(0, -1)
     .map((line) => JSON.parse(line))
 
-async function all(connection: Connection, user: Owner): Promise<Line[]> {
+async function all(client: Client, user: Owner): Promise<Line[]> {
   let text = ''
-  await exportUser(connection, user, async (lines) => {
+  await exportUser(client, user, async (lines) => {
     text += lines
   })
   return linesOf(text)
 }
 
-/** Two users with a task each. */
-async function fill({ db, prepare }: Connection) {
-  const users = [newUser('alice'), newUser('bob')] as Owner[]
+const silent = pino({ level: 'silent' })
+
+/** Makes two users with a task each. `feed` opens the feed of the first. */
+async function fill(env: Record<string, string> = {}, feed = false): Promise<[Owner, Owner]> {
+  // The embedded engine has one session, so the service's ends before the command's begins.
+  const { prepare, close } = await openDatabase((await testConfig(env)).database, silent)
+  const users = [newUser('alice'), newUser('bob')] as [Owner, Owner]
   const store = taskStore((table) => ownedBy(prepare, table))
   for (const user of users) await store.create(user, { title: 'Two\nlines and a "quotation"' })
-  return { users: users as [Owner, Owner], db }
+  if (feed) await new FeedStore((table) => ownedBy(prepare, table)).open(users[0])
+  await close()
+  return users
+}
+
+async function openFor(t: Test, env: Record<string, string> = {}): Promise<Client> {
+  const client = await openClient((await testConfig(env)).database, silent)
+  t.teardown(() => client.close())
+  return client
 }
 
 for (const DATABASE_RLS of ['false', 'true']) {
   t.test(`DATABASE_RLS=${DATABASE_RLS}: a user leaves with all they own, and nobody else's`, async (t) => {
-    const { database } = await testConfig({ DATABASE_RLS, DATABASE_POOL_MAX: '1' })
-    const connection = await connect(database, pino({ level: 'silent' }))
-    t.teardown(connection.close)
-    const { users } = await fill(connection)
+    const users = await fill({ DATABASE_RLS })
     const [alice, bob] = users
+    const client = await openFor(t, { DATABASE_RLS })
+    const { db } = client
     for (const user of users) {
-      await connection.db.execute(sql`begin`)
-      await connection.db.execute(sql`select set_config('rowkeeper.owner', ${user}, true)`)
+      await db.execute(sql`begin`)
+      await db.execute(sql`select set_config('rowkeeper.owner', ${user}, true)`)
       // More than are fetched at once.
-      await connection.db.execute(sql`insert into tasks (user_id, id, title)
+      await db.execute(sql`insert into tasks (user_id, id, title)
         select ${user}, gen_random_uuid(), 'Task ' || n from generate_series(1, 1200) n where ${user} = ${alice}`)
-      await connection.db.execute(
-        sql`insert into idempotency_keys (user_id, key, digest, json) values (${user}, 'k', 'd', '{}')`
-      )
-      await connection.db.execute(sql`commit`)
+      await db.execute(sql`insert into idempotency_keys (user_id, key, digest, json) values (${user}, 'k', 'd', '{}')`)
+      await db.execute(sql`commit`)
     }
 
-    const before = await all(connection, bob)
+    const before = await all(client, bob)
     t.equal(before.length, 2)
-    const hers = await all(connection, alice)
+    const hers = await all(client, alice)
     t.same([...new Set(hers.map(({ table }) => table))], ['tasks', 'idempotency_keys'])
     t.same([...new Set(hers.map(({ row }) => row.user_id))], [alice])
     t.equal(new Set(hers.map(({ row }) => row.title)).size, 1202)
@@ -75,10 +85,10 @@ for (const DATABASE_RLS of ['false', 'true']) {
       { table: 'tasks', row: kept }
     )
 
-    t.same(await purgeUser(connection, alice), { ...NONE, tasks: 1201, idempotency_keys: 1 })
-    t.same(await all(connection, alice), [])
-    t.same(await all(connection, bob), before)
-    t.same(await purgeUser(connection, alice), NONE)
+    t.same(await purgeUser(client, alice), { ...NONE, tasks: 1201, idempotency_keys: 1 })
+    t.same(await all(client, alice), [])
+    t.same(await all(client, bob), before)
+    t.same(await purgeUser(client, alice), NONE)
   })
 }
 
@@ -86,17 +96,13 @@ t.test(
   'a purge waits for a write that is under way, and takes its record too',
   { skip: process.env.TEST_DATABASE_URL === undefined && 'the embedded engine has one session' },
   async (t) => {
-    const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-    const connection = await connect(database, pino({ level: 'silent' }))
-    t.teardown(connection.close)
-    const { users } = await fill(connection)
-    const [alice] = users
-    await new FeedStore((table) => ownedBy(connection.prepare, table)).open(alice)
+    const [alice] = await fill({}, true)
+    const client = await openFor(t)
     const other = postgres(await databaseUrl(), { max: 1 })
     t.teardown(() => other.end())
     await other`begin`
     await other`update tasks set version = 2 where user_id = ${alice}`
-    const purged = purgeUser(connection, alice)
+    const purged = purgeUser(client, alice)
     const waits = () => other`
       select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
     while ((await waits()).length === 0);
@@ -107,29 +113,22 @@ t.test(
 )
 
 t.test('nothing is purged when a part of it cannot be, nor by a command that may not know all of it', async (t) => {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const connection = await connect(database, pino({ level: 'silent' }))
-  t.teardown(connection.close)
-  const { users, db } = await fill(connection)
-  const [alice] = users
+  const [alice] = await fill()
+  const client = await openFor(t)
   ownedTables.push(Object.assign(Object.create(ownedTables[0] ?? null), { userId: { name: 'nothing' } }))
-  await t.rejects(purgeUser(connection, alice), { code: '42703' })
+  await t.rejects(purgeUser(client, alice), { code: '42703' })
   ownedTables.pop()
-  t.equal((await all(connection, alice)).length, 1)
+  t.equal((await all(client, alice)).length, 1)
   const shift = (by: number) =>
-    db.execute(sql`update drizzle.rowkeeper_migrations set created_at = created_at - ${by}::int
+    client.db.execute(sql`update drizzle.rowkeeper_migrations set created_at = created_at - ${by}::int
       where created_at = (select max(created_at) from drizzle.rowkeeper_migrations)`)
   await shift(1)
-  await t.rejects(purgeUser(connection, alice), { message: /is older than/ })
+  await t.rejects(purgeUser(client, alice), { message: /is older than/ })
   await shift(-1)
 })
 
 t.test('the commands', async (t) => {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const connection = await connect(database, pino({ level: 'silent' }))
-  const { users } = await fill(connection)
-  await connection.close()
-  const [alice] = users
+  const [alice] = await fill()
   const command = (file: string, args: string[]) =>
     databaseUrl().then(
       (DATABASE_URL) => start(t, file, folder(t), { NODE_ENV: 'production', DATABASE_URL }, args).ended

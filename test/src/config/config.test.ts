@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import type { TSchema } from '@sinclair/typebox'
 import t from 'tap'
 import { ConfigError, loadConfig } from '../../../src/config/config.ts'
-import { driverAddress } from '../../../src/config/database-url.ts'
+import { databaseAddresses } from '../../../src/config/database-url.ts'
 import { Environment } from '../../../src/config/environment.ts'
 
 const SECRET = 'mRi1kWg2pXz3nQb4vTj5sHd6yLf7cNe8'
@@ -385,8 +385,21 @@ t.test(
 
 t.test('a socket in a directory is found as libpq finds it (issue 16)', async (t) => {
   const url = 'postgres://u@localhost:5433/x?sslmode=disable&host=/run/postgresql'
-  t.same(driverAddress(url), { url: 'postgres://u@localhost:5433/x?sslmode=disable', host: '/run/postgresql' })
-  t.same(driverAddress('postgres://u@db/x'), { url: 'postgres://u@db/x' })
+  t.same(databaseAddresses(url), {
+    url: 'postgres://u@localhost:5433/x?sslmode=disable',
+    addresses: [{ path: '/run/postgresql/.s.PGSQL.5433' }]
+  })
+  for (const [authority, ...addresses] of [
+    ['u:p%40@db', { host: 'db', port: 5432 }],
+    ['db:5433', { host: 'db', port: 5433 }],
+    ['u@a,b:5433', { host: 'a', port: 5432 }, { host: 'b', port: 5433 }],
+    ['u@[::1]:5433', { host: '::1', port: 5433 }],
+    ['u@%2Frun%2Fpg', { path: '/run/pg/.s.PGSQL.5432' }],
+    ['', { host: 'localhost', port: 5432 }]
+  ] as const) {
+    const href = `postgres://${authority}/x?sslmode=disable`
+    t.same(databaseAddresses(href), { url: href, addresses }, authority)
+  }
 })
 
 t.test('docs/configuration.md and .env.example say what the schema says', async (t) => {

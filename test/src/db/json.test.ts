@@ -2,12 +2,12 @@ import { getTableColumns, sql } from 'drizzle-orm'
 import { integer, json, pgTable } from 'drizzle-orm/pg-core'
 import pino from 'pino'
 import t from 'tap'
-import { connect } from '../../../src/db/connect.ts'
+import { openClient } from '../../../src/db/client.ts'
 import { jsonOf } from '../../../src/db/json.ts'
 import { testConfig } from '../../support/app.ts'
 
 t.test('a row may have more columns than a function has arguments (issue 18)', async (t) => {
-  const { db, close } = await connect((await testConfig()).database, pino({ level: 'silent' }))
+  const { db, close } = await openClient((await testConfig()).database, pino({ level: 'silent' }))
   t.teardown(close)
   for (const count of [1, 49, 50, 120]) {
     const names = Array.from({ length: count }, (_, i) => `c${i}`)
@@ -21,7 +21,7 @@ t.test('a row may have more columns than a function has arguments (issue 18)', a
 })
 
 t.test('a document has no line break, since pages have one between their items (issue 18)', async (t) => {
-  const { db, close } = await connect((await testConfig()).database, pino({ level: 'silent' }))
+  const { db, close } = await openClient((await testConfig()).database, pino({ level: 'silent' }))
   t.teardown(close)
   // Our own statements write none, but a default in SQL or a migration can.
   const written = sql.raw(`select E'{"a":\\n[1,\\n"\\\\\\\\n"]}'::json as settings`)

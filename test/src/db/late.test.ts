@@ -1,16 +1,16 @@
 import { once } from 'node:events'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
-import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { connect } from '../../../src/db/connect.ts'
-import { open as openClient } from '../../../src/db/driver.ts'
+import { Connection } from '../../../src/db/connection.ts'
 import { classify, codeOf } from '../../../src/db/errors.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { sessionOf } from '../../support/session.ts'
 import { watchStatements } from '../../support/statements.ts'
 import { taskStore } from '../../support/tasks.ts'
 
@@ -26,7 +26,7 @@ async function open(t: Test, rls: string) {
     // Nothing ends by itself here.
     DATABASE_STATEMENT_TIMEOUT_MS: '60000'
   })
-  const connection = await connect(database, silent)
+  const connection = await openDatabase(database, silent)
   const admin = postgres(await databaseUrl('owner'), { max: 2, onnotice: () => {} })
   t.teardown(() => Promise.all([connection.close(), admin.end()]))
   return { ...connection, admin, store: taskStore((table) => ownedBy(connection.prepare, table)) }
@@ -94,7 +94,7 @@ t.test(
 
 t.test('a transaction whose time is up sends nothing more, and is undone', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { prepare, transaction, close } = await connect(database, silent)
+  const { prepare, transaction, close } = await openDatabase(database, silent)
   t.teardown(close)
   const store = taskStore((table) => ownedBy(prepare, table))
   const alice = newUser('alice') as Owner
@@ -125,7 +125,7 @@ t.test('what waits for a connection when its time is up is not sent on it', asyn
   t.teardown(() => server.close())
   const { port } = server.address() as AddressInfo
   const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
-  const { prepare, close } = await connect((await testConfig(env)).database, silent)
+  const { prepare, close } = await openDatabase((await testConfig(env)).database, silent)
   const store = taskStore((table) => ownedBy(prepare, table))
   const deadline = new Deadline(performance.now() + 4700)
   const arrived = once(server, 'connection')
@@ -155,7 +155,7 @@ async function fakeServer(t: Test) {
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
-  const { prepare, transaction, close } = await connect((await testConfig(env)).database, silent)
+  const { prepare, transaction, close } = await openDatabase((await testConfig(env)).database, silent)
   t.teardown(async () => {
     await close()
     server.close()
@@ -232,20 +232,19 @@ for (const ending of ['never answers', 'ends the connection', 'cannot be reached
 
 t.test('a commit that fails is unavailable, and its connection is replaced (issue 15)', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, prepare, transaction, close } = await connect(database, silent)
+  const { prepare, transaction, close } = await openDatabase(database, silent)
+  const { send } = sessionOf({ prepare })
   t.teardown(close)
   const store = taskStore((table) => ownedBy(prepare, table))
   const alice = newUser('alice') as Owner
-  await db.execute(
-    sql`create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end'`
-  )
-  await db.execute(sql`create constraint trigger refuse after insert on tasks deferrable initially deferred
+  await send(`create function refuse() returns trigger language plpgsql as 'begin raise exception ''no''; end'`)
+  await send(`create constraint trigger refuse after insert on tasks deferrable initially deferred
     for each row when (new.title = 'refused') execute function refuse()`)
   const refused = transaction(alice, (one) => store.create(alice, { title: 'refused' }, one)).catch((error) => error)
   t.equal(codeOf(await refused), 'COMMIT_FAILED')
   t.equal(classify(await refused), 'unavailable')
   t.match(await store.create(alice, { title: 'next' }), { version: 1 })
-  await db.execute(sql`drop function refuse() cascade`)
+  await send('drop function refuse() cascade')
 })
 
 t.test('a connection is given up once, however often it is stopped', async (t) => {
@@ -253,23 +252,25 @@ t.test('a connection is given up once, however often it is stopped', async (t) =
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
   let lost = 0
-  const options = { max: 1, fetch_types: false, connect_timeout: 3, onclose: () => lost++ }
-  const client = openClient(options, `postgres://postgres@127.0.0.1:${port}/postgres`)
+  const arrived = once(server, 'connection')
+  const connection = new Connection({
+    driver: { user: 'postgres', database: 'postgres', fetch_types: false },
+    address: { host: '127.0.0.1', port },
+    onClose: () => lost++
+  })
   t.teardown(async () => {
-    await client.end({ timeout: 0 })
+    await connection.end(0)
     server.close()
   })
-  const arrived = once(server, 'connection')
-  const answer = client.send('select 1').catch(codeOf)
+  const answer = connection.send('select 1').catch(codeOf)
   const [socket] = await arrived
   await letIn(socket)
   await once(socket, 'data')
   server.on('connection', (cancelling) => cancelling.destroy())
-  const stop = client.canceller()
-  stop()
-  stop()
+  void connection.stop()
+  void connection.stop()
   t.ok(['DEADLINE_OVER', 'CONNECTION_CLOSED', 'CONNECTION_DESTROYED'].includes(String(await answer)))
-  stop()
+  void connection.stop()
   t.equal(lost, 1)
 })
 

@@ -2,13 +2,13 @@ import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import pino from 'pino'
 import t from 'tap'
-import { connect } from '../../../src/db/connect.ts'
+import { openClient } from '../../../src/db/client.ts'
 import { MIGRATIONS, migrate, mismatch, versionsOf } from '../../../src/db/migrate.ts'
 import { testConfig } from '../../support/app.ts'
 
 t.test('a schema of another version is told, and is none to start with', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, readinessProblem, close } = await connect(database, pino({ level: 'silent' }))
+  const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
   t.teardown(close)
   const later = sql`insert into drizzle.rowkeeper_migrations (hash, created_at) values ('later', 9000000000000)`
   const without = sql`delete from drizzle.rowkeeper_migrations where hash = 'later'`
@@ -51,10 +51,10 @@ const ofDrizzle = sql`create table drizzle.__drizzle_migrations (id serial prima
 
 t.test('a database that was migrated before the service had a record of its own gets one (issue 16)', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, readinessProblem, close } = await connect(database, pino({ level: 'silent' }))
+  const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
   t.teardown(close)
   await db.execute(sql`drop table drizzle.rowkeeper_migrations`)
-  await t.rejects(readinessProblem(['tasks']), { cause: { code: '42P01' } })
+  await t.rejects(readinessProblem(['tasks']), { code: '42P01' })
   await db.execute(ofDrizzle)
   for (const { hash, folderMillis } of readMigrationFiles({ migrationsFolder: MIGRATIONS })) {
     await db.execute(sql`insert into drizzle.__drizzle_migrations (hash, created_at) values (${hash}, ${folderMillis})`)
@@ -70,7 +70,7 @@ t.test(
   'a database that another application of Drizzle migrated later is migrated all the same (issue 16)',
   async (t) => {
     const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-    const { db, readinessProblem, close } = await connect(database, pino({ level: 'silent' }))
+    const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
     t.teardown(close)
     await db.execute(sql.raw('drop schema public, drizzle cascade; create schema public; create schema drizzle'))
     await db.execute(ofDrizzle)

@@ -5,16 +5,17 @@ import pino from 'pino'
 import postgres from 'postgres'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { connect } from '../../../src/db/connect.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { ownedTables } from '../../../src/db/user-data.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { sessionOf } from '../../support/session.ts'
 import { taskStore } from '../../support/tasks.ts'
 
 t.test('no condition of a store widens the filter', async (t) => {
   const { database } = await testConfig()
-  const { prepare, close } = await connect(database, pino({ level: 'silent' }))
+  const { prepare, close } = await openDatabase(database, pino({ level: 'silent' }))
   t.teardown(close)
   const own = ownedBy(prepare, tasks)
   const store = taskStore((table) => ownedBy(prepare, table))
@@ -56,7 +57,7 @@ t.test(
   async (t) => {
     for (const rls of ['false', 'true']) {
       const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '2' })
-      const connection = await connect(database, pino({ level: 'silent' }))
+      const connection = await openDatabase(database, pino({ level: 'silent' }))
       const embedded = process.env.TEST_DATABASE_URL === undefined
       const admin = embedded ? undefined : postgres(await databaseUrl('owner'), { max: 1, onnotice: () => {} })
       // The embedded database has one session, and with row-level security it is another's.
@@ -64,7 +65,7 @@ t.test(
         const change = `alter table tasks alter version type ${type}`
         if (admin !== undefined) return admin.unsafe(change)
         for (const one of rls === 'true' ? ['reset role', change, 'set role rowkeeper'] : [change]) {
-          await connection.db.execute(sql.raw(one))
+          await sessionOf(connection).send(one)
         }
         return undefined
       }

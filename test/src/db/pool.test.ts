@@ -1,14 +1,14 @@
 import { setImmediate as turn } from 'node:timers/promises'
 import { eq, sql } from 'drizzle-orm'
-import { drizzle } from 'drizzle-orm/postgres-js'
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { connect } from '../../../src/db/connect.ts'
-import { open } from '../../../src/db/driver.ts'
-import { PooledConnection, QUEUE_CHECK_MS } from '../../../src/db/lane.ts'
+import { Connection } from '../../../src/db/connection.ts'
+import { QUEUE_CHECK_MS } from '../../../src/db/lane.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { Pool } from '../../../src/db/pool.ts'
 import { tasks } from '../../../src/db/schema.ts'
+import { Slot } from '../../../src/db/slot.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
 import { build, testConfig } from '../../support/app.ts'
 import { watchStatements } from '../../support/statements.ts'
@@ -25,17 +25,21 @@ const mine = eq(tasks.userId, sql.placeholder('owner'))
 function holding(ordinary: number, scans: number) {
   const sent: string[] = []
   const answers: { owner: Owner; answer(): void }[] = []
-  const client = open({ max: 1 })
-  const connection = (name: string) =>
-    new PooledConnection(client, (owner) => {
-      sent.push(`${owner} ${name}`)
-      return new Promise((resolve) => answers.push({ owner, answer: () => resolve([]) }))
+  const names = new Map<Connection, string>()
+  const slot = (name: string) =>
+    new Slot(() => {
+      const connection = Object.create(Connection.prototype) as Connection
+      names.set(connection, name)
+      return connection
     })
   const pool = new Pool(
-    drizzle({ client }),
     {
-      ordinary: Array.from({ length: ordinary }, (_, i) => connection(`${i}`)),
-      scans: Array.from({ length: scans }, (_, i) => connection(`scan ${i}`))
+      ordinary: Array.from({ length: ordinary }, (_, i) => slot(`${i}`)),
+      scans: Array.from({ length: scans }, (_, i) => slot(`scan ${i}`))
+    },
+    (connection, owner) => {
+      sent.push(`${owner} ${names.get(connection)}`)
+      return new Promise((resolve) => answers.push({ owner, answer: () => resolve([]) }))
     },
     () => {}
   )
@@ -182,7 +186,7 @@ t.test('an instance that listens makes its connections, before a crowd has to wa
   await made
 
   const { database } = await testConfig({ DATABASE_URL: 'postgres://127.0.0.1:1/none', DATABASE_POOL_MAX: '2' })
-  const nowhere = await connect(database, pino({ level: 'silent' }))
+  const nowhere = await openDatabase(database, pino({ level: 'silent' }))
   t.teardown(nowhere.close)
   t.match(
     await nowhere.preconnect(),

@@ -4,11 +4,12 @@ import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { connect } from '../../../src/db/connect.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { deleteExpired } from '../../../src/db/retention.ts'
 import { idempotencyKeys } from '../../../src/db/system-tables.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { sessionOf } from '../../support/session.ts'
 import { violation, watchStatements } from '../../support/statements.ts'
 
 const SERVER = process.env.TEST_DATABASE_URL !== undefined
@@ -17,7 +18,7 @@ const MIB = 2 ** 20
 /** A connection, and functions that store answers of a given age for a user and count them. */
 async function open(t: Test, rls = 'false') {
   const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
-  const connection = await connect(database, pino({ level: 'silent' }))
+  const connection = await openDatabase(database, pino({ level: 'silent' }))
   t.teardown(() => connection.close())
   const own = ownedBy(connection.prepare, idempotencyKeys)
   const { key } = idempotencyKeys
@@ -37,7 +38,7 @@ async function open(t: Test, rls = 'false') {
     const json = randomBytes(bytes / 2).toString('hex')
     for (let i = 0; i < rows; i++) await insert(owner, { age, json })
   }
-  return { db: connection.db, keep, count: async (owner: Owner) => (await find(owner)).length }
+  return { ...sessionOf(connection), keep, count: async (owner: Owner) => (await find(owner)).length }
 }
 
 /** How many statements a run sends for a table, each of them one that the auditor knows. */
@@ -57,13 +58,13 @@ const DAY = 86_400
 
 for (const rls of ['false', 'true']) {
   t.test(`issue 15: expired rows are deleted in portions, large ones in smaller (DATABASE_RLS=${rls})`, async (t) => {
-    const { db, keep, count } = await open(t, rls)
+    const { send, keep, count } = await open(t, rls)
     const [alice, bob] = [newUser('alice'), newUser('bob')] as [Owner, Owner]
-    await deleteExpired(db, silent)
+    await deleteExpired(send, silent)
     await keep(alice, 7, DAY + 60, 3 * MIB)
     await keep(alice, 1, DAY - 60, 3 * MIB)
     await keep(bob, 1, DAY + 60)
-    const sent = await statementsOf(t, 'idempotency_keys', () => deleteExpired(db, silent))
+    const sent = await statementsOf(t, 'idempotency_keys', () => deleteExpired(send, silent))
     t.same([await count(alice), await count(bob)], [1, 0], 'just those whose day is over, whosever they are')
     // Six rows are more than 16 MiB, so they fill a statement. The last statement finds nothing.
     t.equal(sent, 3)
@@ -71,36 +72,34 @@ for (const rls of ['false', 'true']) {
 }
 
 t.test('more than a portion has are deleted, and no run is without end', async (t) => {
-  const { db, count } = await open(t)
+  const { send, execute, count } = await open(t)
   const alice = newUser('alice') as Owner
-  await deleteExpired(db, silent)
+  await deleteExpired(send, silent)
   const many = (rows: number) =>
-    db.execute(sql`insert into idempotency_keys (user_id, key, digest, json, created_at)
+    execute(sql`insert into idempotency_keys (user_id, key, digest, json, created_at)
       select ${alice}, n, '', '', now() - interval '25 hours' from generate_series(1, ${rows}::int) n`)
   await many(2500)
-  t.equal(await statementsOf(t, 'idempotency_keys', () => deleteExpired(db, silent)), 4)
+  t.equal(await statementsOf(t, 'idempotency_keys', () => deleteExpired(send, silent)), 4)
   t.equal(await count(alice), 0)
   let runs = 0
-  const endless = { execute: async () => ({ count: ++runs }) } as unknown as typeof db
-  await deleteExpired(endless, silent)
+  await deleteExpired(async () => [[++runs]], silent)
   t.equal(runs, 3000, 'a thousand portions a table')
 })
 
 t.test('issue 15: a table that fails keeps no other from its turn, and is named', async (t) => {
-  const { db, keep, count } = await open(t)
+  const { send, execute, keep, count } = await open(t)
   const alice = newUser('alice') as Owner
   await keep(alice, 1, DAY + 60)
-  await db.execute(sql`insert into feeds (user_id, seq, started_by, expires_at) values (${alice}, 1, '1', now())`)
+  await execute(sql`insert into feeds (user_id, seq, started_by, expires_at) values (${alice}, 1, '1', now())`)
   const lines: unknown[] = []
   const log = Object.assign(pino({ level: 'silent' }), { warn: (line: unknown) => void lines.push(line) })
-  await db.execute(sql`alter table idempotency_keys rename to moved`)
-  await deleteExpired(db, log as typeof silent)
+  await send('alter table idempotency_keys rename to moved')
+  await deleteExpired(send, log as typeof silent)
   t.same(lines, [{ table: 'idempotency_keys', code: '42P01' }])
-  const [row] = await db.execute(sql`select count(*)::int as feeds from feeds where user_id = ${alice}`)
-  t.match(row, { feeds: 0 })
-  await db.execute(sql`alter table moved rename to idempotency_keys`)
+  t.same(await execute(sql`select count(*)::int from feeds where user_id = ${alice}`), [[0]])
+  await send('alter table moved rename to idempotency_keys')
   t.equal(await count(alice), 1)
-  await deleteExpired(db, log as typeof silent)
+  await deleteExpired(send, log as typeof silent)
   t.equal(await count(alice), 0, 'it has its turn the next time')
   t.equal(lines.length, 1)
 })
@@ -108,17 +107,17 @@ t.test('issue 15: a table that fails keeps no other from its turn, and is named'
 t.test('two that delete at once do not wait for each other, nor for a user', async (t) => {
   if (!SERVER) return
   for (const rls of ['false', 'true']) {
-    const { db, keep, count } = await open(t, rls)
+    const { send, keep, count } = await open(t, rls)
     const alice = newUser('alice') as Owner
     await keep(alice, 3, DAY + 60)
     const other = postgres(await databaseUrl(), { max: 1 })
     t.teardown(() => other.end())
     await other.begin(async (transaction) => {
       await transaction`select from idempotency_keys where user_id = ${alice} limit 1 for update`
-      await deleteExpired(db, silent)
+      await deleteExpired(send, silent)
       t.equal(await count(alice), 1, 'what is locked is left')
     })
-    await deleteExpired(db, silent)
+    await deleteExpired(send, silent)
     t.equal(await count(alice), 0)
   }
 })

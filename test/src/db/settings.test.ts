@@ -2,7 +2,8 @@ import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import postgres from 'postgres'
 import t from 'tap'
-import { connect } from '../../../src/db/connect.ts'
+import { openClient } from '../../../src/db/client.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { asUser, build, databaseUrl, newUser, testConfig } from '../../support/app.ts'
 
 const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'
@@ -57,7 +58,7 @@ t.test(
     })) {
       await owner.unsafe(`alter database "${name}" set ${setting} = '${value}'`)
       const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-      const { readinessProblem, close } = await connect(database, pino({ level: 'silent' }))
+      const { readinessProblem, close } = await openDatabase(database, pino({ level: 'silent' }))
       t.match(
         await readinessProblem(['tasks']),
         new RegExp(`^The setting ${setting} .* alter role "postgres" set ${setting} = '`)
@@ -72,7 +73,7 @@ t.test(
 const SEVERAL = SKIP === false && 'needs the one session of the embedded engine'
 t.test('a setting that a pooler changed is told, with the remedy (issues 16 and 18)', { skip: SEVERAL }, async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, readinessProblem, close } = await connect(database, pino({ level: 'silent' }))
+  const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
   t.teardown(close)
   const { client_encoding: _none, ...pinned } = SETTINGS
   const others = { default_transaction_isolation: 'serializable', extra_float_digits: '0' }

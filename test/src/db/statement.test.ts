@@ -2,7 +2,7 @@ import { eq, sql } from 'drizzle-orm'
 import pino from 'pino'
 import t from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { connect } from '../../../src/db/connect.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { changes } from '../../../src/db/system-tables.ts'
@@ -12,7 +12,7 @@ import { taskStore } from '../../support/tasks.ts'
 
 t.test('a statement shows its fields as their columns have them, and moments to the microsecond', async (t) => {
   const { database } = await testConfig()
-  const { prepare, transaction, close } = await connect(database, pino({ level: 'silent' }))
+  const { prepare, transaction, close } = await openDatabase(database, pino({ level: 'silent' }))
   t.teardown(close)
   const alice = newUser('alice') as Owner
   const { id } = await taskStore((table) => ownedBy(prepare, table)).create(alice, { title: 'x' })
@@ -49,7 +49,7 @@ t.test(
   'a value that is missing is an error before anything is sent, not the text "undefined" (issue 16)',
   async (t) => {
     const { database } = await testConfig()
-    const { prepare, transaction, close } = await connect(database, pino({ level: 'silent' }))
+    const { prepare, transaction, close } = await openDatabase(database, pino({ level: 'silent' }))
     t.teardown(close)
     const alice = newUser('alice') as Owner
     const own = ownedBy(prepare, tasks)

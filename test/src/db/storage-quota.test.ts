@@ -1,7 +1,7 @@
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
-import { connect } from '../../../src/db/connect.ts'
+import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { measureStored, StorageQuota } from '../../../src/db/storage-quota.ts'
@@ -109,7 +109,7 @@ t.test('many writes of a user at once are measured once, and what they write mea
 for (const rls of ['false', 'true']) {
   t.test(`what is measured is all that the owner has stored, and nothing else (DATABASE_RLS=${rls})`, async (t) => {
     const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
-    const { prepare, close } = await connect(database, pino({ level: 'silent' }))
+    const { prepare, close } = await openDatabase(database, pino({ level: 'silent' }))
     const [alice, bob] = [newUser('alice'), newUser('bob')] as [Owner, Owner]
     const store = taskStore((table) => ownedBy(prepare, table))
     const measure = measureStored(prepare, [tasks, idempotencyKeys])

@@ -1,7 +1,7 @@
 import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import t from 'tap'
-import { connect } from '../../../src/db/connect.ts'
+import { openClient } from '../../../src/db/client.ts'
 import { asUser, newUser, testConfig } from '../../support/app.ts'
 import sampleResource from '../../support/samples.ts'
 import { serveSamples } from '../../support/serve-samples.ts'
@@ -110,7 +110,7 @@ for (const { table, sorts, body, filters, columns, values } of LISTS) {
     // The embedded database has one session, which is the application's.
     await app.close()
     const { database } = await testConfig()
-    const { db, close } = await connect(database, pino({ level: 'silent' }))
+    const { db, close } = await openClient(database, pino({ level: 'silent' }))
     t.teardown(close)
     const [into, row] = [sql.raw(`${table} (user_id, id, ${columns})`), sql.raw(values)]
     await db.execute(sql`

@@ -1,0 +1,245 @@
+import {
+  COMMIT_FAILED,
+  DEADLINE_OVER,
+  failure,
+  isBroken,
+  isInFailedTransaction,
+  isReadOnly,
+  isUnknownStatement,
+  QUEUE_TIMEOUT,
+  type Reason
+} from './errors.ts'
+import { CONNECT_TIMEOUT_MS, LOST, Query, type QueryObserver, Session, type SessionOptions } from './query.ts'
+import { Silence } from './silence.ts'
+
+/**
+ * Sends a prepared statement and resolves with its rows: the values of each, in order.
+ *
+ * @param bytes whether the values are wanted as the bytes of their text
+ */
+export type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
+
+export interface ConnectionOptions extends SessionOptions {
+  /** A connection that owes an answer for so long is closed. In milliseconds; without it none is. */
+  silenceMs?: number
+  /** Is called once, when the connection takes no more statements. */
+  onClose?: () => void
+  /** Is called with the payload of each notification. */
+  onNotification?: (payload: string) => void
+}
+
+/** How often the queue is checked, and how many checks a statement waits in it. */
+export const QUEUE_CHECK_MS = 100
+const QUEUE_CHECKS = 10
+
+/**
+ * A connection to PostgreSQL. It connects once and closes once, and whatever it was given and did not answer fails with
+ * it. (postgres.js would connect again, and take what is left of the old connection for its own: a statement that came
+ * between the error of the socket and its end is never answered, and of statements that belong together some are sent
+ * and others not.)
+ *
+ * Statements are sent at once and answered in order. While it connects, or a transaction has it to itself, they wait in
+ * one queue, for about a second: nobody may be there any more to be told of the answer. Checks are counted, not
+ * milliseconds, because a process that was held up finds its connection first.
+ */
+export class Connection implements QueryObserver {
+  readonly #session: Session
+  readonly #silence: Silence
+  readonly #onClose: () => void
+  readonly #queue: Query[] = []
+  #queueTimer: NodeJS.Timeout | undefined
+  #state: 'connecting' | 'open' | 'closed' = 'connecting'
+  /** The first statement of the transaction that has the connection to itself. */
+  #reserved: Query | undefined
+  #cancelTimer: NodeJS.Timeout | undefined
+
+  constructor({ silenceMs, onClose = () => {}, onNotification = () => {}, ...options }: ConnectionOptions) {
+    this.#onClose = onClose
+    this.#silence = new Silence(silenceMs ?? Number.POSITIVE_INFINITY, () => this.#reset(LOST))
+    this.#session = new Session(options, () => this.#lose(), onNotification)
+    this.#session.begin().then(
+      () => this.#open(),
+      (error) => this.#lose(error)
+    )
+  }
+
+  send(text: string, parameters: unknown[] = [], bytes = false): Promise<unknown[][]> {
+    return new Promise((resolve, reject) => this.#submit(new Query(text, parameters, bytes, resolve, reject, this)))
+  }
+
+  /** A `send` for statements that belong together: if the first was sent, so are the others. */
+  pipeline(): Send {
+    return this.#group(false).send
+  }
+
+  /**
+   * Does `work` in a transaction of its own: all that it sends, or nothing when that, or it, fails. Statements of
+   * others wait until it has ended.
+   *
+   * @throws what `work` throws, or the first of its statements that failed, whether it waited for it or not
+   */
+  async transaction<R>(work: (send: Send) => Promise<R>): Promise<R> {
+    const { send, release } = this.#group(true)
+    await send('begin').catch((error) => {
+      release()
+      throw error
+    })
+    const result = await allOf(work, send).catch((error) => {
+      send('rollback').catch(() => {})
+      release()
+      throw error
+    })
+    const done = send('commit')
+    release()
+    await done
+    return result
+  }
+
+  /** Has PostgreSQL cancel what it works on, and closes. A statement that waits for the connection is not sent. */
+  async stop(): Promise<void> {
+    if (this.#state === 'connecting') this.#failQueued(DEADLINE_OVER)
+    if (this.#state !== 'open') return
+    this.#close(DEADLINE_OVER)
+    const end = () => this.#reset(DEADLINE_OVER)
+    // Behind TLS postgres.js never settles a cancel request whose socket fails before the handshake.
+    this.#cancelTimer = setTimeout(end, CONNECT_TIMEOUT_MS)
+    await this.#session.cancel()
+    end()
+  }
+
+  /**
+   * Closes the connection when what was sent is answered. It takes no more statements.
+   *
+   * @param timeout seconds after which what is not answered fails
+   */
+  async end(timeout?: number): Promise<void> {
+    if (this.#state === 'connecting') this.#lose()
+    this.#close(LOST)
+    await this.#session.end(timeout)
+  }
+
+  /** Part of `QueryObserver`. */
+  onAnswer(_query: Query): void {
+    this.#silence.answered()
+  }
+
+  /** Part of `QueryObserver`. */
+  onFailure(query: Query, error: unknown): unknown {
+    if (!query.executed) return error
+    this.onAnswer(query)
+    if (this.#isOver(query, error)) this.#lose()
+    return query.text === 'commit' && !isBroken(error) ? failure(COMMIT_FAILED, query.text) : error
+  }
+
+  /** Whether nothing may be sent behind a statement that failed so. */
+  #isOver(query: Query, error: unknown): boolean {
+    // The close of the socket comes after its error: what is sent in between is never answered.
+    if (isBroken(error)) return true
+    // The next statement would be in the transaction of another.
+    if (query.text === 'commit' || query.text === 'rollback') return true
+    const leads = query.first === undefined || query.first === query
+    return (leads && isInFailedTransaction(error)) || isUnknownStatement(error) || isReadOnly(error)
+  }
+
+  #group(reserves: boolean): { send: Send; release: () => void } {
+    let first: Query | undefined
+    const send: Send = (text, parameters = [], bytes = false) =>
+      new Promise((resolve, reject) => {
+        const query = new Query(text, parameters, bytes, resolve, reject, this)
+        query.reserves = reserves && first === undefined
+        first ??= query
+        query.first = first
+        this.#submit(query)
+      })
+    return { send, release: () => this.#release(first) }
+  }
+
+  #submit(query: Query): void {
+    if (this.#state === 'closed') query.reject(failure(LOST, query.text))
+    else if (this.#mayExecute(query)) this.#execute(query)
+    else {
+      this.#queue.push(query)
+      this.#queueTimer ??= setTimeout(this.#checkQueue, QUEUE_CHECK_MS)
+    }
+  }
+
+  #mayExecute({ first }: Query): boolean {
+    return this.#state === 'open' && (this.#reserved === undefined || this.#reserved === first)
+  }
+
+  #execute(query: Query): void {
+    if (query.reserves) this.#reserved = query
+    query.executed = true
+    this.#silence.sent()
+    this.#session.execute(query)
+  }
+
+  #release(first: Query | undefined): void {
+    if (this.#reserved !== first) return
+    this.#reserved = undefined
+    this.#flush()
+  }
+
+  #flush(): void {
+    for (const query of this.#queue.splice(0)) {
+      if (this.#mayExecute(query)) this.#execute(query)
+      else this.#queue.push(query)
+    }
+  }
+
+  readonly #checkQueue = (): void => {
+    for (const query of this.#queue.splice(0)) {
+      if (query.checks++ < QUEUE_CHECKS) this.#queue.push(query)
+      else query.reject(failure(QUEUE_TIMEOUT, query.text))
+    }
+    this.#queueTimer = this.#queue.length > 0 ? setTimeout(this.#checkQueue, QUEUE_CHECK_MS) : undefined
+  }
+
+  #failQueued(reason: Reason): void {
+    for (const query of this.#queue.splice(0)) query.reject(failure(reason, query.text))
+  }
+
+  #open(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'open'
+    this.#flush()
+  }
+
+  /** Closes by RST. */
+  #reset(reason: Reason): void {
+    this.#session.reset()
+    this.#lose(reason)
+  }
+
+  /** Closes at once. What was sent and is not answered fails. */
+  #lose(reason: Reason = LOST): void {
+    this.#close(reason)
+    clearTimeout(this.#cancelTimer)
+    void this.#session.end(0)
+  }
+
+  /** Takes no more statements. */
+  #close(reason: Reason): void {
+    if (this.#state === 'closed') return
+    this.#state = 'closed'
+    this.#failQueued(reason)
+    this.#onClose()
+  }
+}
+
+/**
+ * Does `work` with `send`, and throws the first failure of what it sent. The work may not have waited for that, and
+ * PostgreSQL answers the commit of a failed transaction as if it were none.
+ */
+async function allOf<R>(work: (send: Send) => Promise<R>, send: Send): Promise<R> {
+  let failed: { error: unknown } | undefined
+  const result = await work((...statement) => {
+    const answer = send(...statement)
+    answer.catch((error) => {
+      failed ??= { error }
+    })
+    return answer
+  })
+  if (failed !== undefined) throw failed.error
+  return result
+}

@@ -1,0 +1,71 @@
+import type { Slot } from './slot.ts'
+
+/** The channel of `pg_notify` in `record_change` (migration 0003). */
+export const CHANNEL = 'rowkeeper'
+
+/** How long after an attempt to listen that failed the next is made. */
+export const LISTEN_AGAIN_MS = 1000
+
+/**
+ * How often a connection that listens is asked something. Otherwise it could be lost for as long as the kernel takes to
+ * find out, and nobody would be told of changes.
+ */
+export const LISTENER_CHECK_MS = 5000
+
+/** Listens on the connection of a slot, and again whenever that is lost, until it is closed. */
+export class Listener {
+  readonly #slot: Slot
+  #onListening: () => void = () => {}
+  #isListening = false
+  #hasEnded = false
+  #probe: NodeJS.Timeout | undefined
+
+  constructor(slot: Slot) {
+    this.#slot = slot
+  }
+
+  /**
+   * @param onNotification is called with the payload of each notification
+   * @param onListening is called when listening begins, and begins again
+   * @throws when the first attempt fails; others follow
+   */
+  async listen(onNotification: (payload: string) => void, onListening: () => void): Promise<void> {
+    this.#onListening = onListening
+    this.#slot.onNotification = onNotification
+    this.#slot.onClose = () => {
+      const wasListening = this.#isListening
+      this.#isListening = false
+      if (wasListening && !this.#hasEnded) this.#tryAgain()
+    }
+    this.#probeLater()
+    const first = this.#attempt()
+    first.catch(this.#later)
+    await first
+  }
+
+  close(): void {
+    this.#hasEnded = true
+    clearTimeout(this.#probe)
+  }
+
+  async #attempt(): Promise<void> {
+    await this.#slot.connection.send(`listen "${CHANNEL}"`)
+    this.#isListening = true
+    this.#onListening()
+  }
+
+  readonly #tryAgain = (): void => {
+    this.#attempt().catch(this.#later)
+  }
+
+  readonly #later = (): void => {
+    if (!this.#hasEnded) setTimeout(this.#tryAgain, LISTEN_AGAIN_MS).unref()
+  }
+
+  #probeLater(): void {
+    this.#probe = setTimeout(() => {
+      this.#probeLater()
+      if (this.#isListening) this.#slot.connection.send('select 1').catch(() => {})
+    }, LISTENER_CHECK_MS).unref()
+  }
+}

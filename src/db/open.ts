@@ -1,0 +1,170 @@
+import type { FastifyBaseLogger } from 'fastify'
+import type { Config } from '../config/config.ts'
+import { databaseAddresses, embeddedFolder } from '../config/database-url.ts'
+import { EMBEDDED, openClient } from './client.ts'
+import { Connection, type ConnectionOptions, type Send } from './connection.ts'
+import { Listener } from './listener.ts'
+import { MIGRATIONS, versionsOf } from './migrate.ts'
+import { type Load, Pool } from './pool.ts'
+import type { Prepare } from './prepare.ts'
+import type { Address, DriverOptions } from './query.ts'
+import { Readiness } from './readiness.ts'
+import { deleteExpired } from './retention.ts'
+import { sendPlainly, sendWithRowSecurity } from './row-security.ts'
+import { PINNED } from './settings.ts'
+import { type Connect, Slot } from './slot.ts'
+import type { Transact } from './transaction.ts'
+
+/** The open database of a service. */
+export interface Database {
+  prepare: Prepare
+  transaction: Transact
+  load(): Load
+  /**
+   * Makes the connections that are not made yet, all at once, and resolves when each is there or failed. A crowd that
+   * comes to an instance without them would wait for them behind its own requests: measured, of 1,000 at once some were
+   * refused after a second.
+   */
+  preconnect(): Promise<PromiseSettledResult<unknown>[]>
+  /**
+   * Listens for the changes that `record_change` recorded (migration 0003), on any instance. `onNotification` gets the
+   * key of a feed. `onListening` is called when listening begins, and begins again: notifications may have been lost
+   * with the connection before. Rejects when the first attempt fails; others follow until the database is closed.
+   */
+  listen(onNotification: (key: string) => void, onListening: () => void): Promise<void>
+  /** Deletes the rows whose time is over, whosever they are (`src/db/retention.ts`). */
+  deleteExpired(): Promise<void>
+  /**
+   * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
+   * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, and
+   * the schema has the version of this service. A newer one is none to start with, but whoever runs already goes on:
+   * each migration fits the version before.
+   */
+  readinessProblem(tables: Iterable<string>): Promise<string | undefined>
+  /**
+   * Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection
+   * and the embedded engine.
+   */
+  close(): Promise<void>
+}
+
+/** A search of 10,000 tasks of 10,000 characters takes a quarter of it (docs/performance.md). */
+const SCAN_TIMEOUT_MS = 2000
+
+/** A connection may stay silent for this much longer than PostgreSQL lets a statement run. */
+const SILENCE_MARGIN_MS = 1000
+
+const MINUTE_MS = 60_000
+
+/** How many of the connections are for scans: of a single one, none. */
+const scansOf = (poolMax: number) => (poolMax === 1 ? 0 : Math.max(1, Math.floor(poolMax / 5)))
+
+const UNKNOWN_STATEMENT =
+  'PostgreSQL does not know a statement that was prepared on this connection: ' +
+  'behind a pooler that gives each transaction another connection, set DATABASE_PREPARE=false'
+
+const driverOptions = ({ prepare, statementTimeoutMs }: Config['database']): DriverOptions => ({
+  prepare,
+  // Array types, which we do not use, would cost a query on each new connection.
+  fetch_types: false,
+  connect_timeout: 3,
+  // A moment is text, which a Date would round to milliseconds.
+  types: { moment: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: String } },
+  onnotice: () => {},
+  connection: { application_name: 'rowkeeper', ...PINNED, statement_timeout: statementTimeoutMs }
+})
+
+/** The slots of a database. */
+interface Slots {
+  ordinary: [Slot, ...Slot[]]
+  scans: Slot[]
+  /** For what the service does for itself, and for listening. The pool would put requests behind it. */
+  service: Slot
+}
+
+/** Makes connections to the addresses, one after the other. */
+const connector =
+  (addresses: readonly Address[], options: Omit<ConnectionOptions, 'address'>): Connect =>
+  (attempt, delayMs, events) =>
+    new Connection({ ...options, ...events, delayMs, address: addresses[attempt % addresses.length] as Address })
+
+function serverSlots(config: Config['database']): Slots {
+  const { url, addresses } = databaseAddresses(config.url)
+  const connect = (statementTimeoutMs: number) =>
+    connector(addresses, {
+      url,
+      driver: driverOptions({ ...config, statementTimeoutMs }),
+      ...(statementTimeoutMs > 0 && { silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS })
+    })
+  // Not all are replaced at once.
+  const lifetimeMs = () => (30 + 30 * Math.random()) * MINUTE_MS
+  const ordinary = () => new Slot(connect(config.statementTimeoutMs), lifetimeMs)
+  const scan = () => new Slot(connect(Math.min(config.statementTimeoutMs, SCAN_TIMEOUT_MS)), lifetimeMs)
+  const scans = Array.from({ length: scansOf(config.poolMax) }, scan)
+  const others = Array.from({ length: config.poolMax - scans.length - 1 }, ordinary)
+  return { ordinary: [ordinary(), ...others], scans, service: new Slot(connect(config.statementTimeoutMs)) }
+}
+
+/**
+ * The one slot of the embedded engine, which listens too: the engine has one session, and its socket corrupts or hangs
+ * with several connections.
+ */
+function embeddedSlots(config: Config['database'], path: string): Slots {
+  const slot = new Slot(connector([{ path }], { driver: { ...driverOptions(config), ...EMBEDDED } }))
+  return { ordinary: [slot], scans: [], service: slot }
+}
+
+/**
+ * Opens the database of `DATABASE_URL`: PostgreSQL, or with `pglite://folder` the embedded engine, which is started,
+ * migrated, and spoken to in the same way over a local socket. Connections are made when they are first needed, or by
+ * `preconnect`, so an unreachable server fails statements, not this call.
+ *
+ * @param migrations the folder of the migrations that the schema is of; the embedded database gets them
+ */
+export async function openDatabase(
+  config: Config['database'],
+  log: FastifyBaseLogger,
+  migrations = MIGRATIONS
+): Promise<Database> {
+  if (embeddedFolder(config.url) === undefined) return database(config, log, migrations, serverSlots(config))
+  const client = await openClient(config, log, migrations)
+  await client.sql.end()
+  const embedded = database(config, log, migrations, embeddedSlots(config, client.socket))
+  return {
+    ...embedded,
+    async close() {
+      await embedded.close()
+      await client.close()
+    }
+  }
+}
+
+function database(
+  { rls }: Config['database'],
+  log: FastifyBaseLogger,
+  migrations: string,
+  { ordinary, scans, service }: Slots
+): Database {
+  const pooled = [...ordinary, ...scans]
+  const send: Send = (...statement) => service.connection.send(...statement)
+  const readiness = new Readiness(send, rls, versionsOf(migrations))
+  let told = false
+  const pool = new Pool({ ordinary, scans }, rls ? sendWithRowSecurity : sendPlainly, () => {
+    if (!told) log.error(UNKNOWN_STATEMENT)
+    told = true
+  })
+  const listener = new Listener(service)
+  return {
+    prepare: pool.prepare,
+    transaction: pool.transaction,
+    load: () => pool.load(),
+    preconnect: () => Promise.allSettled(pooled.map(({ connection }) => connection.send('select 1'))),
+    listen: (onNotification, onListening) => listener.listen(onNotification, onListening),
+    deleteExpired: () => deleteExpired(send, log),
+    readinessProblem: (tables) => readiness.problem(tables),
+    async close() {
+      listener.close()
+      await Promise.all([...new Set([...pooled, service])].map((slot) => slot.end()))
+    }
+  }
+}

@@ -1,0 +1,77 @@
+import type { Connection, ConnectionOptions } from './connection.ts'
+
+type Events = Required<Pick<ConnectionOptions, 'onClose' | 'onNotification'>>
+
+/**
+ * Makes a connection.
+ *
+ * @param attempt how many were made before: each goes to the next host
+ * @param delayMs the wait before it connects, in milliseconds
+ */
+export type Connect = (attempt: number, delayMs: number, events: Events) => Connection
+
+/** How long after the close of a connection, or of an attempt to make one, the next connects. */
+const PAUSE_MS = 200
+
+/**
+ * The place of a connection in a pool. The connection is made when the first statement needs it, and another takes over
+ * when it closed or is too old.
+ */
+export class Slot {
+  readonly #connect: Connect
+  readonly #lifetimeMs: () => number
+  #connection: Connection | undefined
+  #attempts = 0
+  #notBefore = 0
+  #expiresAt = 0
+  #hasEnded = false
+  /** Is called when the connection closed. */
+  onClose: () => void = () => {}
+  /** Is called with the payload of each notification. */
+  onNotification: (payload: string) => void = () => {}
+  /** What is in flight: any number of reads, or one write, scan or transaction, which is exclusive. */
+  inFlight = 0
+  exclusive = false
+  /** When PostgreSQL began with what it works on, by `performance.now()`: it does one statement after the other. */
+  since = 0
+
+  /** @param lifetimeMs is asked for each connection, so that not all are replaced at once */
+  constructor(connect: Connect, lifetimeMs = () => Number.POSITIVE_INFINITY) {
+    this.#connect = connect
+    this.#lifetimeMs = lifetimeMs
+  }
+
+  /** The connection of now. */
+  get connection(): Connection {
+    if (this.#connection !== undefined && performance.now() > this.#expiresAt) this.#retire(this.#connection)
+    return this.#connection ?? this.#replace()
+  }
+
+  /** Closes it for ever, after up to 0.5 s for what was sent. */
+  async end(): Promise<void> {
+    this.#hasEnded = true
+    await this.#connection?.end(0.5)
+  }
+
+  #retire(connection: Connection): void {
+    void connection.end()
+    this.#notBefore = 0
+  }
+
+  #replace(): Connection {
+    const now = performance.now()
+    const delayMs = Math.max(0, this.#notBefore - now)
+    const onNotification = (payload: string) => this.onNotification(payload)
+    const connection = this.#connect(this.#attempts++, delayMs, { onClose: this.#onClose, onNotification })
+    this.#connection = connection
+    this.#expiresAt = now + this.#lifetimeMs()
+    if (this.#hasEnded) void connection.end()
+    return connection
+  }
+
+  readonly #onClose = (): void => {
+    this.#connection = undefined
+    this.#notBefore = performance.now() + PAUSE_MS
+    this.onClose()
+  }
+}

@@ -1,0 +1,71 @@
+import pino from 'pino'
+import t from 'tap'
+import { classify } from '../../../src/db/errors.ts'
+import { LISTEN_AGAIN_MS, LISTENER_CHECK_MS } from '../../../src/db/listener.ts'
+import { openDatabase } from '../../../src/db/open.ts'
+import { SILENCE_CHECK_MS } from '../../../src/db/silence.ts'
+import { testConfig } from '../../support/app.ts'
+import { proxyTo } from '../../support/proxy.ts'
+import { holdTimers } from '../../support/timers.ts'
+
+const silent = pino({ level: 'silent' })
+
+t.test(
+  'who listens is told when it begins, and goes on after each loss, and after an attempt that failed',
+  async (t) => {
+    const again = holdTimers(t, LISTEN_AGAIN_MS)
+    const to = await proxyTo(t, 'owner')
+    const { listen, close } = await openDatabase((await testConfig({ DATABASE_URL: to.url })).database, silent)
+    let missed = () => {}
+    const begins = () => new Promise<void>((resolve) => (missed = resolve))
+
+    to.close()
+    const arrived = to.next()
+    const first = listen(
+      () => {},
+      () => missed()
+    )
+    await arrived
+    to.cut()
+    t.equal(await first.catch(classify), 'unavailable')
+    to.open()
+    for (const lose of [again.fire, to.cut, to.reset]) {
+      const begun = begins()
+      void lose()
+      await begun
+    }
+    t.equal(to.connections(), 4)
+
+    // Closing plans no further attempt.
+    again.forget()
+    await close()
+    t.equal(again.count(), 0)
+  }
+)
+
+t.test('who listens is asked whether it is there, and is replaced when it does not answer (issue 16)', async (t) => {
+  const checks = holdTimers(t, SILENCE_CHECK_MS)
+  const probes = holdTimers(t, LISTENER_CHECK_MS)
+  const to = await proxyTo(t, 'owner')
+  const { listen, close } = await openDatabase((await testConfig({ DATABASE_URL: to.url })).database, silent)
+  t.teardown(close)
+  let begins = () => {}
+  const begun = () => new Promise<void>((resolve) => (begins = resolve))
+  const first = begun()
+  const listening = listen(
+    () => {},
+    () => begins()
+  )
+  probes.run()
+  await Promise.all([first, listening])
+  to.vanish()
+  const again = begun()
+  probes.run()
+  // A listener may owe its answer for the longest statement and one second.
+  for (let i = 0; i < 9; i++) checks.run()
+  t.equal(to.connections(), 1)
+  checks.run()
+  to.cut()
+  await again
+  t.equal(to.connections(), 2)
+})
