@@ -18,7 +18,7 @@ import {
  */
 export const ownerId = customType<{ data: string }>({ dataType: () => 'text collate "C"' })
 
-// Mode `string`: the service never turns a timestamp into a Date (PostgreSQL writes the JSON, see src/db/json.ts).
+// Mode `string`: the service never turns a timestamp into a Date (src/db/json.ts writes its text).
 export const dateTime = (name: string) => timestamp(name, { withTimezone: true, mode: 'string' })
 
 const ownership = { userId: ownerId('user_id').notNull(), id: uuid('id').notNull() }

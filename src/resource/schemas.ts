@@ -24,7 +24,7 @@ export interface Batch {
 
 /** The schemas of a resource. */
 export interface Schemas {
-  /** An item as the API answers it. PostgreSQL writes this JSON (see store.ts); the tests hold it to this schema. */
+  /** An item as the API answers it. `src/db/json.ts` writes this JSON; the tests hold it to this schema. */
   item: TSchema
   /** The body of a create. What is not named here (an owner, an id) is refused, not ignored. */
   create: TUnsafe<Values>

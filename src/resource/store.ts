@@ -1,6 +1,6 @@
 import { eq, type SQL, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
-import { jsonOf } from '../db/json.ts'
+import { type JsonRow, jsonRows } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import type { Run, Transaction, Within } from '../db/transaction.ts'
 import { timeOf, uuidv7, uuidv7s } from '../http/uuid.ts'
@@ -12,11 +12,7 @@ import { UNCONDITIONAL, type VersionCondition } from './preconditions.ts'
 import type { Values } from './schemas.ts'
 
 /** One item: its JSON, as the client gets it, and what the service itself needs of it. */
-export interface Stored {
-  id: string
-  version: number
-  json: string
-}
+export type Stored = JsonRow
 
 const versionValues = ({ ifMatch, ifNoneMatch }: VersionCondition) => ({
   ifMatch: ifMatch === null ? null : arrayLiteral(ifMatch),
@@ -60,7 +56,7 @@ type Row = Record<string, SQL>
 function prepareItems(owned: OwnedBy, { table, members, publicColumns }: Declaration) {
   const own = owned(table, { recorded: true })
   const { id, version } = table
-  const returning = { id, version, json: jsonOf(publicColumns) } as unknown as Record<string, SQL>
+  const { fields, asRows } = jsonRows(publicColumns)
   const byId = eq(id, sql.placeholder('id'))
   const idIn = sql`${id} = any(${sql.placeholder('ids')}::uuid[])`
   // In the statement itself: between a look at the version and the write somebody else could have written.
@@ -75,14 +71,13 @@ function prepareItems(owned: OwnedBy, { table, members, publicColumns }: Declara
   const change: Row = nextVersion(table)
   for (const member of members) change[member.name] = patched(member)
 
-  const prepare = <R>(build: Parameters<typeof own.prepare>[0]) => own.prepare(build) as unknown as Run<R[]>
   return {
-    get: prepare<Stored>((own) => own.select(returning, byId)),
-    getAll: prepare<Stored>((own) => own.select(returning, idIn)),
-    lock: prepare<{ id: string }>((own) => own.select({ id }, idIn).orderBy(id).for('update')),
-    insert: prepare<Stored>((own) => own.insert(row as never).returning(returning)),
-    update: prepare<Stored>((own) => own.update(change as never, byId, versionMatches).returning(returning)),
-    remove: prepare<{ id: string }>((own) => own.delete(byId, versionMatches).returning({ id }))
+    get: own.prepare((own) => asRows(own.select(fields, byId))),
+    getAll: own.prepare((own) => asRows(own.select(fields, idIn))),
+    lock: own.prepare((own) => own.select({ id }, idIn).orderBy(id).for('update')) as Run<{ id: string }[]>,
+    insert: own.prepare((own) => asRows(own.insert(row as never).returning(fields))),
+    update: own.prepare((own) => asRows(own.update(change as never, byId, versionMatches).returning(fields))),
+    remove: own.prepare((own) => own.delete(byId, versionMatches).returning({ id })) as Run<{ id: string }[]>
   }
 }
 

@@ -5,7 +5,7 @@ import { DEFAULT_SORT } from '../../src/resource/query.ts'
 import { newUser } from '../support/app.ts'
 import { type Item, matches, orderOf } from './model.ts'
 import { same } from './property.ts'
-import { by, type Subject, serve } from './subject.ts'
+import { by, nextOf, type Subject, serve } from './subject.ts'
 import { queryString, telling } from './values.ts'
 
 /** How many items there are at least. */
@@ -51,11 +51,14 @@ export function listingSuite(t: Test, subject: Subject): void {
     const { app, url } = await serve(t, subject)
     const [user, other] = [newUser(), newUser()]
     const items: Item[] = []
+    let created = ''
     const create = bodies(declaration.members)
     for (const one of [user, other]) {
       const answer = await app.inject(by(one, 'POST', `${url}/batch`, { create }))
       t.equal(answer.statusCode, 200)
-      if (one === user) items.push(...answer.json().created)
+      if (one !== user) continue
+      created = answer.body
+      items.push(...answer.json().created)
     }
     const ask = (query: Query) => app.inject(by(user, 'GET', `${url}?${queryString(query)}`))
     const expected = (query: Query) =>
@@ -84,6 +87,20 @@ export function listingSuite(t: Test, subject: Subject): void {
       }
       same(listed, wanted, `the list ${queryString(query)}`)
     }
+
+    t.test('an item is the same bytes alone, in a list and in the answer to its creation (issue 19)', async (t) => {
+      const singles = []
+      for (const { id } of items) singles.push((await app.inject(by(user, 'GET', `${url}/${id}`))).body)
+      t.equal(created, `{"created":[${singles.join()}],"updated":[],"deleted":[]}`)
+      const listed = []
+      for (let next: string | undefined = `${url}?limit=100`; next !== undefined; ) {
+        const answer = await app.inject(by(user, 'GET', next))
+        listed.push(answer.body.slice(1, -1))
+        next = nextOf(answer.headers)
+      }
+      const separator = declaration.hasDocuments ? ',\n' : ','
+      t.equal(listed.join(separator), [...singles].reverse().join(separator))
+    })
 
     t.test('in each order', async () => {
       for (const sort of sorts) await all({ sort, limit: sort.startsWith('-') ? 3 : 1 })

@@ -666,6 +666,22 @@ export const MUTATIONS: readonly Mutation[] = [
     title: 'a batch creates, updates and deletes'
   },
   {
+    what: 'beyond isolation: a document of one row that keeps its line breaks',
+    file: 'src/db/json.ts',
+    find: `text.replaceAll('\\n', ' ')`,
+    put: 'text',
+    test: 'src/db/json.test',
+    title: 'PostgreSQL and Node write the same JSON of a row'
+  },
+  {
+    what: 'beyond isolation: texts of an array that keep the backslashes of its literal',
+    file: 'src/db/json.ts',
+    find: `inQuotes.replace(/\\\\(.)/gs, '$1')`,
+    put: 'inQuotes',
+    test: 'src/db/json.test',
+    title: 'PostgreSQL and Node write the same JSON of a row'
+  },
+  {
     what: 'beyond isolation: a deadlock is an error of ours',
     file: 'src/db/errors.ts',
     find: '28|3D|3F|40|53',

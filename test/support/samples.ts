@@ -58,6 +58,8 @@ export const samples = ownedTable('samples', {
   settings: json('settings'),
   origin: text('origin').notNull().default('web'),
   score: integer('score').notNull().default(0),
+  // A write returns something of this name besides its row.
+  record: text('record'),
   // No member: clients never see it.
   internal: text('internal')
 })
@@ -88,7 +90,8 @@ export default resource(samples, {
     counts: Type.Array(Type.Integer({ minimum: 0 }), { maxItems: 3, uniqueItems: true }),
     settings: Type.Unknown({ maxBytes: 500, maxDepth: 3 }),
     origin: Type.String({ maxLength: 20, createOnly: true }),
-    score: Type.Integer({ readOnly: true })
+    score: Type.Integer({ readOnly: true }),
+    record: Type.String({ maxLength: 20 })
   },
   filters: {
     label: equals('label'),

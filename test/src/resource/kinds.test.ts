@@ -38,6 +38,7 @@ const VALID: Record<string, string[]> = {
     [' ', '', 'NULL', 'null', '{a,"b"}'],
     ['\u{1f600}'.repeat(20), "'", '\n']
   ),
+  record: listed('x', '', null),
   numbers: listed([], [5e-324, 1.7976931348623157e308, 0.1 + 0.2, -1e21, 1], null),
   counts: listed([], [0, 2 ** 31 - 1, 1], null),
   settings: [
@@ -276,6 +277,7 @@ t.test(
       counts: null,
       settings: null,
       origin: 'web',
+      record: null,
       score: 0,
       version: 1
     })
