@@ -37,7 +37,7 @@ export type Transact = <R>(
   options?: TransactionOptions
 ) => Promise<R>
 
-/** The owner is at it already: what a transaction was to do alone was not done. */
+/** The owner is at it already: what a transaction was to do alone was not done, or is undone. */
 export class LockNotAvailable extends Error {}
 
 // The owner is named to the policies, should they bind.

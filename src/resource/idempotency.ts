@@ -76,13 +76,16 @@ export function idempotency({ owned, transaction, storage }: Database) {
   const deleteExpired = own.prepare((own) => own.delete(byKey, expired).returning({ digest }))
   const store = own.prepare((own) =>
     own
-      .insert({
-        key: sql.placeholder('key'),
-        digest: sql.placeholder('digest'),
-        json: sql.placeholder('json'),
-        abridged: sql.placeholder('abridged'),
-        location: sql.placeholder('location')
-      })
+      .insert(
+        {
+          key: sql.placeholder('key'),
+          digest: sql.placeholder('digest'),
+          json: sql.placeholder('json'),
+          abridged: sql.placeholder('abridged'),
+          location: sql.placeholder('location')
+        },
+        'unless there'
+      )
       .returning({ digest })
   )
 
@@ -118,8 +121,11 @@ export function idempotency({ owned, transaction, storage }: Database) {
           const { json, location, outline = json } = await work(transaction)
           const abridged = Buffer.byteLength(json) > MAX_KEPT_BYTES
           const storedJson = abridged ? outline : json
+          const kept = await store(owner, { key, digest, json: storedJson, abridged, location }, transaction)
+          // Another transaction stored the key in the meantime, without the lock or past it (through a pooler, say). It
+          // was in flight when this one looked, so this one is undone. A retry gets the stored answer.
+          if (kept.length === 0) throw new LockNotAvailable()
           storage.add(owner, Buffer.byteLength(storedJson))
-          await store(owner, { key, digest, json: storedJson, abridged, location }, transaction)
           return { json, location, replayed: false }
         },
         { within, lockKey: key }

@@ -421,6 +421,14 @@ export const MUTATIONS: readonly Mutation[] = [
     title: 'a POST with a key is done once'
   },
   {
+    what: 'engine: a request that is done although its key was stored meanwhile',
+    file: 'src/resource/idempotency.ts',
+    find: 'if (kept.length === 0)',
+    put: 'if (kept.length === 2)',
+    test: 'routes/idempotency.test',
+    title: 'a key that another transaction stored in the meantime is a 409'
+  },
+  {
     what: 'engine: updates that a full quota does not refuse',
     file: 'src/resource/size.ts',
     find: '> before',

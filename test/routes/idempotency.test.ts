@@ -9,10 +9,11 @@ import type { Owner } from '../../src/auth/user.ts'
 import { openDatabase } from '../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
 import { idempotencyKeys } from '../../src/db/system-tables.ts'
-import { LockNotAvailable } from '../../src/db/transaction.ts'
+import { LockNotAvailable, type Transaction } from '../../src/db/transaction.ts'
 import { type Earned, idempotency, MAX_KEPT_BYTES } from '../../src/resource/idempotency.ts'
 import { asUser, build, databaseUrl, newUser, testConfig } from '../support/app.ts'
 import { client, listen, openSocket, requestText } from '../support/http.ts'
+import { taskStore } from '../support/tasks.ts'
 import { holdInterval } from '../support/timers.ts'
 
 const OFF = { RATE_LIMIT_MAX: 'off' }
@@ -252,6 +253,45 @@ t.test('while the first is in flight, on whatever instance, the second is a 409 
     }
   })
   t.equal((await post(app, alice, 'key', { title: 'x' })).statusCode, 201)
+})
+
+t.test('a key that another transaction stored in the meantime is a 409, and nothing is done (issue 19)', async (t) => {
+  const { database } = await testConfig()
+  const connection = await connect(database, pino({ level: 'silent' }))
+  t.teardown(() => connection.close())
+  const owned: OwnedBy = (table) => ownedBy(connection.prepare, table)
+  const added: number[] = []
+  const counting = { add: (_owner: Owner, bytes: number) => void added.push(bytes) }
+  const once = idempotency({ owned, transaction: connection.transaction, storage: counting })
+  const tasks = taskStore(owned)
+  const row = { key: sql.placeholder('key'), digest: 'other', json: '{}', abridged: false }
+  const insert = owned(idempotencyKeys).prepare((own) => own.insert(row).returning({ key: idempotencyKeys.key }))
+  const alice = newUser('alice') as Owner
+  const ask = (meanwhile: (transaction: Transaction) => Promise<unknown>) =>
+    once(alice, 'key', {}, async (transaction) => {
+      const { json } = await tasks.create(alice, { title: 'x' }, transaction)
+      await meanwhile(transaction)
+      return { json, location: null }
+    })
+  const titles = async () => JSON.parse((await tasks.list(alice)).json.toString()).length
+
+  t.equal(await ask((transaction) => insert(alice, { key: 'key' }, transaction)), 'idempotency_key_in_flight')
+  t.same([await titles(), added], [0, []])
+  t.match(await ask(async () => undefined), { replayed: false }, 'with it the key is undone too')
+  t.same([await titles(), added.length], [1, 1])
+
+  // The embedded engine has one session.
+  if (!SERVER) return
+  const [bob, key] = [newUser('bob') as Owner, 'key']
+  const race = () =>
+    once(bob, key, {}, async (transaction) => {
+      await tasks.create(bob, { title: 'x' }, transaction)
+      await insert(bob, { key })
+      return { json: '{}', location: null }
+    })
+  t.equal(await race(), 'idempotency_key_in_flight')
+  t.equal(JSON.parse((await tasks.list(bob)).json.toString()).length, 0)
+  t.equal(await race(), 'idempotency_key_reused', 'from then on the stored answer counts')
 })
 
 t.test('a key is good for 24 hours, and then swept, whosever it is', async (t) => {
