@@ -35,14 +35,14 @@ t.test('lint refuses a way around the owner-bound store', async (t) => {
   const RUN = /A statement runs for an owner/
   const around = [
     ['routes/api/*/index.ts', imports('feeds', '../../../src/db/system-tables.ts'), ROWS],
-    ['plugins/*.ts', imports('Connection', '../src/db/connection.ts'), ROWS],
+    ['plugins/*.ts', imports('OWNER_IS_NAMED', '../src/db/row-security.ts'), ROWS],
     ['src/http/*.ts', imports('openDatabase', '../db/open.ts'), ROWS],
     ['routes/api/*/index.ts', imports('openDatabase', '../../../src/db/open.ts'), ROWS],
     ['routes/api/*/index.ts', imports('drizzle', 'drizzle-orm/postgres-js'), ROWS],
     ['routes/api/*/index.ts', imports('postgres', 'postgres'), ROWS],
     ['src/resource/*.ts', imports('openDatabase', '../db/open.ts'), SEND],
     ['src/resource/routes/*.ts', imports('openDatabase', '../../db/open.ts'), SEND],
-    ['src/resource/*.ts', imports('Connection', '../db/connection.ts'), SEND],
+    ['src/resource/*.ts', imports('OWNER_IS_NAMED', '../db/row-security.ts'), SEND],
     ['src/resource/*.ts', imports('drizzle', 'drizzle-orm/postgres-js'), SEND],
     ['src/resource/*.ts', imports('postgres', 'postgres'), SEND],
     ['routes/api/*/index.ts', 'export const owner = (body: { owner: string }) => body.owner as Owner\n', OWNER],

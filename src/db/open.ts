@@ -10,7 +10,6 @@ import type { Prepare } from './prepare.ts'
 import type { Address, DriverOptions } from './query.ts'
 import { Readiness } from './readiness.ts'
 import { deleteExpired } from './retention.ts'
-import { sendPlainly, sendWithRowSecurity } from './row-security.ts'
 import { PINNED } from './settings.ts'
 import { type Connect, Slot } from './slot.ts'
 import type { Transact } from './transaction.ts'
@@ -149,7 +148,7 @@ function database(
   const send: Send = (...statement) => service.connection.send(...statement)
   const readiness = new Readiness(send, rls, versionsOf(migrations))
   let told = false
-  const pool = new Pool({ ordinary, scans }, rls ? sendWithRowSecurity : sendPlainly, () => {
+  const pool = new Pool({ ordinary, scans }, { namesOwner: rls }, () => {
     if (!told) log.error(UNKNOWN_STATEMENT)
     told = true
   })

@@ -1,7 +1,8 @@
 import { and, eq, getTableName, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
-import type { Db, Prepare } from './prepare.ts'
+import type { Db, Duties, Prepare } from './prepare.ts'
+import { NAMED_OWNER, OWNER_IS_NAMED } from './row-security.ts'
 import { type Built, type Fields, OWNER } from './statement.ts'
 import { type changes, feeds } from './system-tables.ts'
 
@@ -72,10 +73,12 @@ interface Write {
 }
 
 /** The statements on `table` that can be built: each is about the rows of one owner, who is named when it runs. */
-function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
+function statements<T extends OwnedTable>(db: Db, { namesOwner }: Duties, table: T, recorded: boolean) {
   const owner = sql.placeholder(OWNER)
+  const naming = namesOwner ? [OWNER_IS_NAMED] : []
   // In parentheses, or an `or` among them would end the filter.
-  const own = (conditions: SQL[]) => and(eq(table.userId, owner), ...conditions.map((one) => sql`(${one})`))
+  const own = (conditions: SQL[]) =>
+    and(eq(table.userId, owner), ...[...naming, ...conditions].map((one) => sql`(${one})`))
   const bound = table as PgTable
   const listens = and(eq(feeds.userId, owner), sql`(${feeds.expiresAt} > now())`)
 
@@ -103,7 +106,7 @@ function statements<T extends OwnedTable>(db: Db, table: T, recorded: boolean) {
 
     /** `insert into table values (owner, …)`, which fails when it is there, or does nothing then. */
     insert: (row: NewRow<T>, how: 'or fail' | 'unless there' = 'or fail') => {
-      const statement = db.insert(bound).values({ ...row, userId: owner })
+      const statement = db.insert(bound).values({ ...row, userId: namesOwner ? NAMED_OWNER : owner })
       return write((how === 'or fail' ? statement : statement.onConflictDoNothing()) as unknown as Writing, 'created')
     },
 
@@ -136,7 +139,7 @@ export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T, record
      * what the database answers
      */
     prepare<R>(build: (own: ReturnType<typeof statements<T>>) => Built<R>) {
-      return prepare((db) => build(statements(db, table, recorded)))
+      return prepare((db, duties) => build(statements(db, duties, table, recorded)))
     }
   }
 }

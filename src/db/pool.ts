@@ -1,9 +1,9 @@
+import type { Owner } from '../auth/user.ts'
 import { Deadline } from '../http/deadline.ts'
 import type { Connection } from './connection.ts'
 import { DEADLINE_OVER, failure, isBroken, isStale, isUnknownStatement } from './errors.ts'
 import { type Demand, Lane } from './lane.ts'
-import type { Prepare } from './prepare.ts'
-import type { SendOn } from './row-security.ts'
+import type { Duties, Prepare } from './prepare.ts'
 import type { Slot } from './slot.ts'
 import { BUILDER, compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
@@ -25,6 +25,13 @@ export interface Load {
   idle: number
 }
 
+/** Sends a statement for an owner on a connection, before it returns. */
+type SendOn = (
+  connection: Connection,
+  owner: Owner,
+  ...statement: [text: string, parameters: unknown[], bytes: boolean]
+) => Promise<unknown[][]>
+
 /** The slots of a pool: those of scans are for nothing else. Without any, scans run among the other statements. */
 export interface Slots {
   ordinary: readonly Slot[]
@@ -45,12 +52,18 @@ export class Pool {
   readonly #scans: Lane
   readonly #sendOn: SendOn
   readonly #onUnknownStatement: () => void
+  readonly #duties: Duties
 
   /**
-   * @param sendOn sends a statement on a connection
+   * @param duties of every statement
    * @param onUnknownStatement is called when PostgreSQL and we do not agree on what is prepared on a connection
    */
-  constructor({ ordinary, scans }: Slots, sendOn: SendOn, onUnknownStatement: () => void) {
+  constructor(
+    { ordinary, scans }: Slots,
+    duties: Duties,
+    onUnknownStatement: () => void,
+    sendOn: SendOn = (connection, _owner, ...statement) => connection.send(...statement)
+  ) {
     this.#slots = [...ordinary, ...scans]
     const perOwner = Math.max(1, Math.floor(ordinary.length / 4))
     const checks = scans.length > 0 ? CHECKS : SCAN_CHECKS
@@ -59,10 +72,11 @@ export class Pool {
     this.#scans = scans.length > 0 ? new Lane(scans, one) : this.#ordinary
     this.#sendOn = sendOn
     this.#onUnknownStatement = onUnknownStatement
+    this.#duties = duties
   }
 
   readonly prepare: Prepare = (build) => {
-    const statement = compile(build(BUILDER))
+    const statement = compile(build(BUILDER, this.#duties))
     const { text, read, scan, bytes, parameters, rows } = statement
     const lane = scan ? this.#scans : this.#ordinary
     const exclusive = scan || !read

@@ -1,18 +1,5 @@
-import type { Owner } from '../auth/user.ts'
-import type { Connection } from './connection.ts'
-
-/** Sends a statement for an owner on a connection, before it returns. */
-export type SendOn = (
-  connection: Connection,
-  owner: Owner,
-  text: string,
-  parameters: unknown[],
-  bytes: boolean
-) => Promise<unknown[][]>
-
-/** Without row-level security every statement names its owner itself. */
-export const sendPlainly: SendOn = (connection, _owner, text, parameters, bytes) =>
-  connection.send(text, parameters, bytes)
+import { sql } from 'drizzle-orm'
+import { OWNER } from './statement.ts'
 
 /**
  * The role of the embedded database with row-level security. On a server it is a role of the operator's, which
@@ -25,21 +12,17 @@ export const ROW_SECURITY_ROLE = `
   grant select on all tables in schema drizzle to rowkeeper;
   set role rowkeeper`
 
-// The policies of src/db/tables.ts read it; with `true` it ends with the transaction.
-const NAME_OWNER = "select set_config('rowkeeper.owner', $1, true)"
+/**
+ * The owner of a statement, named to the policies of `src/db/tables.ts`. An insert has it as the value of `user_id`:
+ * PostgreSQL checks the policy when it has computed the row. `true` ends it with the transaction, and a statement that
+ * is sent alone is a transaction of its own. So no statement finds the owner of another.
+ */
+export const NAMED_OWNER = sql`set_config('rowkeeper.owner', ${sql.placeholder(OWNER)}, true)`
 
 /**
- * Row-level security: each statement is sent in a transaction that first names its owner to the
- * policies, so a statement whose filter was forgotten still reaches nobody else's rows. The four go out at once and are
- * answered at once: one round trip. The connection keeps the four in order, and together: they are sent, or fail.
+ * The condition by which every other statement names its owner. It holds no column, so PostgreSQL evaluates it once,
+ * before it looks for rows. It costs nothing, so PostgreSQL evaluates it before the conditions of the policies
+ * (docs/row-level-security.md). If PostgreSQL did it later, the policies would hide all rows.
+ * `test/src/db/row-security-plans.test.ts` looks at the plans.
  */
-export const sendWithRowSecurity: SendOn = async (connection, owner, text, parameters, bytes) => {
-  const send = connection.pipeline()
-  const [, , rows] = await Promise.all([
-    send('begin'),
-    send(NAME_OWNER, [owner]),
-    send(text, parameters, bytes),
-    send('commit')
-  ])
-  return rows
-}
+export const OWNER_IS_NAMED = sql`(select ${NAMED_OWNER}) is not null`

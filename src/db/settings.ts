@@ -20,7 +20,9 @@ const NEEDED: Record<string, { value: string; fits?: RegExp }> = {
   // A write that waited for another one goes on with what that left (PostgreSQL, chapter "Transaction Isolation").
   default_transaction_isolation: { value: 'read committed' },
   // Otherwise a statement behind row-level security is refused.
-  row_security: { value: 'on' }
+  row_security: { value: 'on' },
+  // With zero PostgreSQL does not order conditions by their cost, and the policies may come before the owner's name.
+  cpu_operator_cost: { value: '0.0025', fits: /[1-9]/ }
 }
 
 export const SETTING_NAMES = Object.keys(NEEDED)

@@ -3,6 +3,7 @@ import { LruMap } from 'toad-cache'
 import type { Owner } from '../auth/user.ts'
 import type { OwnedTable } from './owned.ts'
 import type { Prepare } from './prepare.ts'
+import { OWNER_IS_NAMED } from './row-security.ts'
 import { OWNER } from './statement.ts'
 import { storedBytes } from './stored-bytes.ts'
 
@@ -28,11 +29,10 @@ export function measureStored(prepare: Prepare, tables: Iterable<OwnedTable>): (
     (table) => sql`(select coalesce(sum(${storedBytes(table)}), 0) from ${table} where ${eq(table.userId, owner)})`
   )
   const bytes = sql<string>`${sql.join(sums, sql` + `)}`
-  const run = prepare<{ bytes: string }[]>((db) => ({
-    statement: db.select({ bytes }).from(sql`(values (1)) as one`),
-    fields: { bytes },
-    scan: true
-  }))
+  const run = prepare<{ bytes: string }[]>((db, { namesOwner }) => {
+    const statement = db.select({ bytes }).from(sql`(values (1)) as one`)
+    return { statement: namesOwner ? statement.where(OWNER_IS_NAMED) : statement, fields: { bytes }, scan: true }
+  })
   return async (owner) => (await run(owner)).reduce((sum, { bytes }) => sum + Number(bytes), 0)
 }
 

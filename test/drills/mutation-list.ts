@@ -9,6 +9,7 @@ const OWNED = 'src/db/owned.test'
 const CONNECTION = 'src/db/connection.test'
 const WIDENS = 'no condition of a store widens the filter'
 const ROW_SECURITY = 'src/db/row-security.test'
+const NAMES = 'with row-level security a statement names its owner, and the name ends with it'
 const FORGOTTEN = 'with row-level security a statement whose filter was forgotten returns nothing and changes nothing'
 
 const FEED = "with row-level security a feed and its changes are its owner's alone"
@@ -78,8 +79,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'an insert for somebody else',
     file: 'src/db/owned.ts',
-    find: 'userId: owner }',
-    put: "userId: 'bob' }",
+    find: 'NAMED_OWNER : owner }',
+    put: "NAMED_OWNER : 'bob' }",
     test: ISOLATION,
     title: NOBODY
   },
@@ -471,18 +472,34 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'an owner who stays named after the transaction',
     file: 'src/db/row-security.ts',
-    find: "set_config('rowkeeper.owner', $1, true)",
-    put: "set_config('rowkeeper.owner', $1, false)",
+    find: `\${sql.placeholder(OWNER)}, true)`,
+    put: `\${sql.placeholder(OWNER)}, false)`,
     test: ROW_SECURITY,
-    title: FORGOTTEN
+    title: NAMES
   },
   {
-    what: 'statements with row-level security without a transaction',
-    file: 'src/db/row-security.ts',
-    find: "send('begin')",
-    put: "send('select 1')",
+    what: 'statements with row-level security that name nobody',
+    file: 'src/db/owned.ts',
+    find: '...[...naming, ...conditions]',
+    put: '...conditions',
     test: ROW_SECURITY,
-    title: 'with row-level security a statement is one transaction'
+    title: NAMES
+  },
+  {
+    what: 'new rows with row-level security that name nobody',
+    file: 'src/db/owned.ts',
+    find: 'namesOwner ? NAMED_OWNER : owner',
+    put: 'owner',
+    test: ROW_SECURITY,
+    title: NAMES
+  },
+  {
+    what: 'a condition that names the owner after the policy was checked',
+    file: 'src/db/row-security.ts',
+    find: `(select \${NAMED_OWNER}) is not null`,
+    put: `\${NAMED_OWNER} is not null`,
+    test: 'src/db/row-security-plans.test',
+    title: 'every plan names the owner before a policy reads the name'
   },
   ...['created', 'updated', 'deleted'].map(unrecorded),
   {

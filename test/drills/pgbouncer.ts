@@ -11,7 +11,8 @@ import { fetchJson } from '../support/http.ts'
 import { until } from './kit.ts'
 
 // The service behind PgBouncer in transaction mode, set up as docs/running.md says, with more requests at once than
-// there are connections: every answer is expected, and its caller's own. TEST_DATABASE_URL is an administrator's.
+// there are connections: every answer is expected, and its caller's own. Then the same with row-level security.
+// TEST_DATABASE_URL is an administrator's.
 const USERS = 20
 const ROUNDS = 20
 const BOUNCER = 54332
@@ -61,12 +62,23 @@ async function visit(user: string): Promise<string[]> {
   return faults
 }
 
+/** Makes the role of row-level security, by the documented grants. */
+async function makeBoundRole(): Promise<void> {
+  const owner = postgres(direct, { max: 1 })
+  await owner.unsafe(`create role ${name} login password '${name}';
+    grant select, insert, update, delete on all tables in schema public to ${name};
+    grant usage on schema drizzle to ${name};
+    grant select on all tables in schema drizzle to ${name}`)
+  await owner.end()
+}
+
 const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-pgbouncer-'))
 chmodSync(folder, 0o755)
 writeFileSync(
   join(folder, 'pgbouncer.ini'),
   `[databases]
 ${name} = host=${server.hostname} port=${server.port || 5432} user=${server.username}${server.password && ` password=${server.password}`}
+${name}_bound = host=${server.hostname} port=${server.port || 5432} dbname=${name} user=${name} password=${name}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = ${BOUNCER}
@@ -89,33 +101,42 @@ let failed = false
 try {
   const [migrated] = await once(run('commands/migrate.js', { DATABASE_URL: direct }), 'exit')
   if (migrated !== 0) throw new Error('not migrated')
+  await makeBoundRole()
   // It refuses to run as root.
   const user = process.getuid?.() === 0 ? { uid: 65_534, gid: 65_534 } : {}
   started.push(spawn('pgbouncer', ['-q', join(folder, 'pgbouncer.ini')], { ...user, stdio: 'ignore' }))
-  const service = run('server.js', {
-    NODE_ENV: 'production',
-    LOG_LEVEL: 'error',
-    PORT: String(PORT),
-    DATABASE_URL: bounced,
-    DATABASE_PREPARE: 'false',
-    RATE_LIMIT_MAX: 'off',
-    BETTER_AUTH_SECRET
-  })
-  started.unshift(service)
-  await until(
-    () => 'the service is ready',
-    async () => (await fetch(`${api}/health/ready`).catch(() => undefined))?.ok ?? false
-  )
-  const faults = (
-    await Promise.all(
-      Array.from({ length: USERS }, (_, n) => visit(`user-${n}`).catch((error: Error) => [error.message]))
+  for (const mode of [{ DATABASE_URL: bounced }, { DATABASE_URL: `${bounced}_bound`, DATABASE_RLS: 'true' }]) {
+    const service = run('server.js', {
+      NODE_ENV: 'production',
+      LOG_LEVEL: 'error',
+      PORT: String(PORT),
+      DATABASE_PREPARE: 'false',
+      RATE_LIMIT_MAX: 'off',
+      BETTER_AUTH_SECRET,
+      ...mode
+    })
+    started.unshift(service)
+    await until(
+      () => 'the service is ready',
+      async () => (await fetch(`${api}/health/ready`).catch(() => undefined))?.ok ?? false
     )
-  ).flat()
-  console.log(`${USERS * ROUNDS * 5} requests of ${USERS} users over 3 connections, ${faults.length} wrong:`, faults)
-  failed = faults.length > 0
+    const faults = (
+      await Promise.all(
+        Array.from({ length: USERS }, (_, n) => visit(`user-${n}`).catch((error: Error) => [error.message]))
+      )
+    ).flat()
+    const how = `row-level security ${'DATABASE_RLS' in mode ? 'on' : 'off'}`
+    console.log(
+      `${USERS * ROUNDS * 5} requests of ${USERS} users, 3 connections, ${how}: ${faults.length} wrong`,
+      faults
+    )
+    failed ||= faults.length > 0
+    await end(service)
+  }
 } finally {
   for (const child of started) await end(child)
   await admin.unsafe(`drop database ${name} with (force)`)
+  await admin.unsafe(`drop role if exists ${name}`)
   await admin.end()
   rmSync(folder, { recursive: true })
 }

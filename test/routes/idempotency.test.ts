@@ -257,7 +257,7 @@ t.test('while the first is in flight, on whatever instance, the second is a 409 
 
 t.test('a key that another transaction stored in the meantime is a 409, and nothing is done (issue 19)', async (t) => {
   const { database } = await testConfig()
-  const connection = await connect(database, pino({ level: 'silent' }))
+  const connection = await openDatabase(database, pino({ level: 'silent' }))
   t.teardown(() => connection.close())
   const owned: OwnedBy = (table) => ownedBy(connection.prepare, table)
   const added: number[] = []

@@ -113,9 +113,13 @@ function ownerOf(where: string, table: string): number | undefined {
   return END.test(rest) ? Number(number) : undefined
 }
 
-/** The statements that set the owner for row-level security: alone, or with the lock of an exclusive transaction. */
+/** The statement that names the owner of a transaction for row-level security, with its lock. */
 const SET_OWNER =
-  /^select set_config\('rowkeeper\.owner', \$(\d+), true\)(?:, pg_try_advisory_xact_lock\(hashtextextended\(\$\d+, 0\)\) as free)?$/
+  /^select set_config\('rowkeeper\.owner', \$(\d+), true\), pg_try_advisory_xact_lock\(hashtextextended\(\$\d+, 0\)\) as free$/
+
+/** How other statements name it: by a condition, or as the owner of a new row. */
+const NAMES_OWNER =
+  /\(select set_config\('rowkeeper\.owner', \$(\d+), true\)\) is not null|(?<= values \()set_config\('rowkeeper\.owner', \$(\d+), true\)/g
 
 /** The statements without an owner: retention deletes a portion of the expired rows, and returns nothing of them. */
 const RETENTION = [
@@ -146,13 +150,20 @@ export function violation(statement: Statement, callers: Iterable<string>): stri
   return problem === undefined ? undefined : `${problem}\n${ADVICE}`
 }
 
-function problemOf({ text: sent, parameters }: Statement, verified: Set<unknown>): string | undefined {
+function problemOf({ text: whole, parameters }: Statement, verified: Set<unknown>): string | undefined {
+  const sent = whole.replaceAll(NAMES_OWNER, (_match, _condition, value) =>
+    value === undefined ? 'true' : `$${value}`
+  )
   // A literal could contain text that looks like a filter.
   const text = sent.replaceAll(/'(?:[^']|'')*'/g, "''")
   const bound = (number: number | undefined, how: string) => {
     if (number === undefined) return `${how} is not bound to an owner: ${text}`
     const owner = parameters[number - 1]
     return verified.has(owner) ? undefined : `${how} is bound to ${owner}, who has no request in flight: ${text}`
+  }
+  for (const [, condition, value] of whole.matchAll(NAMES_OWNER)) {
+    const problem = bound(Number(condition ?? value), 'row-level security')
+    if (problem !== undefined) return problem
   }
   // Migrations run without a request.
   if (DEFINITION.test(text) && verified.size === 0) return undefined

@@ -37,11 +37,12 @@ function holding(ordinary: number, scans: number) {
       ordinary: Array.from({ length: ordinary }, (_, i) => slot(`${i}`)),
       scans: Array.from({ length: scans }, (_, i) => slot(`scan ${i}`))
     },
+    { namesOwner: false },
+    () => {},
     (connection, owner) => {
       sent.push(`${owner} ${names.get(connection)}`)
       return new Promise((resolve) => answers.push({ owner, answer: () => resolve([]) }))
-    },
-    () => {}
+    }
   )
   return {
     pool,

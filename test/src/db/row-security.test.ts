@@ -1,7 +1,7 @@
 import { cpSync, mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
+import { and, eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import Fastify from 'fastify'
 import pino from 'pino'
@@ -13,6 +13,7 @@ import { FeedStore } from '../../../src/changes/feed.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
+import { NAMED_OWNER, OWNER_IS_NAMED } from '../../../src/db/row-security.ts'
 import { tasks as table } from '../../../src/db/schema.ts'
 import { changes, feeds } from '../../../src/db/system-tables.ts'
 import { LockNotAvailable } from '../../../src/db/transaction.ts'
@@ -56,26 +57,32 @@ t.test('with row-level security the service does what it does without', async (t
 t.test(
   'with row-level security a statement whose filter was forgotten returns nothing and changes nothing',
   async (t) => {
-    const { prepare, store } = await open(t, RLS)
+    const { prepare, store, send } = await open(t, RLS)
+    // Each of these statements names its owner, as all statements of the service do. Their filter was forgotten.
+    const named = OWNER_IS_NAMED
     const [alice, mallory] = [owner('alice'), owner('mallory')]
     const secret = await store.create(alice, { title: 'secret' })
 
     const { title } = getTableColumns(table)
-    const select = prepare((db) => ({ statement: db.select({ title }).from(table), fields: { title } }))
+    const select = prepare((db) => ({ statement: db.select({ title }).from(table).where(named), fields: { title } }))
     const update = prepare((db) => ({
-      statement: db.update(table).set({ title: 'taken' }).returning({ title }),
+      statement: db.update(table).set({ title: 'taken' }).where(named).returning({ title }),
       fields: { title }
     }))
-    const remove = prepare((db) => ({ statement: db.delete(table).returning({ title }), fields: { title } }))
+    const remove = prepare((db) => ({
+      statement: db.delete(table).where(named).returning({ title }),
+      fields: { title }
+    }))
     for (const [name, forgetful] of Object.entries({ select, update, remove })) {
       t.same(await forgetful(mallory, {}), [], `${name}: nothing of alice`)
     }
     t.same(await store.get(alice, secret.id), secret)
 
+    // The title names mallory, so the policy refuses a row of alice's.
     const insert = prepare((db) => ({
       statement: db
         .insert(table)
-        .values({ userId: sql.placeholder('for'), id: sql`gen_random_uuid()`, title: 'planted' }),
+        .values({ userId: sql.placeholder('for'), id: sql`gen_random_uuid()`, title: NAMED_OWNER }),
       fields: {}
     }))
     await t.rejects(insert(mallory, { for: alice }), { code: '42501' }, 'nothing is put among what alice has')
@@ -84,13 +91,17 @@ t.test(
       statement: db
         .update(table)
         .set({ userId: sql`${sql.placeholder('for')}` })
-        .where(eq(table.id, own.id)),
+        .where(and(named, eq(table.id, own.id))),
       fields: {}
     }))
     await t.rejects(give(mallory, { for: alice }), { code: '42501' }, 'nor given to her')
     t.equal((await store.list(alice, { limit: 10 })).json.toString(), `[${secret.json}]`)
 
     t.same(await select(mallory, {}), [{ title: 'own' }], 'and its own is still there')
+    t.same(await send('select title from tasks'), [], 'for nobody there is nothing at all')
+    t.same(await send("update tasks set title = 'taken' returning title"), [], 'nor anything to change')
+    t.same(await send('delete from tasks returning title'), [])
+    t.match(await store.get(mallory, own.id), { id: own.id })
   }
 )
 
@@ -103,58 +114,102 @@ t.test("with row-level security a feed and its changes are its owner's alone", a
   for (const log of [feeds, changes]) {
     const name = getTableName(log)
     const { userId } = log
-    const forgetful = prepare((db) => ({ statement: db.select({ userId }).from(log), fields: { userId } }))
+    const forgetful = prepare((db) => ({
+      statement: db.select({ userId }).from(log).where(OWNER_IS_NAMED),
+      fields: { userId }
+    }))
     t.same(await forgetful(mallory, {}), [], name)
     t.same(await forgetful(alice, {}), [{ userId: alice }], name)
     const change = prepare((db) => ({
-      statement: db.update(log).set({ seq: 1 }).returning({ userId }),
+      statement: db.update(log).set({ seq: 1 }).where(OWNER_IS_NAMED).returning({ userId }),
       fields: { userId }
     }))
     t.same(await change(mallory, {}), [], name)
-    const give = prepare((db) => ({ statement: db.update(log).set({ userId: mallory }), fields: {} }))
+    const give = prepare((db) => ({
+      statement: db.update(log).set({ userId: mallory }).where(OWNER_IS_NAMED),
+      fields: {}
+    }))
     await t.rejects(give(alice, {}), { code: '42501' }, name)
-    const remove = prepare((db) => ({ statement: db.delete(log).returning({ userId }), fields: { userId } }))
+    const remove = prepare((db) => ({
+      statement: db.delete(log).where(OWNER_IS_NAMED).returning({ userId }),
+      fields: { userId }
+    }))
     t.same(await remove(mallory, {}), [], name)
   }
 })
 
-t.test('with row-level security a statement is one transaction, and a failed one leaves nothing behind', async (t) => {
-  const { prepare, store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+t.test('with row-level security a statement names its owner, and the name ends with it', async (t) => {
+  const { prepare, transaction, store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const [alice, bob] = [owner('alice'), owner('bob')]
   const sent: string[] = []
   const stop = watchStatements(({ text }) => {
     // A new connection begins with an empty statement.
-    if (text !== '') sent.push(text.split(' ').slice(0, 2).join(' '))
+    if (text !== '') sent.push(text)
   })
-  const broken = prepare((db) => {
-    const fields = { title: sql`1 / ${sql.placeholder('n')}::int` }
-    return { statement: db.select(fields).from(table), fields }
-  })
+  const broken = ownedBy(prepare, table).prepare((own) => own.select({ n: sql`1 / ${sql.placeholder('n')}::int` }))
+  const fields = { name: sql<string | null>`current_setting('rowkeeper.owner', true)` }
+  const nobody = prepare<{ name: string | null }[]>((db) => ({
+    statement: db.select(fields).from(sql`(values (1)) as one`),
+    fields
+  }))
+  const named = async () => (await nobody(alice))[0]?.name || 'nobody'
+  t.equal(await named(), 'nobody', 'a new connection has no owner')
   await store.create(alice, { title: 'x' })
+  t.equal(await named(), 'nobody')
   await t.rejects(broken(alice, { n: 0 }), { code: '22012' })
-  // The answer to the statement is there before the end of its transaction is sent, since it was new to the connection.
-  await store.list(alice, { limit: 1 })
+  t.equal(await named(), 'nobody', 'nor after an error')
+  await t.rejects(
+    transaction(alice, async (transaction) => {
+      t.equal((await nobody(alice, {}, transaction))[0]?.name, alice)
+      t.equal(await store.get(alice, 'ffffffff-ffff-ffff-ffff-ffffffffffff', transaction), undefined)
+      await broken(alice, { n: 0 }, transaction)
+    }),
+    { code: '22012' }
+  )
+  t.equal(await named(), 'nobody', 'nor after a transaction')
   stop()
-  t.same(sent.slice(0, 8), [
-    'begin',
-    "select set_config('rowkeeper.owner',",
-    'insert into',
-    'commit',
-    'begin',
-    "select set_config('rowkeeper.owner',",
-    'select 1',
-    'commit'
-  ])
+  t.same(
+    sent.filter((text) => !text.includes("current_setting('rowkeeper.owner'")).map((text) => text.split(' ')[0]),
+    ['insert', 'select', 'begin', 'select', 'select', 'select', 'rollback'],
+    'each is one statement'
+  )
 
   const runs = Array.from({ length: 200 }, async (_, n) => {
     const user = n % 2 === 0 ? alice : bob
     if (n % 10 === 9) return t.rejects(broken(alice, { n: 0 }))
     const { id } = await store.create(user, { title: user })
-    t.match(JSON.parse((await store.get(user, id))?.json ?? ''), { title: user })
-    t.equal(await store.get(user === alice ? bob : alice, id), undefined)
+    const [own, foreign, name] = await Promise.all([
+      store.get(user, id),
+      store.get(user === alice ? bob : alice, id),
+      named()
+    ])
+    t.match(JSON.parse(own?.json ?? ''), { title: user })
+    t.equal(foreign, undefined)
+    t.equal(name, 'nobody')
     return undefined
   })
   await Promise.all(runs)
+})
+
+t.test('with row-level security a write that waited for another one goes on with what that left', async (t) => {
+  if (process.env.TEST_DATABASE_URL === undefined) return
+  const { store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '3' })
+  const admin = postgres(await databaseUrl('owner'), { max: 1 })
+  t.teardown(() => admin.end())
+  const alice = owner('alice')
+  for (const statement of ['update', 'remove'] as const) {
+    const { id } = await store.create(alice, { title: 'x' })
+    const waiting = await admin.begin(async (other) => {
+      await other`update tasks set version = 7 where user_id = ${alice} and id = ${id}`
+      const done = statement === 'update' ? store.update(alice, id, { title: 'y' }) : store.remove(alice, id)
+      const waits = async () =>
+        (await other`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
+          .count
+      while ((await waits()) === 0) await new Promise((resolve) => setTimeout(resolve, 10))
+      return { done }
+    })
+    t.match(await waiting.done, statement === 'update' ? { version: 8 } : true)
+  }
 })
 
 t.test('with row-level security a lost connection is an error, and never an answer for nobody', async (t) => {

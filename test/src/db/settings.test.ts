@@ -53,6 +53,7 @@ t.test(
     const [{ name } = { name: '' }] = await owner<{ name: string }[]>`select current_database() as name`
     for (const [setting, value] of Object.entries({
       extra_float_digits: '0',
+      cpu_operator_cost: '0',
       default_transaction_isolation: 'serializable',
       row_security: 'off'
     })) {
@@ -76,7 +77,7 @@ t.test('a setting that a pooler changed is told, with the remedy (issues 16 and 
   const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
   t.teardown(close)
   const { client_encoding: _none, ...pinned } = SETTINGS
-  const others = { default_transaction_isolation: 'serializable', extra_float_digits: '0' }
+  const others = { default_transaction_isolation: 'serializable', extra_float_digits: '0', cpu_operator_cost: '0' }
   for (const [name, value] of Object.entries({ ...pinned, ...others })) {
     t.equal(await readinessProblem(['tasks']), undefined)
     await db.execute(sql.raw(`set ${name} = '${value}'`))
@@ -88,5 +89,6 @@ t.test('a setting that a pooler changed is told, with the remedy (issues 16 and 
   }
   await db.execute(sql.raw("set DateStyle = 'ISO, DMY'"))
   await db.execute(sql.raw('set extra_float_digits = 3'))
+  await db.execute(sql.raw('set cpu_operator_cost = 0.00001'))
   t.equal(await readinessProblem(['tasks']), undefined, 'what writes the same does as well')
 })
