@@ -49,11 +49,25 @@ const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|25P03|25P04|55P03|42P01|42
 const UNKNOWN_STATEMENT = new Set(['26000', '42P05'])
 const IN_FAILED_TRANSACTION = '25P02'
 
-// A prepared statement is stale: its result or its parameters have other types now.
-const STALE = new Set(['0A000', '42804', IN_FAILED_TRANSACTION, ...UNKNOWN_STATEMENT])
+// A prepared statement is stale: its result or its parameters have other types now. PostgreSQL has these codes for
+// other errors too, which are the same on every connection, so its routine decides.
+const STALE_RESULT = '0A000 RevalidateCachedQuery'
+const STALE_PARAMETER = '42804 transformAssignedExpr'
+
+const signatureOf = (error: unknown) => `${codeOf(error)} ${routineOf(error)}`
+
+/**
+ * Whether a prepared statement must be prepared anew. A statement that is wrong on every connection can fail in the
+ * same way, and then fails again.
+ */
+export function isStalePlan(error: unknown): boolean {
+  const signature = signatureOf(error)
+  return signature === STALE_RESULT || signature === STALE_PARAMETER
+}
 
 /** Whether a query failed before it did anything, because of what its connection was used for before. */
-export const isStale = (error: unknown) => STALE.has(codeOf(error) ?? '')
+export const isStale = (error: unknown) =>
+  isStalePlan(error) || isUnknownStatement(error) || isInFailedTransaction(error)
 
 /**
  * Whether PostgreSQL and we do not agree on what is prepared on a connection, as behind a pooler that gives each
@@ -79,14 +93,30 @@ export const isBroken = (error: unknown) => BROKEN.has(String(codeOf(error)))
 export function classify(error: unknown): 'unavailable' | 'value_out_of_range' | undefined {
   const code = codeOf(error)
   if (code === undefined) return undefined
-  if (CONNECTION.has(code) || SQLSTATE.test(code) || STALE.has(code)) return 'unavailable'
+  if (CONNECTION.has(code) || SQLSTATE.test(code)) return 'unavailable'
+  if (isUnknownStatement(error) || isInFailedTransaction(error)) return 'unavailable'
+  // The other stale plan is of a wrong statement, once no attempt is left.
+  if (signatureOf(error) === STALE_RESULT) return 'unavailable'
   // Class 22, data exceptions: validation should have refused the value; the client must still not see a 500.
   return /^22/.test(code) ? 'value_out_of_range' : undefined
 }
 
-/** The SQLSTATE or socket code of a query's error, which Drizzle keeps in `cause`. */
+interface DatabaseError {
+  code?: unknown
+  /** The function of PostgreSQL that reported it. */
+  routine?: unknown
+}
+
+/** What PostgreSQL or the driver said, which Drizzle keeps in `cause`. */
+function reported(error: unknown): DatabaseError {
+  const { cause } = error as { cause?: DatabaseError | null }
+  return cause?.code == null ? (error as DatabaseError) : cause
+}
+
+const routineOf = (error: unknown) => String(reported(error).routine)
+
+/** The SQLSTATE or socket code of a query's error. */
 export function codeOf(error: unknown): string | undefined {
-  const { cause, code } = error as { cause?: unknown; code?: unknown }
-  const inner = (cause as { code?: unknown } | undefined)?.code ?? code
-  return typeof inner === 'string' && /^[A-Z0-9_]+$/.test(inner) ? inner : undefined
+  const { code } = reported(error)
+  return typeof code === 'string' && /^[A-Z0-9_]+$/.test(code) ? code : undefined
 }

@@ -1,9 +1,10 @@
 import type { Owner } from '../auth/user.ts'
 import { Deadline } from '../http/deadline.ts'
 import type { Connection } from './connection.ts'
-import { DEADLINE_OVER, failure, isBroken, isStale, isUnknownStatement } from './errors.ts'
+import { DEADLINE_OVER, failure, isUnknownStatement } from './errors.ts'
 import { type Demand, Lane } from './lane.ts'
 import type { Duties, Prepare } from './prepare.ts'
+import { type Kind, Retries } from './retries.ts'
 import type { Slot } from './slot.ts'
 import { BUILDER, compile } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
@@ -83,12 +84,12 @@ export class Pool {
     return async (owner, values = {}, within) => {
       if (within !== undefined && !(within instanceof Deadline)) return within.run(statement, owner, values)
       const send = (connection: Connection) => this.#sendOn(connection, owner, text, parameters(owner, values), bytes)
-      return rows(await this.#run(lane, { owner, text, exclusive, within }, read, send))
+      return rows(await this.#run(lane, { owner, text, exclusive, within }, read ? 'read' : 'write', send))
     }
   }
 
   readonly transaction: Transact = (owner, work, { within, lockKey } = {}) =>
-    this.#run(this.#ordinary, { owner, text: 'begin', exclusive: true, within }, false, (connection) =>
+    this.#run(this.#ordinary, { owner, text: 'begin', exclusive: true, within }, 'transaction', (connection) =>
       transact(connection, owner, work, { within, lockKey })
     )
 
@@ -101,16 +102,12 @@ export class Pool {
   }
 
   /**
-   * Does `work` on a connection of a lane. What failed because of what the connection was used for before is done once
-   * more, as many times as there are connections: it failed before it did anything. A read whose connection broke is
-   * done once more too; of a write nobody knows whether it was done. What has a connection to itself is stopped when
-   * the time of its request is up.
+   * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. What has a connection to itself
+   * is stopped when the time of its request is up.
    */
-  async #run<R>(lane: Lane, demand: Demand, read: boolean, work: (connection: Connection) => Promise<R>): Promise<R> {
+  async #run<R>(lane: Lane, demand: Demand, kind: Kind, work: (connection: Connection) => Promise<R>): Promise<R> {
     const { owner, text, within } = demand
-    // A transaction may have several statements that went stale.
-    let stale = Math.max(4, this.#slots.length)
-    let broken = read ? 1 : 0
+    let retries: Retries | undefined
     for (;;) {
       if (within?.over) throw failure(DEADLINE_OVER, text)
       const slot = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
@@ -120,7 +117,8 @@ export class Pool {
         return await work(connection)
       } catch (error) {
         if (isUnknownStatement(error)) this.#onUnknownStatement()
-        if (isStale(error) ? stale-- <= 0 : !isBroken(error) || broken-- <= 0) throw error
+        retries ??= new Retries(kind, this.#slots.length)
+        if (!retries.allow(error, slot)) throw error
       } finally {
         lane.release(slot, owner)
         if (within !== undefined) within.cancel = undefined

@@ -707,6 +707,22 @@ export const MUTATIONS: readonly Mutation[] = [
     title: 'PostgreSQL and Node write the same JSON of a row'
   },
   {
+    what: 'beyond isolation: a statement that is wrong on every connection is sent again and again',
+    file: 'src/db/retries.ts',
+    find: 'if (this.#refusedBy.has(slot)) return true',
+    put: '',
+    test: 'plugins/problems.test',
+    title: 'a statement that every connection refuses is a 500'
+  },
+  {
+    what: 'beyond isolation: whatever is not supported is taken for a stale plan',
+    file: 'src/db/errors.ts',
+    find: 'return signature === STALE_RESULT',
+    put: `return signature.startsWith('0A000')`,
+    test: 'src/db/errors.test',
+    title: 'only what one connection alone refuses is stale'
+  },
+  {
     what: 'beyond isolation: a deadlock is an error of ours',
     file: 'src/db/errors.ts',
     find: '28|3D|3F|40|53',

@@ -7,6 +7,7 @@ import { tasks } from '../../src/db/schema.ts'
 import { errorSerializer } from '../../src/telemetry/error-serializer.ts'
 import { asUser, build, buildAlone, newUser } from '../support/app.ts'
 import { listen, openSocket, send } from '../support/http.ts'
+import { watchStatements } from '../support/statements.ts'
 
 const listening = async (t: Test, env: Record<string, string> = {}) => listen(await buildAlone(t, env))
 
@@ -261,6 +262,43 @@ t.test('an unexpected database error leaves its reason in the log, and no values
   loop.cause = loop
   t.match(errorSerializer(loop), { message: 'loop', code: undefined })
 })
+
+t.test(
+  'a statement that every connection refuses is a 500 with its cause in the log, at once (issue 19)',
+  async (t) => {
+    const lines: string[] = []
+    t.intercept(process.stdout, 'write', { value: (line: string) => lines.push(line) > 0, configurable: true })
+    const app = await build(t, { LOG_LEVEL: 'warn' }, (app) => {
+      const own = app.owned(tasks)
+      const unsupported = own.prepare((own) => own.select({ n: sql`case when true then generate_series(1, 2) end` }))
+      const row = { id: sql.placeholder('id'), title: 'x', completed: sql`1` }
+      const misassigned = own.prepare((own) => own.insert(row).returning({ id: tasks.id }))
+      app.register(async (app) => {
+        app.addHook('onRequest', app.authenticate)
+        app.get('/unsupported', ({ user }) => unsupported(user.sub))
+        app.get('/misassigned', ({ user }) => misassigned(user.sub, { id: randomUUID() }))
+        app.get('/together', ({ user }) => app.transaction(user.sub, (one) => unsupported(user.sub, {}, one)))
+      })
+    })
+    const headers = asUser(newUser())
+    let sent = 0
+    t.teardown(watchStatements(({ text }) => void (/generate_series|insert/.test(text) && sent++)))
+    for (const [url, code, attempts] of [
+      ['/unsupported', '0A000', 1],
+      // The first time the connection could have known the columns by other types.
+      ['/misassigned', '42804', 2],
+      ['/together', '0A000', 1]
+    ] as const) {
+      sent = 0
+      const answer = await app.inject({ url, headers })
+      t.match(answer.json(), { status: 500, code: 'internal_error' }, url)
+      t.notOk(answer.headers['retry-after'], url)
+      t.equal(sent, attempts, url)
+      const line = lines.findLast((one) => one.startsWith('{')) ?? ''
+      t.match(JSON.parse(line), { err: { code }, msg: 'answered 500' }, url)
+    }
+  }
+)
 
 t.test('what a database error means to the client', async (t) => {
   const codes = ['57P01', '53300', '08006', '25006', 'ECONNREFUSED', 'CONNECT_TIMEOUT', '22P02']

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { classify } from '../../../src/db/errors.ts'
+import { classify, isReadOnly, isStale, isStalePlan } from '../../../src/db/errors.ts'
 import { misconfiguration } from '../../../src/db/misconfiguration.ts'
 
 t.test('what a timeout of the operator ends is a 503, not a 500 (issue 16)', async (t) => {
@@ -26,4 +26,34 @@ t.test('what only the operator can end is a sentence with the remedy (issue 16)'
   for (const code of ['42P01', '3F000']) t.match(misconfiguration({ cause: { code } }), 'npm run db:migrate', code)
   for (const code of ['ECONNREFUSED', '53300', '57P03']) t.equal(misconfiguration({ code }), undefined, code)
   t.equal(misconfiguration(new Error()), undefined)
+})
+
+t.test('only what one connection alone refuses is stale, and no fault of ours (issue 19)', async (t) => {
+  const result = { code: '0A000', routine: 'RevalidateCachedQuery' }
+  const parameter = { code: '42804', routine: 'transformAssignedExpr' }
+  for (const error of [result, parameter, { cause: result }]) {
+    t.ok(isStale(error))
+    t.ok(isStalePlan(error))
+  }
+  t.equal(classify(result), 'unavailable')
+  t.equal(classify(parameter), undefined, 'what is left of it when no attempt is')
+  for (const code of ['26000', '42P05', '25P02']) {
+    t.ok(isStale({ code }), code)
+    t.notOk(isStalePlan({ code }), code)
+  }
+  // `for update` with `distinct`, types that do not go together, an unknown column, and a proxy that names no routine.
+  const routines = { '0A000': ['CheckSelectLocking'], '42804': ['select_common_type'], '42703': ['errorMissingColumn'] }
+  for (const [code, [routine]] of Object.entries(routines)) {
+    for (const error of [{ code, routine }, { code }, { cause: { code, routine } }]) {
+      t.notOk(isStale(error), code)
+      t.equal(classify(error), undefined, code)
+    }
+  }
+})
+
+t.test('a write that a read-only server refused is known by its code (issue 19)', async (t) => {
+  t.ok(isReadOnly({ code: '25006' }))
+  t.ok(isReadOnly({ cause: { code: '25006' } }))
+  t.notOk(isReadOnly({ code: '25P02' }))
+  t.notOk(isReadOnly(new Error()))
 })

@@ -1,0 +1,38 @@
+import { isBroken, isStale, isStalePlan } from './errors.ts'
+import type { Slot } from './slot.ts'
+
+/** What is done: one statement that only reads, another statement, or a transaction. */
+export type Kind = 'read' | 'write' | 'transaction'
+
+/** Whether what failed is done once more. */
+export class Retries {
+  readonly #kind: Kind
+  readonly #refusedBy = new Set<Slot>()
+  #stale: number
+  #broken: number
+
+  constructor(kind: Kind, connections: number) {
+    this.#kind = kind
+    // A transaction may have several statements that went stale.
+    this.#stale = Math.max(4, connections)
+    this.#broken = kind === 'read' ? 1 : 0
+  }
+
+  /**
+   * What failed because of what its connection was used for before is done once more, as many times as there are
+   * connections: it failed before it did anything. A read whose connection broke is done once more too; of a write
+   * nobody knows whether it was done.
+   */
+  allow(error: unknown, slot: Slot): boolean {
+    if (isBroken(error)) return this.#broken-- > 0
+    return isStale(error) && !this.#isWrong(error, slot) && this.#stale-- > 0
+  }
+
+  /** Whether a connection refuses a statement again that it prepared anew. Then every connection refuses it. */
+  #isWrong(error: unknown, slot: Slot): boolean {
+    if (this.#kind === 'transaction' || !isStalePlan(error)) return false
+    if (this.#refusedBy.has(slot)) return true
+    this.#refusedBy.add(slot)
+    return false
+  }
+}
