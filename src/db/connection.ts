@@ -1,10 +1,13 @@
 import {
   COMMIT_FAILED,
+  codeOf,
   DEADLINE_OVER,
   failure,
   isBroken,
   isInFailedTransaction,
+  isInvalid,
   isReadOnly,
+  isStalePlan,
   isUnknownStatement,
   QUEUE_TIMEOUT,
   type Reason
@@ -128,7 +131,8 @@ export class Connection implements QueryObserver {
     if (!query.executed) return error
     this.onAnswer(query)
     if (this.#isOver(query, error)) this.#lose()
-    return query.text === 'commit' && !isBroken(error) ? failure(COMMIT_FAILED, query.text) : error
+    if (query.text !== 'commit' || isBroken(error)) return error
+    return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: ${codeOf(error)}` }, query.text)
   }
 
   /** Whether nothing may be sent behind a statement that failed so. */
@@ -137,6 +141,8 @@ export class Connection implements QueryObserver {
     if (isBroken(error)) return true
     // The next statement would be in the transaction of another.
     if (query.text === 'commit' || query.text === 'rollback') return true
+    // It was prepared, so the schema changed since: it is refused for as long as it is not prepared anew.
+    if (query.prepared && isInvalid(error) && !isStalePlan(error)) return true
     const leads = query.first === undefined || query.first === query
     return (leads && isInFailedTransaction(error)) || isUnknownStatement(error) || isReadOnly(error)
   }
@@ -205,7 +211,6 @@ export class Connection implements QueryObserver {
     this.#flush()
   }
 
-  /** Closes by RST. */
   #reset(reason: Reason): void {
     this.#session.reset()
     this.#lose(reason)

@@ -39,10 +39,11 @@ const CONNECTION = new Set([
 ])
 
 // PostgreSQL, appendix A: connection exceptions, a transaction that was rolled back (a deadlock), insufficient
-// resources, operator intervention (shutdown, a cancelled statement), a server that is read-only, as one is while it
-// fails over; a lock or a transaction that took longer than the operator allows; and one that is not ours to use yet:
-// no such role, database, schema or table (not migrated), or no right to it.
-const SQLSTATE = /^(?:08|28|3D|3F|40|53|57)|^(?:25006|25P03|25P04|55P03|42P01|42501)$/
+// resources, operator intervention (shutdown, a cancelled statement), system and internal errors, in a commit too; a
+// server that is read-only, as one is while it fails over; a lock or a transaction that took longer than the operator
+// allows; and one that is not ours to use yet: no such role, database, schema or table (not migrated), or no right to
+// it.
+const SQLSTATE = /^(?:08|28|3D|3F|40|53|57|58|XX)|^(?:25006|25P03|25P04|55P03|42P01|42501)$/
 
 // The connection is not in the state that we think it is in: PostgreSQL does not know a statement that we prepared on
 // it, or knows one that we did not, or it is still in a transaction that failed.
@@ -77,6 +78,9 @@ export const isUnknownStatement = (error: unknown) => UNKNOWN_STATEMENT.has(code
 
 /** Whether the connection was left in a transaction that failed. */
 export const isInFailedTransaction = (error: unknown) => codeOf(error) === IN_FAILED_TRANSACTION
+
+/** Whether the types of a statement do not fit together, or not to its tables any more. */
+export const isInvalid = (error: unknown) => /^428/.test(codeOf(error) ?? '')
 
 /**
  * Whether the server is read-only. A connection stays with its server, which may have become a standby in a failover.

@@ -94,9 +94,9 @@ export class Query {
   // postgres.js sets this before it sends a statement again whose plan went stale, because a migration changed a type
   // of it. It sends the statement behind those that were sent meanwhile, and from then on takes their answers for each
   // other's, so that a user gets the row of another. Here the statement fails instead, and the pool sends it again.
-  set retried(error: unknown) {
+  set retried(error: object) {
     this.cancelled = true
-    this.reject(error)
+    this.reject(Object.assign(error, { query: this.text }))
   }
 }
 

@@ -19,6 +19,7 @@ interface Row {
   test(t: Test, to: Proxy, connect: (options?: Partial<ConnectionOptions>) => Connection): Promise<void>
 }
 
+/** The codes of those that fail, and the rows of the others. */
 const codes = (all: Promise<unknown>[]) => Promise.all(all.map((one) => one.catch((error) => codeOf(error))))
 
 /** The proxy of a test passes each statement on, so it is seen twice. */
@@ -57,6 +58,23 @@ const send: Row[] = [
       t.ok(isStale(await stale?.catch((error) => error)))
       t.same(await Promise.all(others), [[['b']], [['c']]])
       t.same(sent.sort(), twice('select * from stale', "select 'b'", "select 'c'"))
+    }
+  },
+  {
+    promise: 'a connection closes when the types of a prepared statement do not fit any more (issue 19)',
+    fault: 'it goes on with what it prepared, and fails for as long as it lives',
+    async test(t, _to, connect) {
+      const connection = connect()
+      const find = (one: Connection) => one.send('select a from outdated where a = $1', ['1'])
+      await connection.send('create table outdated (a text)')
+      t.same(await find(connection), [])
+      await connection.send('alter table outdated alter a type int using 1')
+      t.same(await codes([find(connection)]), ['42883'])
+      t.same(await codes([find(connection)]), ['CONNECTION_CLOSED'])
+      const next = connect()
+      t.same(await find(next), [])
+      t.same(await codes([next.send('select upper(1)')]), ['42883'])
+      await next.send('drop table outdated')
     }
   },
   {

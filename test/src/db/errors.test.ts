@@ -10,7 +10,21 @@ t.test('what a timeout of the operator ends is a 503, not a 500 (issue 16)', asy
 t.test('an error is classified by the code that the driver gave it, if any', async (t) => {
   t.equal(classify(Object.assign(new Error(), { cause: { code: '57P01' } })), 'unavailable')
   // One at least of each class, and of each code alone.
-  const sqlstates = ['08006', '25006', '25P03', '25P04', '28P01', '3D000', '3F000', '40001', '40P01', '53300', '55P03']
+  const sqlstates = [
+    '08006',
+    '25006',
+    '25P03',
+    '25P04',
+    '28P01',
+    '3D000',
+    '3F000',
+    '40001',
+    '40P01',
+    '53300',
+    '55P03',
+    '58030',
+    'XX000'
+  ]
   for (const code of [...sqlstates, '57014', '28000', '42P01', '42501', 'CONNECTION_CLOSED', 'QUEUE_TIMEOUT']) {
     t.equal(classify({ code }), 'unavailable', code)
   }
