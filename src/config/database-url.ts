@@ -54,9 +54,8 @@ function withoutDirectory(url: string): { url: string; directory?: string } {
  */
 export function databaseAddresses(given: string) {
   const { url, directory } = withoutDirectory(given)
-  const authority = /^[^:]+:\/\/(?:[^@/?]*@)?([^/?]*)/.exec(url)?.[1] ?? ''
-  const addresses = authority.split(',').map((one) => {
-    const [, name = '', port = DEFAULT_PORT] = /^(.*?)(?::(\d+))?$/.exec(one) ?? []
+  const addresses = new URL(url).host.split(',').map((one) => {
+    const [, name, port = DEFAULT_PORT] = /^(.*?)(?::(\d+))?$/.exec(one) as unknown as [string, string, string?]
     const host = directory ?? (decodeURIComponent(name).replace(/^\[(.*)\]$/, '$1') || 'localhost')
     return host.startsWith('/') ? { path: `${host}/.s.PGSQL.${port}` } : { host, port: Number(port) }
   })

@@ -61,8 +61,7 @@ export async function openClient(
   const folder = embeddedFolder(url)
   if (folder === undefined) {
     const { addresses, url: href } = databaseAddresses(url)
-    const [first] = addresses
-    const client = postgres(href, { ...OPTIONS, prepare, ...(first && 'path' in first && first) })
+    const client = postgres(href, { ...OPTIONS, prepare, ...addresses.find((one) => 'path' in one) })
     return { ...clientOf(client, rls, migrations), socket: '' }
   }
   // Imported here, because production on a server needs neither the engine nor its disk space.

@@ -48,7 +48,7 @@ const QUEUE_CHECKS = 10
 export class Connection implements QueryObserver {
   readonly #session: Session
   readonly #silence: Silence
-  readonly #onClose: () => void
+  readonly #onClose: (() => void) | undefined
   readonly #queue: Query[] = []
   #queueTimer: NodeJS.Timeout | undefined
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
@@ -56,7 +56,7 @@ export class Connection implements QueryObserver {
   #reserved: Query | undefined
   #cancelTimer: NodeJS.Timeout | undefined
 
-  constructor({ silenceMs, onClose = () => {}, onNotification = () => {}, ...options }: ConnectionOptions) {
+  constructor({ silenceMs, onClose, onNotification, ...options }: ConnectionOptions) {
     this.#onClose = onClose
     this.#silence = new Silence(silenceMs ?? Number.POSITIVE_INFINITY, () => this.#reset(LOST))
     this.#session = new Session(options, () => this.#lose(), onNotification)
@@ -228,7 +228,7 @@ export class Connection implements QueryObserver {
     if (this.#state === 'closed') return
     this.#state = 'closed'
     this.#failQueued(reason)
-    this.#onClose()
+    this.#onClose?.()
   }
 }
 

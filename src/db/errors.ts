@@ -80,7 +80,7 @@ export const isUnknownStatement = (error: unknown) => UNKNOWN_STATEMENT.has(code
 export const isInFailedTransaction = (error: unknown) => codeOf(error) === IN_FAILED_TRANSACTION
 
 /** Whether the types of a statement do not fit together, or not to its tables any more. */
-export const isInvalid = (error: unknown) => /^428/.test(codeOf(error) ?? '')
+export const isInvalid = (error: unknown) => /^428/.test(String(codeOf(error)))
 
 /**
  * Whether the server is read-only. A connection stays with its server, which may have become a standby in a failover.

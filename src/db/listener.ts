@@ -15,29 +15,23 @@ export const LISTENER_CHECK_MS = 5000
 /** Listens on the connection of a slot, and again whenever that is lost, until it is closed. */
 export class Listener {
   readonly #slot: Slot
-  #onListening: () => void = () => {}
+  readonly #onListening: () => void
   #isListening = false
   #hasEnded = false
   #probe: NodeJS.Timeout | undefined
 
-  constructor(slot: Slot) {
-    this.#slot = slot
-  }
-
   /**
    * @param onNotification is called with the payload of each notification
    * @param onListening is called when listening begins, and begins again
-   * @throws when the first attempt fails; others follow
    */
-  async listen(onNotification: (payload: string) => void, onListening: () => void): Promise<void> {
+  constructor(slot: Slot, onNotification: (payload: string) => void, onListening: () => void) {
+    this.#slot = slot.on('notification', onNotification).on('close', () => this.#onClose())
     this.#onListening = onListening
-    this.#slot.onNotification = onNotification
-    this.#slot.onClose = () => {
-      const wasListening = this.#isListening
-      this.#isListening = false
-      if (wasListening && !this.#hasEnded) this.#tryAgain()
-    }
     this.#probeLater()
+  }
+
+  /** Begins to listen. Throws when the first attempt fails; others follow. */
+  async begin(): Promise<void> {
     const first = this.#attempt()
     first.catch(this.#later)
     await first
@@ -46,6 +40,12 @@ export class Listener {
   close(): void {
     this.#hasEnded = true
     clearTimeout(this.#probe)
+  }
+
+  #onClose(): void {
+    const wasListening = this.#isListening
+    this.#isListening = false
+    if (wasListening && !this.#hasEnded) this.#tryAgain()
   }
 
   async #attempt(): Promise<void> {

@@ -152,17 +152,20 @@ function database(
     if (!told) log.error(UNKNOWN_STATEMENT)
     told = true
   })
-  const listener = new Listener(service)
+  let listener: Listener | undefined
   return {
     prepare: pool.prepare,
     transaction: pool.transaction,
     load: () => pool.load(),
     preconnect: () => Promise.allSettled(pooled.map(({ connection }) => connection.send('select 1'))),
-    listen: (onNotification, onListening) => listener.listen(onNotification, onListening),
+    listen(onNotification, onListening) {
+      listener = new Listener(service, onNotification, onListening)
+      return listener.begin()
+    },
     deleteExpired: () => deleteExpired(send, log),
     readinessProblem: (tables) => readiness.problem(tables),
     async close() {
-      listener.close()
+      listener?.close()
       await Promise.all([...new Set([...pooled, service])].map((slot) => slot.end()))
     }
   }

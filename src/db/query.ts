@@ -150,7 +150,6 @@ export class Session {
   #isCancelling = false
   #hasEnded = false
   #timer: NodeJS.Timeout | undefined
-  #onTimeout = () => {}
 
   /**
    * @param onClose is called when the session has ended, unless it never began
@@ -159,7 +158,7 @@ export class Session {
   constructor(
     { url, driver, address, delayMs = 0 }: SessionOptions,
     onClose: () => void,
-    onNotification: (payload: string) => void
+    onNotification?: (payload: string) => void
   ) {
     this.#address = address
     this.#delayMs = delayMs
@@ -170,7 +169,7 @@ export class Session {
       max_lifetime: null,
       socket: () => this.#dial(),
       onclose: onClose,
-      onnotify: (_channel: string, payload: string) => onNotification(payload)
+      ...(onNotification && { onnotify: (_channel: string, payload: string) => onNotification(payload) })
     }
     const options: DriverOptions = { ...driver, ...own }
     this.#sql = url === undefined ? postgres(options) : postgres(url, options)
@@ -182,8 +181,9 @@ export class Session {
 
   /** Connects, and resolves when PostgreSQL takes statements. */
   async begin(): Promise<void> {
+    // The timeout of postgres.js ends when PostgreSQL lets it in. A pooler does that before it has a connection.
     const timeout = new Promise((_resolve, reject) => {
-      this.#onTimeout = () => reject(failure(SLOW, ''))
+      this.#timer = setTimeout(() => reject(failure(SLOW, '')), this.#delayMs + CONNECT_TIMEOUT_MS)
     })
     await Promise.race([this.#greeting, timeout])
     clearTimeout(this.#timer)
@@ -233,8 +233,6 @@ export class Session {
       this.#isDialled = true
       await sleep(this.#delayMs)
       if (this.#hasEnded) throw failure(LOST, '')
-      // The timeout of postgres.js ends when PostgreSQL lets it in. A pooler does that before it has a connection.
-      this.#timer = setTimeout(this.#onTimeout, CONNECT_TIMEOUT_MS)
     }
     const socket = connect(this.#address)
     if (!this.#isCancelling) this.#socket = socket

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events'
 import type { Connection, ConnectionOptions } from './connection.ts'
 
 type Events = Required<Pick<ConnectionOptions, 'onClose' | 'onNotification'>>
@@ -15,9 +16,9 @@ const PAUSE_MS = 200
 
 /**
  * The place of a connection in a pool. The connection is made when the first statement needs it, and another takes over
- * when it closed or is too old.
+ * when it closed or is too old. `close` says that it closed; `notification` has the payload of a notification.
  */
-export class Slot {
+export class Slot extends EventEmitter<{ close: []; notification: [payload: string] }> {
   readonly #connect: Connect
   readonly #lifetimeMs: () => number
   #connection: Connection | undefined
@@ -25,10 +26,6 @@ export class Slot {
   #notBefore = 0
   #expiresAt = 0
   #hasEnded = false
-  /** Is called when the connection closed. */
-  onClose: () => void = () => {}
-  /** Is called with the payload of each notification. */
-  onNotification: (payload: string) => void = () => {}
   /** What is in flight: any number of reads, or one write, scan or transaction, which is exclusive. */
   inFlight = 0
   exclusive = false
@@ -37,6 +34,7 @@ export class Slot {
 
   /** @param lifetimeMs is asked for each connection, so that not all are replaced at once */
   constructor(connect: Connect, lifetimeMs = () => Number.POSITIVE_INFINITY) {
+    super()
     this.#connect = connect
     this.#lifetimeMs = lifetimeMs
   }
@@ -61,7 +59,7 @@ export class Slot {
   #replace(): Connection {
     const now = performance.now()
     const delayMs = Math.max(0, this.#notBefore - now)
-    const onNotification = (payload: string) => this.onNotification(payload)
+    const onNotification = (payload: string) => void this.emit('notification', payload)
     const connection = this.#connect(this.#attempts++, delayMs, { onClose: this.#onClose, onNotification })
     this.#connection = connection
     this.#expiresAt = now + this.#lifetimeMs()
@@ -72,6 +70,6 @@ export class Slot {
   readonly #onClose = (): void => {
     this.#connection = undefined
     this.#notBefore = performance.now() + PAUSE_MS
-    this.onClose()
+    this.emit('close')
   }
 }

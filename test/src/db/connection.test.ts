@@ -371,6 +371,31 @@ const end: Row[] = [
     }
   },
   {
+    promise: 'one that is closed as it begins takes nothing',
+    fault: 'none',
+    async test(t, _to, connect) {
+      let closed = 0
+      const connection = connect({ onClose: () => closed++ })
+      const { clearTimeout } = globalThis
+      // The session ends its timeout when PostgreSQL has answered, and before the connection hears of that.
+      const began = new Promise<void>((resolve) => {
+        let ending = false
+        const end = (timer: NodeJS.Timeout | undefined) => {
+          clearTimeout(timer)
+          // The end clears timeouts too.
+          if (ending) return
+          ending = true
+          void connection.end(0)
+          resolve()
+        }
+        t.intercept(globalThis, 'clearTimeout', { value: end })
+      })
+      await began
+      t.same(await codes([connection.send('select 1')]), ['CONNECTION_CLOSED'])
+      t.equal(closed, 1)
+    }
+  },
+  {
     promise: 'one that is closed while it connects connects no more',
     fault: 'none',
     async test(t, to, connect) {

@@ -107,7 +107,7 @@ t.test('of several hosts the next is tried', async (t) => {
   const send = (text: string) => slot.connection.send(text)
   await t.rejects(send('select 1'), { code: 'ECONNREFUSED' })
   t.same(await send("select '1'"), [['1']])
-  const closed = new Promise<void>((resolve) => (slot.onClose = resolve))
+  const closed = once(slot, 'close')
   to.cut()
   await closed
   await t.rejects(send('select 2'), { code: 'ECONNREFUSED' }, 'in turn')
