@@ -26,43 +26,39 @@ const SETTLED = sql`'0'::xid8`
 const SETTLE_TRIES = 30
 export const SETTLE_MS = 100
 
-// A feed begins with the current time in microseconds, so its numbers are greater than those of every earlier feed.
-const now = sql`(extract(epoch from clock_timestamp()) * 1000000)::bigint`
+// A feed begins with the current time in microseconds, so its numbers are greater than those of every earlier feed. In
+// an update Citus allows functions of the current transaction, and only outside `case`.
+const now = sql`(extract(epoch from now()) * 1000000)::bigint`
 const live = sql`${feeds.expiresAt} > now()`
-const fresh = { startedBy: UNMARKED, expiresAt: sql`now() + interval '25 hours'` }
+const expired = sql`${feeds.expiresAt} <= now()`
+const expiresAt = sql`now() + interval '25 hours'`
 
 const feed = { key: feeds.key, seq: feeds.seq }
-const opened = {
-  ...feed,
-  unmarked: sql<boolean>`${feeds.startedBy} = ${UNMARKED}`,
-  settled: sql<boolean>`${feeds.startedBy} = ${SETTLED}`
-}
+const unmarked = sql<boolean>`${feeds.startedBy} = ${UNMARKED}`
+const opened = { ...feed, unmarked, settled: sql<boolean>`${feeds.startedBy} = ${SETTLED}` }
+
+// The sessions come from the function behind pg_stat_activity, because Citus does not join a view with a shard.
 const settled = sql<boolean>`case when ${feeds.startedBy} >= pg_snapshot_xmin(pg_current_snapshot()) then false
-    else not exists(select from pg_stat_activity where pid <> pg_backend_pid() and datname = current_database()
+    else not exists(select from pg_stat_get_activity(null) where pid <> pg_backend_pid()
+      and datid = (select datid from pg_stat_get_activity(pg_backend_pid()))
       and age(backend_xmin) > age(${feeds.startedBy}::xid)) end`
 
 /** Prepares the statements on the feed of one owner. */
 function prepareFeed(own: Owned<typeof feeds>) {
   return {
-    renew: own.prepare((own) =>
+    extend: own.prepare((own) => own.update({ expiresAt }, live).returning(opened)),
+    restart: own.prepare((own) =>
       own
-        .update({
-          seq: sql`case when ${live} then ${feeds.seq} else greatest(${feeds.seq} + 1, ${now}) end`,
-          startedBy: sql`case when ${live} then ${feeds.startedBy} else ${fresh.startedBy} end`,
-          expiresAt: fresh.expiresAt
-        })
+        .update({ seq: sql`greatest(${feeds.seq} + 1, ${now})`, startedBy: UNMARKED, expiresAt }, expired)
         .returning(opened)
     ),
-    start: own.prepare((own) => own.insert({ ...fresh, seq: now }, 'unless there').returning(opened)),
-    // The marking transaction begins after the commit of the feed. A write that did not see the feed either has a
-    // smaller transaction number, or has no number yet and holds an older snapshot.
-    mark: own.prepare((own) =>
-      own
-        .update({
-          startedBy: sql`case when ${opened.unmarked} then pg_current_xact_id() else ${feeds.startedBy} end`
-        })
-        .returning(feed)
+    start: own.prepare((own) =>
+      own.insert({ startedBy: UNMARKED, expiresAt, seq: now }, 'unless there').returning(opened)
     ),
+    // The marking transaction begins after the commit of the feed. A write that did not see the feed either has a
+    // smaller transaction number, or has no number yet and holds an older snapshot. On Citus a trigger replaces the
+    // number by that of the node of the feed (docs/citus.sql).
+    mark: own.prepare((own) => own.update({ startedBy: sql`pg_current_xact_id()` }, unmarked).returning(feed)),
     isSettled: own.prepare((own) => own.select({ settled })),
     settle: own.prepare((own) => own.update({ startedBy: SETTLED }).returning(feed)),
     currentKey: own.prepare((own) => own.select({ key: feeds.key }))
@@ -104,10 +100,11 @@ export class FeedStore {
    * @param within the deadline of the stream, after which no statement is sent
    */
   async open(owner: Owner, within?: Deadline): Promise<Feed> {
-    const { renew, start, mark } = this.#feed
+    const { extend, restart, start, mark } = this.#feed
     const ask = <R>(run: Run<R>) => run(owner, {}, within)
-    // If another stream of the owner starts the feed in between, the insert returns no row.
-    const feed = (await ask(renew))[0] ?? (await ask(start))[0] ?? (await ask(renew))[0]
+    const lives = (await ask(extend))[0] ?? (await ask(restart))[0] ?? (await ask(start))[0]
+    // If another stream of the owner starts the feed in between, none of these returns a row.
+    const feed = lives ?? (await ask(extend))[0]
     if (feed?.unmarked) await ask(mark)
     if (!feed?.settled) await this.#settle(ask)
     return feed as Feed

@@ -3,6 +3,7 @@ import type { FastifyBaseLogger } from 'fastify'
 import postgres from 'postgres'
 import type { Config } from '../config/config.ts'
 import { databaseAddresses, embeddedFolder } from '../config/database-url.ts'
+import { Distribution } from './distribution.ts'
 import { MIGRATIONS, migrate, versionsOf } from './migrate.ts'
 import type { Db } from './prepare.ts'
 import { Readiness } from './readiness.ts'
@@ -18,6 +19,8 @@ export interface Client {
   db: Db
   /** See `readinessProblem` of a database. */
   readinessProblem(tables: Iterable<string>): Promise<string | undefined>
+  /** See `nameOwner` of `Distribution`: `readinessProblem` finds out which it is. */
+  nameOwner(): string
   /** Closes the connection, and the embedded engine. */
   close(): Promise<void>
 }
@@ -35,15 +38,17 @@ const OPTIONS = {
 }
 
 function clientOf(sql: postgres.Sql, rls: boolean, migrations: string) {
+  const distribution = new Distribution(rls)
   const readiness = new Readiness(
     (text, parameters = []) => sql.unsafe(text, parameters as never[]).values(),
-    rls,
-    versionsOf(migrations)
+    versionsOf(migrations),
+    distribution
   )
   return {
     sql,
     db: drizzle({ client: sql }),
     readinessProblem: (tables: Iterable<string>) => readiness.problem(tables),
+    nameOwner: () => distribution.nameOwner,
     close: () => sql.end({ timeout: 0.5 })
   }
 }

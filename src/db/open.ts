@@ -3,6 +3,7 @@ import type { Config } from '../config/config.ts'
 import { databaseAddresses, embeddedFolder } from '../config/database-url.ts'
 import { EMBEDDED, openClient } from './client.ts'
 import { Connection, type ConnectionOptions, type Send } from './connection.ts'
+import { Distribution } from './distribution.ts'
 import { Listener } from './listener.ts'
 import { MIGRATIONS, versionsOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
@@ -10,6 +11,7 @@ import type { Prepare } from './prepare.ts'
 import type { Address, DriverOptions } from './query.ts'
 import { Readiness } from './readiness.ts'
 import { deleteExpired } from './retention.ts'
+import { sendNamed } from './row-security.ts'
 import { PINNED } from './settings.ts'
 import { type Connect, Slot } from './slot.ts'
 import type { Transact } from './transaction.ts'
@@ -35,9 +37,9 @@ export interface Database {
   deleteExpired(): Promise<void>
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
-   * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, and
-   * the schema has the version of this service. A newer one is none to start with, but whoever runs already goes on:
-   * each migration fits the version before.
+   * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, the
+   * tables are all prepared for Citus or none is, and the schema has the version of this service. A newer one is none
+   * to start with, but whoever runs already goes on: each migration fits the version before.
    */
   readinessProblem(tables: Iterable<string>): Promise<string | undefined>
   /**
@@ -146,12 +148,14 @@ function database(
 ): Database {
   const pooled = [...ordinary, ...scans]
   const send: Send = (...statement) => service.connection.send(...statement)
-  const readiness = new Readiness(send, rls, versionsOf(migrations))
+  const distribution = new Distribution(rls)
+  const readiness = new Readiness(send, versionsOf(migrations), distribution)
   let told = false
-  const pool = new Pool({ ordinary, scans }, { namesOwner: rls }, () => {
+  const onUnknownStatement = () => {
     if (!told) log.error(UNKNOWN_STATEMENT)
     told = true
-  })
+  }
+  const pool = new Pool({ ordinary, scans }, distribution, onUnknownStatement, sendNamed(distribution))
   let listener: Listener | undefined
   return {
     prepare: pool.prepare,
@@ -162,7 +166,7 @@ function database(
       listener = new Listener(service, onNotification, onListening)
       return listener.begin()
     },
-    deleteExpired: () => deleteExpired(send, log),
+    deleteExpired: () => deleteExpired(send, log, distribution.distributed),
     readinessProblem: (tables) => readiness.problem(tables),
     async close() {
       listener?.close()

@@ -73,7 +73,7 @@ interface Write {
 }
 
 /** The statements on `table` that can be built: each is about the rows of one owner, who is named when it runs. */
-function statements<T extends OwnedTable>(db: Db, { namesOwner }: Duties, table: T, recorded: boolean) {
+function statements<T extends OwnedTable>(db: Db, { namesOwner, recordsChanges }: Duties, table: T, recorded: boolean) {
   const owner = sql.placeholder(OWNER)
   const naming = namesOwner ? [OWNER_IS_NAMED] : []
   // In parentheses, or an `or` among them would end the filter.
@@ -86,7 +86,7 @@ function statements<T extends OwnedTable>(db: Db, { namesOwner }: Duties, table:
   // one look into an index; a trigger cost ten times that.
   const write = (statement: Writing, kind: (typeof changes.kind.enumValues)[number]): Write => ({
     returning(fields) {
-      if (!recorded) return { statement: statement.returning(fields), fields }
+      if (!recorded || !recordsChanges) return { statement: statement.returning(fields), fields }
       const { userId, id, version } = table as unknown as Versioned
       const [resource, how] = [getTableName(table), kind].map((text) => sql.raw(`'${text}'`))
       const record = sql`case when exists(select from ${feeds} where ${listens})

@@ -1,12 +1,13 @@
 import type { Owner } from '../auth/user.ts'
 import { Deadline } from '../http/deadline.ts'
 import type { Connection } from './connection.ts'
+import type { Distribution } from './distribution.ts'
 import { DEADLINE_OVER, failure, isUnknownStatement } from './errors.ts'
 import { type Demand, Lane } from './lane.ts'
-import type { Duties, Prepare } from './prepare.ts'
+import type { Prepare } from './prepare.ts'
 import { type Kind, Retries } from './retries.ts'
 import type { Slot } from './slot.ts'
-import { BUILDER, compile } from './statement.ts'
+import { BUILDER } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
 
 /**
@@ -27,7 +28,7 @@ export interface Load {
 }
 
 /** Sends a statement for an owner on a connection, before it returns. */
-type SendOn = (
+export type SendOn = (
   connection: Connection,
   owner: Owner,
   ...statement: [text: string, parameters: unknown[], bytes: boolean]
@@ -53,15 +54,15 @@ export class Pool {
   readonly #scans: Lane
   readonly #sendOn: SendOn
   readonly #onUnknownStatement: () => void
-  readonly #duties: Duties
+  readonly #distribution: Distribution
 
   /**
-   * @param duties of every statement
+   * @param distribution chooses the form of each statement
    * @param onUnknownStatement is called when PostgreSQL and we do not agree on what is prepared on a connection
    */
   constructor(
     { ordinary, scans }: Slots,
-    duties: Duties,
+    distribution: Distribution,
     onUnknownStatement: () => void,
     sendOn: SendOn = (connection, _owner, ...statement) => connection.send(...statement)
   ) {
@@ -73,15 +74,17 @@ export class Pool {
     this.#scans = scans.length > 0 ? new Lane(scans, one) : this.#ordinary
     this.#sendOn = sendOn
     this.#onUnknownStatement = onUnknownStatement
-    this.#duties = duties
+    this.#distribution = distribution
   }
 
   readonly prepare: Prepare = (build) => {
-    const statement = compile(build(BUILDER, this.#duties))
-    const { text, read, scan, bytes, parameters, rows } = statement
+    const current = this.#distribution.compile((duties) => build(BUILDER, duties))
+    const { read, scan } = current()
     const lane = scan ? this.#scans : this.#ordinary
     const exclusive = scan || !read
     return async (owner, values = {}, within) => {
+      const statement = current()
+      const { text, bytes, parameters, rows } = statement
       if (within !== undefined && !(within instanceof Deadline)) return within.run(statement, owner, values)
       const send = (connection: Connection) => this.#sendOn(connection, owner, text, parameters(owner, values), bytes)
       return rows(await this.#run(lane, { owner, text, exclusive, within }, read ? 'read' : 'write', send))
@@ -90,7 +93,7 @@ export class Pool {
 
   readonly transaction: Transact = (owner, work, { within, lockKey } = {}) =>
     this.#run(this.#ordinary, { owner, text: 'begin', exclusive: true, within }, 'transaction', (connection) =>
-      transact(connection, owner, work, { within, lockKey })
+      transact(connection, owner, work, { within, lockKey }, this.#distribution.nameOwner)
     )
 
   load(): Load {

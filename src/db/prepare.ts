@@ -4,10 +4,12 @@ import type { Run } from './transaction.ts'
 
 export type Db = PostgresJsDatabase
 
-/** What a statement does besides its own work. */
+/** What a statement does besides its own work, unless the database does it (`src/db/distribution.ts`). */
 export interface Duties {
   /** It names its owner to row-level security (`src/db/row-security.ts`). */
   namesOwner: boolean
+  /** It records the change that it makes, for those who listen (`src/changes`). */
+  recordsChanges: boolean
 }
 
 /**

@@ -1,4 +1,5 @@
 import type { Send } from './connection.ts'
+import { DISTRIBUTED, type Distribution, TRIGGERS, type Triggered } from './distribution.ts'
 import { APPLIED_VERSIONS, mismatch, REMEDIES } from './migrate.ts'
 import { SETTING_NAMES, unfit } from './settings.ts'
 
@@ -11,7 +12,8 @@ const USABILITY = `
     bool_and(has_table_privilege(name, 'select') and has_table_privilege(name, 'insert')
       and has_table_privilege(name, 'update') and has_table_privilege(name, 'delete')),
     ${APPLIED_VERSIONS},
-    (select json_object_agg(name, current_setting(name)) from unnest(string_to_array($2, ',')) name)
+    (select json_object_agg(name, current_setting(name)) from unnest(string_to_array($2, ',')) name),
+    ${TRIGGERS}, to_regclass('pg_dist_partition') is not null
   from unnest(string_to_array($3, ',')::regclass[]) name`
 
 /** Without tables there is nothing to be bound by, or to be used. */
@@ -20,40 +22,48 @@ type Usability = [
   bound: boolean | null,
   usable: boolean | null,
   applied: number[],
-  settings: Record<string, string>
+  settings: Record<string, string>,
+  triggers: Triggered[] | null,
+  hasCitus: boolean
 ]
 
 /** Finds out whether the service can work with its database. */
 export class Readiness {
   readonly #send: Send
-  readonly #rls: boolean
   readonly #expected: readonly number[]
+  readonly #distribution: Distribution
   /** Whether the schema had the expected version once. */
   #met = false
 
-  /** @param expected the versions of the schema (`versionsOf`) */
-  constructor(send: Send, rls: boolean, expected: readonly number[]) {
+  /**
+   * @param expected the versions of the schema (`versionsOf`)
+   * @param distribution is told what the database has
+   */
+  constructor(send: Send, expected: readonly number[], distribution: Distribution) {
     this.#send = send
-    this.#rls = rls
     this.#expected = expected
+    this.#distribution = distribution
   }
 
   /** See `readinessProblem` of a database. */
   async problem(tables: Iterable<string>): Promise<string | undefined> {
     const names = [...tables].map((name) => `"${name}"`).join()
-    const [row] = await this.#send(USABILITY, [this.#rls, SETTING_NAMES.join(), names])
-    const [role, bound, usable, applied, settings] = row as Usability
+    const [row] = await this.#send(USABILITY, [this.#distribution.rls, SETTING_NAMES.join(), names])
+    const [role, bound, usable, applied, settings, triggers, hasCitus] = row as Usability
     if (usable === false) return `The role ${role} may not read and write ${names}: grant it that.`
     const setting = unfit(settings, role)
     if (setting !== undefined) return setting
     if (bound === false) return this.#unbound(role)
+    const distributed = hasCitus ? (await this.#send(DISTRIBUTED, [names])).map(([table]) => String(table)) : []
+    const unprepared = this.#distribution.update(triggers ?? [], distributed)
+    if (unprepared !== undefined) return unprepared
     const difference = mismatch(applied, this.#expected)
     this.#met ||= difference === undefined
     return difference === undefined || (this.#met && difference === 'newer') ? undefined : REMEDIES[difference]
   }
 
   #unbound(role: string): string {
-    return this.#rls
+    return this.#distribution.rls
       ? `DATABASE_RLS is true, but row-level security does not bind the role ${role}: let DATABASE_URL ` +
           'connect as a role that does not own the tables, is no superuser and has no BYPASSRLS.'
       : `DATABASE_RLS is not set, but row-level security binds the role ${role}: set it to true, ` +

@@ -32,17 +32,25 @@ const PORTIONS = Object.values<unknown>(systemTables)
   .map((table) => {
     const name = getTableName(table)
     const over = getTableConfig(table).policies.find((policy) => policy.name === `${name}_swept`)?.using
-    return { name, text: new PgDialect().sqlToQuery(portionOf(table, over as SQL)).sql }
+    const textOf = (statement: SQL) => new PgDialect().sqlToQuery(statement).sql
+    return {
+      name,
+      portion: textOf(portionOf(table, over as SQL)),
+      all: textOf(sql`delete from ${table} where ${over}`)
+    }
   })
 
 /**
  * Deletes the rows whose time is over, whosever they are, in portions until none is left. Each table is on its own:
  * what fails is logged, and tried again the next time. Several instances may do it at once.
+ *
+ * @param distributed whether Citus distributes the tables. It knows no portions across shards, so it gets one statement
  */
-export async function deleteExpired(send: Send, log: FastifyBaseLogger): Promise<void> {
-  for (const { name, text } of PORTIONS) {
+export async function deleteExpired(send: Send, log: FastifyBaseLogger, distributed = false): Promise<void> {
+  for (const { name, portion, all } of PORTIONS) {
     try {
-      for (let n = 0; n < MAX_PORTIONS; n++) if ((await send(text)).length === 0) break
+      if (distributed) await send(all)
+      else for (let n = 0; n < MAX_PORTIONS; n++) if ((await send(portion)).length === 0) break
     } catch (error) {
       log.warn({ table: name, code: codeOf(error) }, 'expired rows were not deleted')
     }

@@ -1,4 +1,6 @@
 import { sql } from 'drizzle-orm'
+import type { Distribution } from './distribution.ts'
+import type { SendOn } from './pool.ts'
 import { OWNER } from './statement.ts'
 
 /**
@@ -26,3 +28,22 @@ export const NAMED_OWNER = sql`set_config('rowkeeper.owner', ${sql.placeholder(O
  * `test/src/db/row-security-plans.test.ts` looks at the plans.
  */
 export const OWNER_IS_NAMED = sql`(select ${NAMED_OWNER}) is not null`
+
+/**
+ * What sends a statement for its owner. Where the owner must be named before it (`Distribution`), it is sent in a
+ * transaction that begins with the name. The four are sent at once and answered at once: one round trip.
+ */
+export function sendNamed(distribution: Distribution): SendOn {
+  const named: SendOn = async (connection, owner, ...statement) => {
+    const send = connection.pipeline()
+    const [, , rows] = await Promise.all([
+      send('begin'),
+      send(`select ${distribution.nameOwner}`, [owner]),
+      send(...statement),
+      send('commit')
+    ])
+    return rows
+  }
+  return (connection, owner, ...statement) =>
+    distribution.namesFirst ? named(connection, owner, ...statement) : connection.send(...statement)
+}

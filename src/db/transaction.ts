@@ -40,16 +40,19 @@ export type Transact = <R>(
 /** The owner is at it already: what a transaction was to do alone was not done, or is undone. */
 export class LockNotAvailable extends Error {}
 
-// The owner is named to the policies, should they bind.
-const BEGIN =
-  `select set_config('rowkeeper.owner', $1, true), ` + 'pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free'
+const TRY_LOCK = 'pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free'
 
-/** `Transact` on a connection. */
+/**
+ * `Transact` on a connection.
+ *
+ * @param nameOwner names the owner to the policies, should they bind (`src/db/distribution.ts`)
+ */
 export const transact = <R>(
   connection: Connection,
   owner: Owner,
   work: (transaction: Transaction) => Promise<R>,
-  { within, lockKey }: TransactionOptions
+  { within, lockKey }: TransactionOptions,
+  nameOwner: string
 ): Promise<R> =>
   connection.transaction(async (send) => {
     const sendInTime: typeof send = async (text, ...rest) => {
@@ -59,7 +62,7 @@ export const transact = <R>(
     // An owner has no line break, so no two pairs are one text. Two texts with one hash wait for each other, which is
     // rare and safe.
     const name = lockKey === undefined ? null : `${owner}\n${lockKey}`
-    const [row] = await sendInTime(BEGIN, [owner, name])
+    const [row] = await sendInTime(`select ${nameOwner}, ${TRY_LOCK}`, [owner, name])
     if (row?.[1] === false) throw new LockNotAvailable()
     const result = await work({
       run: async ({ text, bytes, parameters, rows }, owner, values) =>

@@ -27,7 +27,7 @@ const BATCH = 500
 
 /** Does `work` for each owned table in one transaction, in which `owner` is named to the policies. */
 async function eachTable(
-  { sql, readinessProblem }: Client,
+  { sql, readinessProblem, nameOwner }: Client,
   owner: Owner,
   tables: OwnedTable[],
   isolation: string,
@@ -37,7 +37,7 @@ async function eachTable(
   const problem = await readinessProblem(tables.map(getTableName))
   if (problem !== undefined) throw new Error(problem)
   await sql.begin(isolation, async (client) => {
-    await client`select set_config('rowkeeper.owner', ${owner}, true)`
+    await client.unsafe(`select ${nameOwner()}`, [owner])
     for (const table of tables) await work(client, getTableName(table), table.userId.name)
   })
 }

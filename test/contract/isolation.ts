@@ -303,7 +303,7 @@ export function isolationSuite(t: Test, subject: Subject): void {
         const UNDO = new Error('undo')
         const ask = async (transaction: Db) => {
           for (const { text, parameters } of statements.filter(({ text }) => !/^(?:begin|commit)$/.test(text))) {
-            const explain = text.startsWith('select set_config(')
+            const explain = /^select (?:set_config|rowkeeper_name_owner)\(/.test(text)
               ? ''
               : 'explain (analyze, costs off, timing off, summary off, buffers off) '
             const parts = text

@@ -31,8 +31,8 @@ const TOLD = 'each is told as it happens'
 const unrecorded = (kind: string): Mutation => ({
   what: `events: a row that is ${kind} without its record`,
   file: 'src/db/owned.ts',
-  find: 'if (!recorded)',
-  put: `if (!recorded || kind === '${kind}')`,
+  find: 'if (!recorded ',
+  put: `if (!recorded || kind === '${kind}' `,
   test: EVENTS,
   title: TOLD
 })
@@ -500,6 +500,22 @@ export const MUTATIONS: readonly Mutation[] = [
     put: `\${NAMED_OWNER} is not null`,
     test: 'src/db/row-security-plans.test',
     title: 'every plan names the owner before a policy reads the name'
+  },
+  {
+    what: 'an owner who is named for the session on Citus',
+    file: 'docs/citus.sql',
+    find: "'set local rowkeeper.owner = %L'",
+    put: "'set rowkeeper.owner = %L'",
+    test: 'src/db/citus.test',
+    title: 'the script names any owner, until the transaction ends'
+  },
+  {
+    what: 'a database that triggers and statements record changes of',
+    file: 'src/db/distribution.ts',
+    find: 'this.#triggers = some',
+    put: 'this.#triggers = false',
+    test: 'src/db/citus.test',
+    title: 'where triggers record the changes, each is recorded once'
   },
   ...['created', 'updated', 'deleted'].map(unrecorded),
   {

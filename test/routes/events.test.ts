@@ -219,7 +219,10 @@ t.test('changes', async (t) => {
 t.test('changes and feeds are swept when their day is over, whosever they are', async (t) => {
   for (const rls of ['false', 'true']) {
     const { database } = await testConfig({ DATABASE_RLS: rls, DATABASE_POOL_MAX: '1' })
-    const { prepare, deleteExpired: sweep, close } = await openDatabase(database, pino({ level: 'silent' }))
+    const connection = await openDatabase(database, pino({ level: 'silent' }))
+    const { prepare, deleteExpired: sweep, close } = connection
+    // It finds out whether triggers record the changes (test/src/db/citus.test.ts).
+    t.equal(await connection.readinessProblem(['tasks', 'feeds']), undefined)
     const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
     const [tasks, store, own] = [taskStore(owned), new FeedStore(owned), owned(feeds)]
     const done = { userId: feeds.userId }

@@ -5,14 +5,17 @@ import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
+import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import { drizzle } from 'drizzle-orm/postgres-js'
 import Fastify, { type FastifyInstance } from 'fastify'
+import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import appPlugin, { serverOptions } from '../../src/app.ts'
 import type { User } from '../../src/auth/user.ts'
 import { type Config, loadConfig } from '../../src/config/config.ts'
+import { openClient } from '../../src/db/client.ts'
 import { MIGRATIONS, migrate, versionsOf } from '../../src/db/migrate.ts'
 import type { OwnedTable } from '../../src/db/owned.ts'
 import { ownedTables } from '../../src/db/user-data.ts'
@@ -34,6 +37,12 @@ export async function databaseUrl(user: 'owner' | 'restricted' = 'owner'): Promi
   return (await databases)[user]
 }
 
+/** The script that `TEST_DATABASE_SCRIPT` names, for the tests of a database that an operator has changed. */
+const script = () => {
+  const file = process.env.TEST_DATABASE_SCRIPT
+  return file === undefined ? 'select 1' : readFileSync(file, 'utf8')
+}
+
 async function makeDatabase() {
   const server = process.env.TEST_DATABASE_URL
   if (server === undefined) {
@@ -41,6 +50,14 @@ async function makeDatabase() {
     t.teardown(() => rmSync(folder, { recursive: true, force: true }))
     cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
     const url = `pglite://${join(folder, 'pg')}`
+    if (process.env.TEST_DATABASE_SCRIPT !== undefined) {
+      const { db, close } = await openClient(
+        (await testConfig({ DATABASE_URL: url })).database,
+        pino({ level: 'silent' })
+      )
+      await db.execute(sql.raw(script()))
+      await close()
+    }
     return { owner: url, restricted: url }
   }
   const name = `rowkeeper_test_${process.pid}_${Date.now()}`
@@ -52,10 +69,14 @@ async function makeDatabase() {
   await createSamples(drizzle({ client }))
   // These migrations belong to the next version. They are not recorded, because running instances do not check again.
   const later = process.env.TEST_LATER_MIGRATIONS
-  for (const { folderMillis, sql } of later === undefined ? [] : readMigrationFiles({ migrationsFolder: later })) {
-    if (!versionsOf(MIGRATIONS).includes(folderMillis)) for (const statement of sql) await client.unsafe(statement)
+  for (const { folderMillis, sql: statements } of later === undefined
+    ? []
+    : readMigrationFiles({ migrationsFolder: later })) {
+    if (!versionsOf(MIGRATIONS).includes(folderMillis))
+      for (const statement of statements) await client.unsafe(statement)
   }
   await client.unsafe(documentedRole(name))
+  await client.unsafe(script())
   await client.end()
   t.teardown(async () => {
     await admin.unsafe(`drop database ${name} with (force)`)

@@ -45,6 +45,8 @@ t.test('a statement that is not bound to its caller is a violation', async (t) =
     "set rowkeeper.owner = 'bob'",
     "select set_config('rowkeeper.owner', $2, true)",
     "select set_config('rowkeeper.owner', $1, true)",
+    'select rowkeeper_name_owner($2)',
+    "select rowkeeper_name_owner('bob')",
     "select set_config('rowkeeper.owner', $2, true), pg_try_advisory_xact_lock(hashtextextended($3, 0)) as free",
     `select "title" from "tasks" where ((select set_config('rowkeeper.owner', $1, true)) is not null)`,
     `select "title" from "tasks" where ("tasks"."user_id" = $1 and ((select set_config('rowkeeper.owner', $2, true)) is not null))`,
@@ -77,6 +79,8 @@ t.test('a statement that is bound to its caller is no violation', async (t) => {
     'insert into "tasks" ("user_id", "id") values ($1, $2) on conflict do nothing returning "id"',
     'select exists(select from "feeds" where ("feeds"."user_id" = $1 and ("feeds"."expires_at" > now())))',
     "select set_config('rowkeeper.owner', $1, true), pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free",
+    'select rowkeeper_name_owner($1)',
+    'select rowkeeper_name_owner($1), pg_try_advisory_xact_lock(hashtextextended($2, 0)) as free',
     `select "title" from "tasks" where ("tasks"."user_id" = $1 and ((select set_config('rowkeeper.owner', $1, true)) is not null))`,
     `insert into "tasks" ("user_id", "id") values (set_config('rowkeeper.owner', $1, true), $2) returning "id"`,
     'select 1'

@@ -117,6 +117,10 @@ function ownerOf(where: string, table: string): number | undefined {
 const SET_OWNER =
   /^select set_config\('rowkeeper\.owner', \$(\d+), true\), pg_try_advisory_xact_lock\(hashtextextended\(\$\d+, 0\)\) as free$/
 
+/** The same where docs/citus.sql was run: with the lock, or before a statement. */
+const CALL_OWNER =
+  /^select rowkeeper_name_owner\(\$(\d+)\)(?:, pg_try_advisory_xact_lock\(hashtextextended\(\$\d+, 0\)\) as free)?$/
+
 /** How other statements name it: by a condition, or as the owner of a new row. */
 const NAMES_OWNER =
   /\(select set_config\('rowkeeper\.owner', \$(\d+), true\)\) is not null|(?<= values \()set_config\('rowkeeper\.owner', \$(\d+), true\)/g
@@ -167,8 +171,9 @@ function problemOf({ text: whole, parameters }: Statement, verified: Set<unknown
   }
   // Migrations run without a request.
   if (DEFINITION.test(text) && verified.size === 0) return undefined
-  if (/rowkeeper"?\s*\.\s*"?owner|set_config/i.test(sent)) {
-    const number = SET_OWNER.exec(sent.trim().replaceAll(/\s+/g, ' '))?.[1]
+  if (/rowkeeper"?\s*\.\s*"?owner|set_config|rowkeeper_name_owner/i.test(sent)) {
+    const statement = sent.trim().replaceAll(/\s+/g, ' ')
+    const [, number] = SET_OWNER.exec(statement) ?? CALL_OWNER.exec(statement) ?? []
     return bound(number === undefined ? undefined : Number(number), 'row-level security')
   }
   if (RETENTION.includes(sent.replace(SIZE, 'SIZE'))) return undefined

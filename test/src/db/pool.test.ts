@@ -4,6 +4,7 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { Connection } from '../../../src/db/connection.ts'
+import { Distribution } from '../../../src/db/distribution.ts'
 import { QUEUE_CHECK_MS } from '../../../src/db/lane.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { Pool } from '../../../src/db/pool.ts'
@@ -37,7 +38,7 @@ function holding(ordinary: number, scans: number) {
       ordinary: Array.from({ length: ordinary }, (_, i) => slot(`${i}`)),
       scans: Array.from({ length: scans }, (_, i) => slot(`scan ${i}`))
     },
-    { namesOwner: false },
+    new Distribution(false),
     () => {},
     (connection, owner) => {
       sent.push(`${owner} ${names.get(connection)}`)

@@ -1,18 +1,9 @@
 import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import t from 'tap'
-import { FeedStore } from '../../../src/changes/feed.ts'
 import { openClient } from '../../../src/db/client.ts'
-import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
-import type { Prepare } from '../../../src/db/prepare.ts'
-import { compile } from '../../../src/db/statement.ts'
-import { measureStored } from '../../../src/db/storage-quota.ts'
-import { ownedTables } from '../../../src/db/user-data.ts'
-import { idempotency } from '../../../src/resource/idempotency.ts'
-import { Store } from '../../../src/resource/store.ts'
 import { testConfig } from '../../support/app.ts'
-import samples from '../../support/samples.ts'
-import { taskStore } from '../../support/tasks.ts'
+import { preparedTexts } from '../../support/prepared.ts'
 
 /** A value of each type that a parameter has. */
 const VALUES: Record<string, string> = {
@@ -84,28 +75,12 @@ function early(plan: Plan, reference: string | undefined, named = false): Plan[]
   ]
 }
 
-/** The texts of all statements that the service prepares with row-level security. */
-function preparedTexts(db: Parameters<Parameters<Prepare>[0]>[0]): string[] {
-  const texts = new Set<string>()
-  const prepare: Prepare = (build) => {
-    texts.add(compile(build(db, { namesOwner: true })).text)
-    return () => Promise.reject(new Error('It is not sent.'))
-  }
-  const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
-  taskStore(owned)
-  new Store(owned, samples.declaration)
-  new FeedStore(owned)
-  idempotency({ owned, transaction: () => Promise.reject(), storage: { add() {} } })
-  measureStored(prepare, ownedTables)
-  return [...texts]
-}
-
 t.test('every plan names the owner before a policy reads the name', async (t) => {
   const { database } = await testConfig({ DATABASE_RLS: 'true', DATABASE_POOL_MAX: '1' })
   const { db, close } = await openClient(database, pino({ level: 'silent' }))
   t.teardown(close)
   const run = async <R extends Record<string, unknown>>(text: string) => [...(await db.execute<R>(sql.raw(text)))]
-  const texts = preparedTexts(db)
+  const texts = preparedTexts({ namesOwner: true, recordsChanges: true })
   t.ok(texts.length > 30, `${texts.length} statements`)
   const explain = async (text: string, types: string[], preference: Record<string, string>, mode: string) => {
     const settings = Object.entries({ ...preference, plan_cache_mode: mode })

@@ -202,9 +202,13 @@ t.test('with row-level security a write that waited for another one goes on with
     const waiting = await admin.begin(async (other) => {
       await other`update tasks set version = 7 where user_id = ${alice} and id = ${id}`
       const done = statement === 'update' ? store.update(alice, id, { title: 'y' }) : store.remove(alice, id)
-      const waits = async () =>
-        (await other`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`)
-          .count
+      const waits = async () => {
+        // A transaction looks at the sessions once.
+        await other`select pg_stat_clear_snapshot()`
+        const sessions = await other`
+          select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+        return sessions.count
+      }
       while ((await waits()) === 0) await new Promise((resolve) => setTimeout(resolve, 10))
       return { done }
     })

@@ -1,0 +1,26 @@
+import { FeedStore } from '../../src/changes/feed.ts'
+import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
+import type { Duties, Prepare } from '../../src/db/prepare.ts'
+import { BUILDER, compile } from '../../src/db/statement.ts'
+import { measureStored } from '../../src/db/storage-quota.ts'
+import { ownedTables } from '../../src/db/user-data.ts'
+import { idempotency } from '../../src/resource/idempotency.ts'
+import { Store } from '../../src/resource/store.ts'
+import samples from './samples.ts'
+import { taskStore } from './tasks.ts'
+
+/** The texts of all statements that the service prepares, in the form with these duties. */
+export function preparedTexts(duties: Duties): string[] {
+  const texts = new Set<string>()
+  const prepare: Prepare = (build) => {
+    texts.add(compile(build(BUILDER, duties)).text)
+    return () => Promise.reject(new Error('It is not sent.'))
+  }
+  const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
+  taskStore(owned)
+  new Store(owned, samples.declaration)
+  new FeedStore(owned)
+  idempotency({ owned, transaction: () => Promise.reject(), storage: { add() {} } })
+  measureStored(prepare, ownedTables)
+  return [...texts]
+}
