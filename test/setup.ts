@@ -8,7 +8,7 @@ import { TEMPLATE } from './support/template.ts'
 // one takes seconds.
 rmSync(TEMPLATE, { recursive: true, force: true })
 const { db, close } = await openClient(
-  { url: `pglite://${TEMPLATE}`, poolMax: 1, prepare: true, rls: false, statementTimeoutMs: 0 },
+  { url: `pglite://${TEMPLATE}`, listenUrls: [], poolMax: 1, prepare: true, rls: false, statementTimeoutMs: 0 },
   pino({ level: 'silent' })
 )
 await createSamples(db)

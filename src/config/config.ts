@@ -1,5 +1,6 @@
 import { envSchema } from 'env-schema'
 import { KEY_ALGORITHMS, SECRET_ALGORITHMS } from './algorithms.ts'
+import { urlsOf } from './database-url.ts'
 import { readDotenv } from './dotenv.ts'
 import { Environment } from './environment.ts'
 import { ConfigError } from './error.ts'
@@ -16,7 +17,7 @@ export type Config = ReturnType<typeof toConfig>
 const budgetOf = (text: string) => (text === 'off' ? null : Number(text))
 
 // An error must not repeat a value that may hold a password.
-const isSecret = (name: string) => /_(?:SECRET|URL|ENDPOINT)$/.test(name)
+const isSecret = (name: string) => /_(?:SECRET|URLS?|ENDPOINT)$/.test(name)
 
 /** Returns the base URL of Better Auth, by its own rule (`withPath`): a path in the URL is the whole base path. */
 function betterAuthBase(text: string): string {
@@ -74,6 +75,10 @@ const toConfig = (env: Environment, warnings: readonly string[]) =>
     docs: env.DOCS === 'on',
     database: Object.freeze({
       url: env.DATABASE_URL,
+      /** Every node on which an instance listens for changes. */
+      listenUrls: Object.freeze(
+        env.DATABASE_LISTEN_URLS === undefined ? [env.DATABASE_URL] : urlsOf(env.DATABASE_LISTEN_URLS)
+      ),
       poolMax: env.DATABASE_POOL_MAX,
       prepare: env.DATABASE_PREPARE === 'true',
       rls: env.DATABASE_RLS === 'true',

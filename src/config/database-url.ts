@@ -19,8 +19,8 @@ const ELSEWHERE = new Set(['dbname', 'hostaddr', 'password', 'port', 'user'])
 
 const directoryOf = (value: string | null) => (value?.startsWith('/') ? value : undefined)
 
-/** Yields a sentence for each parameter of `DATABASE_URL` that is not supported. */
-export function* parameterFaults(url: string): Generator<string> {
+/** Yields a sentence for each parameter of the URL in `variable` that is not supported. */
+export function* parameterFaults(url: string, variable = 'DATABASE_URL'): Generator<string> {
   for (const [name, value] of new URL(url).searchParams) {
     const remedy = ELSEWHERE.has(name)
       ? 'write it before the question mark, as postgres://user:password@host:5432/database'
@@ -29,9 +29,12 @@ export function* parameterFaults(url: string): Generator<string> {
         : name === 'sslrootcert' && value === 'system'
           ? undefined
           : UNSUPPORTED[name]
-    if (remedy !== undefined) yield `DATABASE_URL has the parameter ${name}, which is not supported: ${remedy}.`
+    if (remedy !== undefined) yield `${variable} has the parameter ${name}, which is not supported: ${remedy}.`
   }
 }
+
+/** Returns the URLs of a list. A comma may also separate the hosts of one URL, so a URL follows the comma of the list. */
+export const urlsOf = (list = '') => list.split(/[\s,]+(?=[a-z]+:\/\/)|\s+/).filter((url) => url !== '')
 
 /** The folder of the embedded database (`pglite://folder`), or undefined when the database is a server. */
 export const embeddedFolder = (url: string) => (url.startsWith('pglite://') ? url.slice('pglite://'.length) : undefined)

@@ -127,6 +127,11 @@ export const Environment = Type.Object({
     expects: 'postgres://…, postgresql://… or pglite://folder',
     description: 'The database; `pglite://` is the embedded PostgreSQL. Production has no default'
   }),
+  DATABASE_LISTEN_URLS: optional(
+    'postgres://… URLs separated by spaces or commas',
+    'Every node that sends notifications of changes, for Citus (docs/running.md); `DATABASE_URL` unless set',
+    '^(?:postgres|postgresql)://.'
+  ),
   DATABASE_POOL_MAX: whole(1, 1000, 10, 'Connections to PostgreSQL; the embedded one always has 1'),
   DATABASE_PREPARE: choice(['true', 'false'], {
     default: 'true',

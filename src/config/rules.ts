@@ -3,7 +3,7 @@ import { parse as parseDuration } from '@lukeed/ms'
 import type { TSchema } from '@sinclair/typebox'
 import { originFault } from '../http/origin.ts'
 import { KEY_ALGORITHMS, SECRET_ALGORITHMS } from './algorithms.ts'
-import { parameterFaults } from './database-url.ts'
+import { parameterFaults, urlsOf } from './database-url.ts'
 import { Environment, SECRET_MIN_BYTES } from './environment.ts'
 
 /** The secret in `.env.example`. It is public, so production refuses it. */
@@ -141,6 +141,14 @@ export function* databaseConflicts(env: Environment, variables: NodeJS.ProcessEn
     yield 'DATABASE_URL is not a URL: write it as postgres://user:password@host:5432/database.'
   } else if (!url.startsWith('pglite:')) {
     yield* parameterFaults(url)
+  }
+  for (const node of urlsOf(env.DATABASE_LISTEN_URLS)) {
+    if (!/^postgres(?:ql)?:\/\/./.test(node) || !isUrl(node)) {
+      yield `DATABASE_LISTEN_URLS is not right: set it to ${expectation('DATABASE_LISTEN_URLS')}.`
+    } else yield* parameterFaults(node, 'DATABASE_LISTEN_URLS')
+  }
+  if (env.DATABASE_LISTEN_URLS !== undefined && url.startsWith('pglite:')) {
+    yield 'DATABASE_LISTEN_URLS is set, but the embedded database has one session, which listens: remove it.'
   }
   if (env.NODE_ENV === 'production' && variables.DATABASE_URL === undefined) {
     yield 'DATABASE_URL is missing: production uses the embedded database only when asked by name (pglite://folder).'

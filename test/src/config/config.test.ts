@@ -131,7 +131,8 @@ t.test('each bad value is one sentence that names its variable', async (t) => {
     { RATE_LIMIT_WINDOW: '30 seconds' },
     { ALGORITHM: 'HS512' },
     { DATABASE_URL: 'postgresql://u:p@h:5432/d?sslmode=require' },
-    { REDIS_URL: 'rediss://cache:6380/0' }
+    { REDIS_URL: 'rediss://cache:6380/0' },
+    { DATABASE_URL: 'postgres://db/x', DATABASE_LISTEN_URLS: 'postgres://a/x postgresql://b/x?sslmode=require' }
   ]) {
     t.same(faults({ NODE_ENV: 'test', ...good }), [], JSON.stringify(good))
   }
@@ -192,6 +193,27 @@ t.test('an element of CORS_ORIGIN that never matches is refused with what browse
     t.equal(found.length, 1, origin)
     t.match(found[0], reason, origin)
   }
+})
+
+t.test('DATABASE_LISTEN_URLS names every node that notifies', async (t) => {
+  const DATABASE_URL = 'postgres://db/x'
+  const urls = (env: object) => loadConfig({ NODE_ENV: 'test', DATABASE_URL, ...env }, 'database').database.listenUrls
+  t.same(urls({}), [DATABASE_URL])
+  const nodes = ['postgres://u:p@a,b:5433/x', 'postgresql://c/x']
+  for (const between of [' ', ',', ', ', ' \n ']) {
+    t.same(urls({ DATABASE_LISTEN_URLS: nodes.join(between) }), nodes, 'a comma also separates hosts')
+  }
+  const faultsOf = (DATABASE_LISTEN_URLS: string) => faults({ NODE_ENV: 'test', DATABASE_URL, DATABASE_LISTEN_URLS })
+  for (const bad of [
+    'mysql://x',
+    'postgres://a/x mysql://b',
+    'postgres://a/x b',
+    'postgres://a/x,postgres://x:y:z:/q'
+  ]) {
+    t.match(faultsOf(bad), [/^DATABASE_LISTEN_URLS is not right: set it to postgres:/], bad)
+  }
+  t.match(faultsOf('postgres://a/x?schema=public'), [/^DATABASE_LISTEN_URLS has the parameter schema, /])
+  t.match(faults({ NODE_ENV: 'test', DATABASE_LISTEN_URLS: 'postgres://a/x' }), [/embedded database has one session/])
 })
 
 t.test('all faults are told at once', async (t) => {
