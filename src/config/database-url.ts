@@ -33,7 +33,7 @@ export function* parameterFaults(url: string, variable = 'DATABASE_URL'): Genera
   }
 }
 
-/** Returns the URLs of a list. A comma may also separate the hosts of one URL, so a URL follows the comma of the list. */
+/** Returns the URLs of a list. A comma also separates the hosts of one URL, so a URL follows the comma of the list. */
 export const urlsOf = (list = '') => list.split(/[\s,]+(?=[a-z]+:\/\/)|\s+/).filter((url) => url !== '')
 
 /** The folder of the embedded database (`pglite://folder`), or undefined when the database is a server. */
