@@ -29,8 +29,9 @@ export interface Database {
   preconnect(): Promise<PromiseSettledResult<unknown>[]>
   /**
    * Listens for the changes that `record_change` recorded (migration 0003), on any instance. `onNotification` gets the
-   * key of a feed. `onListening` is called when listening begins, and begins again: notifications may have been lost
-   * with the connection before. Rejects when the first attempt fails; others follow until the database is closed.
+   * key of a feed. `onListening` is called when listening begins on a node (`DATABASE_LISTEN_URLS`), and begins again:
+   * notifications may have been lost with the connection before. Rejects when the first attempt on a node fails; others
+   * follow until the database is closed.
    */
   listen(onNotification: (key: string) => void, onListening: () => void): Promise<void>
   /** Deletes the rows whose time is over, whosever they are (`src/db/retention.ts`). */
@@ -79,8 +80,10 @@ const driverOptions = ({ prepare, statementTimeoutMs }: Config['database']): Dri
 interface Slots {
   ordinary: [Slot, ...Slot[]]
   scans: Slot[]
-  /** For what the service does for itself, and for listening. The pool would put requests behind it. */
+  /** For what the service does for itself. The pool would put requests behind it. */
   service: Slot
+  /** One for each node that notifies. */
+  listening: Slot[]
 }
 
 /** Makes connections to the addresses, one after the other. */
@@ -90,20 +93,25 @@ const connector =
     new Connection({ ...options, ...events, delayMs, address: addresses[attempt % addresses.length] as Address })
 
 function serverSlots(config: Config['database']): Slots {
-  const { url, addresses } = databaseAddresses(config.url)
-  const connect = (statementTimeoutMs: number) =>
-    connector(addresses, {
+  const connect = (statementTimeoutMs: number, node = config.url) => {
+    const { url, addresses } = databaseAddresses(node)
+    return connector(addresses, {
       url,
       driver: driverOptions({ ...config, statementTimeoutMs }),
       ...(statementTimeoutMs > 0 && { silenceMs: statementTimeoutMs + SILENCE_MARGIN_MS })
     })
+  }
   // Not all are replaced at once.
   const lifetimeMs = () => (30 + 30 * Math.random()) * MINUTE_MS
   const ordinary = () => new Slot(connect(config.statementTimeoutMs), lifetimeMs)
   const scan = () => new Slot(connect(Math.min(config.statementTimeoutMs, SCAN_TIMEOUT_MS)), lifetimeMs)
   const scans = Array.from({ length: scansOf(config.poolMax) }, scan)
   const others = Array.from({ length: config.poolMax - scans.length - 1 }, ordinary)
-  return { ordinary: [ordinary(), ...others], scans, service: new Slot(connect(config.statementTimeoutMs)) }
+  const service = new Slot(connect(config.statementTimeoutMs))
+  const listening = config.listenUrls.map((url) =>
+    url === config.url ? service : new Slot(connect(config.statementTimeoutMs, url))
+  )
+  return { ordinary: [ordinary(), ...others], scans, service, listening }
 }
 
 /**
@@ -112,7 +120,7 @@ function serverSlots(config: Config['database']): Slots {
  */
 function embeddedSlots(config: Config['database'], path: string): Slots {
   const slot = new Slot(connector([{ path }], { driver: { ...driverOptions(config), ...EMBEDDED } }))
-  return { ordinary: [slot], scans: [], service: slot }
+  return { ordinary: [slot], scans: [], service: slot, listening: [slot] }
 }
 
 /**
@@ -144,7 +152,7 @@ function database(
   { rls }: Config['database'],
   log: FastifyBaseLogger,
   migrations: string,
-  { ordinary, scans, service }: Slots
+  { ordinary, scans, service, listening }: Slots
 ): Database {
   const pooled = [...ordinary, ...scans]
   const send: Send = (...statement) => service.connection.send(...statement)
@@ -156,21 +164,21 @@ function database(
     told = true
   }
   const pool = new Pool({ ordinary, scans }, distribution, onUnknownStatement, sendNamed(distribution))
-  let listener: Listener | undefined
+  let listeners: Listener[] = []
   return {
     prepare: pool.prepare,
     transaction: pool.transaction,
     load: () => pool.load(),
     preconnect: () => Promise.allSettled(pooled.map(({ connection }) => connection.send('select 1'))),
-    listen(onNotification, onListening) {
-      listener = new Listener(service, onNotification, onListening)
-      return listener.begin()
+    async listen(onNotification, onListening) {
+      listeners = listening.map((slot) => new Listener(slot, onNotification, onListening))
+      await Promise.all(listeners.map((listener) => listener.begin()))
     },
     deleteExpired: () => deleteExpired(send, log, distribution.distributed),
     readinessProblem: (tables) => readiness.problem(tables),
     async close() {
-      listener?.close()
-      await Promise.all([...new Set([...pooled, service])].map((slot) => slot.end()))
+      for (const listener of listeners) listener.close()
+      await Promise.all([...new Set([...pooled, service, ...listening])].map((slot) => slot.end()))
     }
   }
 }

@@ -69,3 +69,22 @@ t.test('who listens is asked whether it is there, and is replaced when it does n
   await again
   t.equal(to.connections(), 2)
 })
+
+t.test('an instance listens on every node that it is given (issue 19)', async (t) => {
+  const again = holdTimers(t, LISTEN_AGAIN_MS)
+  const to = await proxyTo(t, 'owner')
+  // The embedded engine has one session, so the other node is one that is down.
+  const env = { DATABASE_URL: to.url, DATABASE_LISTEN_URLS: `${to.url} postgres://127.0.0.1:1/down` }
+  const { listen, close } = await openDatabase((await testConfig(env)).database, silent)
+  let begun = () => {}
+  const listening = new Promise<void>((resolve) => (begun = resolve))
+  const heard = listen(
+    () => {},
+    () => begun()
+  ).catch(({ code }) => code)
+  await listening
+  t.equal(await heard, 'ECONNREFUSED')
+  t.equal(again.count(), 1, 'it tries again')
+  again.forget()
+  await close()
+})
