@@ -32,6 +32,9 @@ const UNREACHABLE =
 
 const UNKNOWN_TABLE = 'The export, the purge, the storage quota and readiness do not know the table'
 
+/** The interval at which a database that cannot be reached at the start is asked again whether it is ready. */
+export const READINESS_MS = 1000
+
 /** The interval at which expired rows are deleted. */
 export const RETENTION_MS = 3_600_000
 
@@ -77,6 +80,14 @@ export default fp(
       return checking
     })
 
+    // The statements to send depend on what the database has (`src/db/distribution.ts`).
+    let asking: NodeJS.Timeout | undefined
+    const ask = () => {
+      const answered = () => clearInterval(asking)
+      app.isDatabaseReady().then(answered, () => {})
+    }
+    app.addHook('onClose', async () => clearInterval(asking))
+
     // The start does not wait for this, because the check in `onReady` has already opened one connection.
     app.addHook('onListen', async () => void opened.preconnect())
 
@@ -85,8 +96,10 @@ export default fp(
       const problem = await findProblem().catch((error) => {
         const known = misconfiguration(error)
         if (known === undefined && classify(error) !== 'unavailable') throw error
-        if (known === undefined) app.log.warn({ code: codeOf(error) }, UNREACHABLE)
-        return known
+        if (known !== undefined) return known
+        app.log.warn({ code: codeOf(error) }, UNREACHABLE)
+        asking = setInterval(ask, READINESS_MS).unref()
+        return undefined
       })
       if (problem !== undefined) throw new ConfigError([problem])
     })

@@ -12,7 +12,8 @@ import {
   QUEUE_TIMEOUT,
   type Reason
 } from './errors.ts'
-import { CONNECT_TIMEOUT_MS, LOST, Query, type QueryObserver, Session, type SessionOptions } from './query.ts'
+import { Query, type QueryObserver } from './query.ts'
+import { CONNECT_TIMEOUT_MS, LOST, Session, type SessionOptions } from './session.ts'
 import { Silence } from './silence.ts'
 
 /**
@@ -87,7 +88,8 @@ export class Connection implements QueryObserver {
       release()
       throw error
     })
-    const result = await allOf(work, send).catch((error) => {
+    const failures: unknown[] = []
+    const result = await allOf(work, send, failures).catch((error) => {
       send('rollback').catch(() => {})
       release()
       throw error
@@ -95,6 +97,8 @@ export class Connection implements QueryObserver {
     const done = send('commit')
     release()
     await done
+    // PostgreSQL answers the commit of a failed transaction as if it were none.
+    if (failures.length > 0) throw failures[0]
     return result
   }
 
@@ -232,19 +236,13 @@ export class Connection implements QueryObserver {
   }
 }
 
-/**
- * Does `work` with `send`, and throws the first failure of what it sent. The work may not have waited for that, and
- * PostgreSQL answers the commit of a failed transaction as if it were none.
- */
-async function allOf<R>(work: (send: Send) => Promise<R>, send: Send): Promise<R> {
-  let failed: { error: unknown } | undefined
+/** Does `work` with `send`, and throws the first failure of what it sent. The work may not have waited for that. */
+async function allOf<R>(work: (send: Send) => Promise<R>, send: Send, failures: unknown[]): Promise<R> {
   const result = await work((...statement) => {
     const answer = send(...statement)
-    answer.catch((error) => {
-      failed ??= { error }
-    })
+    answer.catch((error) => failures.push(error))
     return answer
   })
-  if (failed !== undefined) throw failed.error
+  if (failures.length > 0) throw failures[0]
   return result
 }

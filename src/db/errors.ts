@@ -21,21 +21,31 @@ const CONNECTION = new Set([
   'CONNECTION_DESTROYED',
   'CONNECTION_ENDED',
   'CONNECT_TIMEOUT',
+  'CERT_HAS_EXPIRED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
   'EACCES',
   'EADDRNOTAVAIL',
+  'ECONNABORTED',
   'ECONNREFUSED',
   'ECONNRESET',
+  'EHOSTDOWN',
   'EHOSTUNREACH',
   'EMFILE',
   'ENETDOWN',
   'ENETUNREACH',
   'ENFILE',
+  'ENOBUFS',
   'ENOENT',
   'ENOTFOUND',
   'EAI_AGAIN',
   'EPERM',
   'EPIPE',
-  'ETIMEDOUT'
+  'EPROTO',
+  'ERR_STREAM_DESTROYED',
+  'ERR_TLS_CERT_ALTNAME_INVALID',
+  'ETIMEDOUT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE'
 ])
 
 // PostgreSQL, appendix A: connection exceptions, a transaction that was rolled back (a deadlock), insufficient
@@ -88,7 +98,15 @@ export const isInvalid = (error: unknown) => /^428/.test(String(codeOf(error)))
 export const isReadOnly = (error: unknown) => codeOf(error) === '25006'
 
 // A connection that was established broke.
-const BROKEN = new Set(['CONNECTION_CLOSED', 'CONNECTION_DESTROYED', 'ECONNRESET', 'EPIPE'])
+const BROKEN = new Set([
+  'CONNECTION_CLOSED',
+  'CONNECTION_DESTROYED',
+  'ECONNRESET',
+  'EHOSTUNREACH',
+  'EPIPE',
+  'ERR_STREAM_DESTROYED',
+  'ETIMEDOUT'
+])
 
 /** Whether the connection of a query broke: it may have done what it was to do, and nobody knows. */
 export const isBroken = (error: unknown) => BROKEN.has(String(codeOf(error)))

@@ -1,5 +1,6 @@
 import type { Owner } from '../auth/user.ts'
 import type { Deadline } from '../http/deadline.ts'
+import { QUEUE_CHECK_MS } from './connection.ts'
 import { DEADLINE_OVER, failure, QUEUE_TIMEOUT } from './errors.ts'
 import { FairQueue } from './queue.ts'
 import type { Slot } from './slot.ts'
@@ -46,8 +47,6 @@ interface Limits {
    */
   checks: number
 }
-
-export const QUEUE_CHECK_MS = 100
 
 /**
  * Nothing is sent behind a statement that PostgreSQL has worked on for so long: what waits takes a connection that is

@@ -1,7 +1,7 @@
 import type { Slot } from './slot.ts'
 
 /** The channel of `pg_notify` in `record_change` (migration 0003). */
-export const CHANNEL = 'rowkeeper'
+const CHANNEL = 'rowkeeper'
 
 /** How long after an attempt to listen that failed the next is made. */
 export const LISTEN_AGAIN_MS = 1000
@@ -45,21 +45,24 @@ export class Listener {
   #onClose(): void {
     const wasListening = this.#isListening
     this.#isListening = false
-    if (wasListening && !this.#hasEnded) this.#tryAgain()
+    if (wasListening) this.#tryAgain()
   }
 
   async #attempt(): Promise<void> {
-    await this.#slot.connection.send(`listen "${CHANNEL}"`)
+    const { connection } = this.#slot
+    await connection.send(`listen "${CHANNEL}"`)
+    // It may have closed since it answered.
+    if (connection !== this.#slot.connection) return this.#later()
     this.#isListening = true
     this.#onListening()
   }
 
   readonly #tryAgain = (): void => {
-    this.#attempt().catch(this.#later)
+    if (!this.#hasEnded) this.#attempt().catch(this.#later)
   }
 
   readonly #later = (): void => {
-    if (!this.#hasEnded) setTimeout(this.#tryAgain, LISTEN_AGAIN_MS).unref()
+    setTimeout(this.#tryAgain, LISTEN_AGAIN_MS).unref()
   }
 
   #probeLater(): void {

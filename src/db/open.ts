@@ -8,10 +8,11 @@ import { Listener } from './listener.ts'
 import { MIGRATIONS, versionsOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
 import type { Prepare } from './prepare.ts'
-import type { Address, DriverOptions } from './query.ts'
+import { type DriverOptions, TYPES } from './query.ts'
 import { Readiness } from './readiness.ts'
 import { deleteExpired } from './retention.ts'
 import { sendNamed } from './row-security.ts'
+import type { Address } from './session.ts'
 import { PINNED } from './settings.ts'
 import { type Connect, Slot } from './slot.ts'
 import type { Transact } from './transaction.ts'
@@ -70,8 +71,7 @@ const driverOptions = ({ prepare, statementTimeoutMs }: Config['database']): Dri
   // Array types, which we do not use, would cost a query on each new connection.
   fetch_types: false,
   connect_timeout: 3,
-  // A moment is text, which a Date would round to milliseconds.
-  types: { moment: { to: 1184, from: [1082, 1114, 1184], serialize: String, parse: String } },
+  types: TYPES,
   onnotice: () => {},
   connection: { application_name: 'rowkeeper', ...PINNED, statement_timeout: statementTimeoutMs }
 })

@@ -41,8 +41,8 @@ export interface Slots {
 }
 
 /**
- * The pool is ours, of clients of postgres.js that have one connection each. In a client of several, postgres.js
- * searches lists that grow with every statement for as long as some connection is never idle.
+ * Gives each statement to a connection. Each connection is a client of postgres.js of its own: in a client of several,
+ * postgres.js searches lists that grow with every statement for as long as some connection is never idle.
  *
  * Writes and transactions have a connection to themselves, so that one whose time is up can be stopped without stopping
  * others. Scans, whose cost grows with the rows that their owner has, have few connections, apart from the others, and
@@ -79,15 +79,17 @@ export class Pool {
 
   readonly prepare: Prepare = (build) => {
     const current = this.#distribution.compile((duties) => build(BUILDER, duties))
-    const { read, scan } = current()
+    const { text, read, scan } = current()
     const lane = scan ? this.#scans : this.#ordinary
     const exclusive = scan || !read
     return async (owner, values = {}, within) => {
-      const statement = current()
-      const { text, bytes, parameters, rows } = statement
-      if (within !== undefined && !(within instanceof Deadline)) return within.run(statement, owner, values)
-      const send = (connection: Connection) => this.#sendOn(connection, owner, text, parameters(owner, values), bytes)
-      return rows(await this.#run(lane, { owner, text, exclusive, within }, read ? 'read' : 'write', send))
+      if (within !== undefined && !(within instanceof Deadline)) return within.run(current(), owner, values)
+      // What the database has may change while a statement waits for a connection.
+      const send = async (connection: Connection) => {
+        const { text, bytes, parameters, rows } = current()
+        return rows(await this.#sendOn(connection, owner, text, parameters(owner, values), bytes))
+      }
+      return this.#run(lane, { owner, text, exclusive, within }, read ? 'read' : 'write', send)
     }
   }
 

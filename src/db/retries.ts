@@ -20,8 +20,8 @@ export class Retries {
 
   /**
    * What failed because of what its connection was used for before is done once more, as many times as there are
-   * connections: it failed before it did anything. A read whose connection broke is done once more too; of a write
-   * nobody knows whether it was done.
+   * connections, and four times at least: it failed before it did anything. A read whose connection broke is done once
+   * more too; of a write nobody knows whether it was done.
    */
   allow(error: unknown, slot: Slot): boolean {
     if (isBroken(error)) return this.#broken-- > 0

@@ -22,6 +22,8 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
   readonly #connect: Connect
   readonly #lifetimeMs: () => number
   #connection: Connection | undefined
+  /** Those that were too old, and do what they were sent. */
+  readonly #retired = new Set<Connection>()
   #attempts = 0
   #notBefore = 0
   #expiresAt = 0
@@ -48,11 +50,12 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
   /** Closes it for ever, after up to 0.5 s for what was sent. */
   async end(): Promise<void> {
     this.#hasEnded = true
-    await this.#connection?.end(0.5)
+    await Promise.all([...this.#retired, this.#connection].map((one) => one?.end(0.5)))
   }
 
   #retire(connection: Connection): void {
-    void connection.end()
+    this.#retired.add(connection)
+    void connection.end().then(() => this.#retired.delete(connection))
     this.#notBefore = 0
   }
 

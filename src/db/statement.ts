@@ -49,10 +49,10 @@ export interface Statement<R> {
   rows(raw: unknown[][]): R
 }
 
-type Slot = (owner: Owner, values: Record<string, unknown>) => unknown
+type Source = (owner: Owner, values: Record<string, unknown>) => unknown
 
-/** The value of a parameter. */
-function slot(parameter: unknown): Slot {
+/** Where the value of a parameter comes from. */
+function sourceOf(parameter: unknown): Source {
   if (is(parameter, Placeholder)) {
     const { name } = parameter
     if (name === OWNER) return (owner) => owner
@@ -61,7 +61,7 @@ function slot(parameter: unknown): Slot {
   }
   if (is(parameter, Param) && is(parameter.value, Placeholder)) {
     const { encoder } = parameter
-    const inner = slot(parameter.value)
+    const inner = sourceOf(parameter.value)
     return (owner, values) => {
       const value = inner(owner, values)
       // Some encoders would make something of it, and others fail in their own words.
@@ -83,7 +83,7 @@ function nameOf(parameter: unknown): string {
  */
 export function compile<R>({ statement, fields, bytes, read, scan }: Built<R>): Statement<R> {
   const { sql: text, params } = statement.toSQL()
-  const slots = params.map(slot)
+  const sources = params.map(sourceOf)
   const columns = Object.entries(fields).map(([name, field]) => ({
     name,
     decode: is(field, PgColumn) ? (value: unknown) => field.mapFromDriverValue(value) : undefined
@@ -102,8 +102,8 @@ export function compile<R>({ statement, fields, bytes, read, scan }: Built<R>): 
     scan: scan === true,
     bytes: bytes === true || read !== undefined,
     parameters: (owner, values) =>
-      slots.map((slot, i) => {
-        const value = slot(owner, values)
+      sources.map((source, i) => {
+        const value = source(owner, values)
         if (value === undefined) throw new TypeError(`${nameOf(params[i])} has no value`)
         return value
       }),

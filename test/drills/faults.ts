@@ -21,9 +21,18 @@ async function network(url: string) {
   const server = createServer((socket) => {
     const onward = connect({ host: new URL(url).hostname, port: Number(new URL(url).port) })
     socket.pipe(onward).pipe(socket)
-    for (const end of [socket, onward]) {
+    for (const [end, other] of [
+      [socket, onward],
+      [onward, socket]
+    ] as const) {
       sockets.add(end)
-      end.on('error', () => {}).on('close', () => sockets.delete(end))
+      end
+        .on('error', () => {})
+        .on('close', () => {
+          sockets.delete(end)
+          // Otherwise PostgreSQL would keep the transaction of a client that is gone, with its locks.
+          other.destroy()
+        })
     }
   }).listen(0, '127.0.0.1')
   await once(server, 'listening')

@@ -143,7 +143,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'a connection that connects again',
-    file: 'src/db/query.ts',
+    file: 'src/db/session.ts',
     find: "else if (this.#isDialled) throw failure(LOST, '')",
     put: '',
     test: 'src/db/slot.test',

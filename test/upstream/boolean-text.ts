@@ -1,5 +1,6 @@
 // postgres.js writes the text `true` of a parameter that PostgreSQL knows as boolean as `f`.
-// Our measure is in src/resource/kinds.ts, which casts such a parameter from text. Without the fault the cast can go.
+// Our measures are `TYPES` in src/db/query.ts, and src/resource/kinds.ts, which casts such a parameter from text.
+// Without the fault they can go.
 import { once } from 'node:events'
 import { check, client } from './kit.ts'
 import { int16, int32, listen, message, WELCOME } from './server.ts'

@@ -1,6 +1,6 @@
 // The `connect_timeout` of postgres.js ends when the server lets it in. A pooler does that before it has a connection
 // itself, so the first statement waits without a limit.
-// Our measure is the timer of src/db/connection.ts, which ends with the answer to an empty statement. Without the fault
+// Our measure is the timer of src/db/session.ts, which ends with the answer to an empty statement. Without the fault
 // the driver's own can take its place.
 import { check, client, outcome } from './kit.ts'
 import { serve } from './server.ts'

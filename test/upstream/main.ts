@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url'
 
 const FAULTS = [
   'stale-plan',
+  'bad-parameter',
   'boolean-text',
   'error-close',
   'never-ready',

@@ -1,6 +1,6 @@
 // V8's minor collections do not free the statements of postgres.js: each one stays, with its rows, until a major one.
 // The reason is the closures that resolve each `Query`, which is a promise itself.
-// Our measure is the class `Prepared` of src/db/query.ts in its place. Without the fault `sql.unsafe` can replace it.
+// Our measure is the class `Query` of src/db/query.ts in its place. Without the fault `sql.unsafe` can replace it.
 import { getHeapStatistics, setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
 import { check, client } from './kit.ts'

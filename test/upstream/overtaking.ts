@@ -1,6 +1,6 @@
 // postgres.js keeps the statements that come while it connects. When it is connected it sends half of them, and the
 // statements that come then overtake the other half.
-// Our measure is `take` in src/db/connection.ts: the client gets no statement before its connection is ready. Without
+// Our measure is the queue of src/db/connection.ts: the client gets no statement before its session began. Without
 // the fault it can keep the queue.
 import { check, client } from './kit.ts'
 import { serve } from './server.ts'

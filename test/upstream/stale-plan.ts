@@ -1,6 +1,6 @@
 // postgres.js sends a statement whose plan went stale (a migration changed a type of it) once more, behind the
 // statements that it sent meanwhile. A write leaves its transaction, and later answers go to the wrong statements.
-// Our measure is the setter `retried` of `Prepared` in src/db/query.ts: the statement fails, and src/db/pool.ts sends
+// Our measure is the setter `retried` of `Query` in src/db/query.ts: the statement fails, and src/db/pool.ts sends
 // it again. Without the fault the setter can go.
 import { PGlite } from '@electric-sql/pglite'
 import { PGLiteSocketServer } from '@electric-sql/pglite-socket'

@@ -3,7 +3,8 @@ import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { Connection, type ConnectionOptions, QUEUE_CHECK_MS } from '../../../src/db/connection.ts'
 import { classify, codeOf, isStale } from '../../../src/db/errors.ts'
-import { CONNECT_TIMEOUT_MS } from '../../../src/db/query.ts'
+import { TYPES } from '../../../src/db/query.ts'
+import { CONNECT_TIMEOUT_MS } from '../../../src/db/session.ts'
 import { SILENCE_CHECK_MS } from '../../../src/db/silence.ts'
 import { proxyTo } from '../../support/proxy.ts'
 import { watchStatements } from '../../support/statements.ts'
@@ -75,6 +76,34 @@ const send: Row[] = [
       t.same(await find(next), [])
       t.same(await codes([next.send('select upper(1)')]), ['42883'])
       await next.send('drop table outdated')
+    }
+  },
+  {
+    promise: 'a parameter is written as its text, each time (issue 19)',
+    fault: 'it writes documents, booleans and bytes in another way when it knows the type',
+    async test(t, _to, connect) {
+      const { send } = sender(connect({ driver: { fetch_types: false, types: TYPES } }))
+      for (const [type, text, value] of [
+        ['jsonb', '{"a": 1}', { a: 1 }],
+        ['json', '"text"', 'text'],
+        ['bool', 'true', true],
+        ['bool', false, false],
+        ['bytea', '\\xfffe', Buffer.from('fffe', 'hex')],
+        ['timestamptz', '2030-01-01 00:00:00+00', '2030-01-01 00:00:00+00']
+      ] as const) {
+        for (let i = 0; i < 3; i++) t.same(await send(`select $1::${type}`, [text]), [[value]], type)
+      }
+    }
+  },
+  {
+    promise: 'a parameter that cannot be written fails its own statement (issue 19)',
+    fault: 'it fails the statement in flight, and later ones get the answers of others',
+    async test(t, _to, connect) {
+      const { send } = sender(connect())
+      const ask = (name: unknown) => send('select $1::text', [name]).catch(({ name }) => name)
+      await ask('alice')
+      const asked = ['alice', { toString: null }, 'bob', undefined, Symbol('x'), 'carol'].map(ask)
+      t.same(await Promise.all(asked), [[['alice']], 'TypeError', [['bob']], 'TypeError', 'TypeError', [['carol']]])
     }
   },
   {
@@ -287,6 +316,11 @@ const transaction: Row[] = [
       t.same(await codes([careless]), ['22012'])
       const failing = (send: Connection['send']) => Promise.all([send(FAILING), send("select 'none'")])
       t.same(await codes([connection.transaction(failing)]), ['22012'])
+      const impatient = connection.transaction(async (send) => {
+        await send('insert into done values (1)')
+        send('select 1/0').catch(() => {})
+      })
+      t.same(await codes([impatient]), ['22012'], 'also one that it does not wait for')
       await t.rejects(
         connection.transaction(() => Promise.reject(new Error('ours'))),
         { message: 'ours' }

@@ -1,9 +1,11 @@
 import pino from 'pino'
 import t from 'tap'
+import { Connection } from '../../../src/db/connection.ts'
 import { classify } from '../../../src/db/errors.ts'
-import { LISTEN_AGAIN_MS, LISTENER_CHECK_MS } from '../../../src/db/listener.ts'
+import { LISTEN_AGAIN_MS, LISTENER_CHECK_MS, Listener } from '../../../src/db/listener.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { SILENCE_CHECK_MS } from '../../../src/db/silence.ts'
+import { Slot } from '../../../src/db/slot.ts'
 import { testConfig } from '../../support/app.ts'
 import { proxyTo } from '../../support/proxy.ts'
 import { holdTimers } from '../../support/timers.ts'
@@ -87,4 +89,27 @@ t.test('an instance listens on every node that it is given (issue 19)', async (t
   t.equal(again.count(), 1, 'it tries again')
   again.forget()
   await close()
+})
+
+t.test('a connection that closes as it answers is not taken for one that listens (issue 19)', async (t) => {
+  const to = await proxyTo(t, 'owner')
+  const { hostname: host, port } = new URL(to.url)
+  const slot = new Slot((_attempt, delayMs, events) => {
+    const address = { host, port: Number(port) }
+    return new Connection({ ...events, url: to.url, delayMs, driver: { fetch_types: false }, address })
+  })
+  const again = holdTimers(t, LISTEN_AGAIN_MS)
+  await slot.connection.send('set default_transaction_read_only = on')
+  const heard = new Promise<string>((resolve) => {
+    const listener = new Listener(slot, resolve, () => {})
+    t.teardown(() => listener.close())
+    void listener.begin()
+  })
+  // The answers to both may come in one packet.
+  await slot.connection.send('create table none ()').catch(() => {})
+  again.runAll()
+  await slot.connection.send('set default_transaction_read_only = off')
+  await slot.connection.send("notify rowkeeper, 'key'")
+  t.equal(await heard, 'key')
+  await slot.end()
 })

@@ -7,7 +7,7 @@ import Fastify from 'fastify'
 import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
-import database from '../../../plugins/database.ts'
+import database, { READINESS_MS } from '../../../plugins/database.ts'
 import type { Owner } from '../../../src/auth/user.ts'
 import { FeedStore } from '../../../src/changes/feed.ts'
 import { classify } from '../../../src/db/errors.ts'
@@ -19,11 +19,13 @@ import { changes, feeds } from '../../../src/db/system-tables.ts'
 import { LockNotAvailable } from '../../../src/db/transaction.ts'
 import { contractSuite } from '../../contract/contract.ts'
 import { build, databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { proxyTo } from '../../support/proxy.ts'
 import samples from '../../support/samples.ts'
 import { sessionOf } from '../../support/session.ts'
 import { watchStatements } from '../../support/statements.ts'
 import { taskStore, tasksResource } from '../../support/tasks.ts'
 import { TEMPLATE } from '../../support/template.ts'
+import { holdInterval } from '../../support/timers.ts'
 
 const RLS = { DATABASE_RLS: 'true' }
 
@@ -360,3 +362,24 @@ t.test(
     t.match((await absent.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
   }
 )
+
+t.test('a database that is absent at the start is asked again, by the service itself (issue 19)', async (t) => {
+  const askAgain = holdInterval(t, READINESS_MS)
+  const to = await proxyTo(t, 'owner')
+  to.close()
+  const arrived = to.next()
+  const starting = build(t, { DATABASE_URL: to.url, DATABASE_POOL_MAX: '1' })
+  await arrived
+  const next = to.next()
+  to.cut()
+  const app = await starting
+  // The first time it is still not there.
+  askAgain()
+  await next
+  to.cut()
+  await t.rejects(app.isDatabaseReady())
+  to.open()
+  askAgain()
+  t.equal(await app.isDatabaseReady(), true)
+  await app.close()
+})

@@ -1,0 +1,157 @@
+import { connect, type Socket } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+import postgres from 'postgres'
+import { failure, type Reason } from './errors.ts'
+import type { DriverOptions, Query } from './query.ts'
+
+/** Where PostgreSQL listens: a host, or the path of a socket. */
+export type Address = { host: string; port: number } | { path: string }
+
+/** The connection inside postgres.js. */
+interface Inner {
+  execute(query: Query): void
+}
+
+/** The query that opens the session. Its state holds the process id and the secret that a cancel request needs. */
+interface Greeting extends PromiseLike<unknown> {
+  state: object | null
+  canceller(query: { state: object | null; active: boolean }): Promise<void>
+}
+
+export interface SessionOptions {
+  /** The URL of the database. `driver` alone describes an embedded one. */
+  url?: string | undefined
+  driver: DriverOptions
+  address: Address
+  /** The wait before it connects, in milliseconds. */
+  delayMs?: number
+}
+
+/** How long a session may take until PostgreSQL takes statements. */
+export const CONNECT_TIMEOUT_MS = 4000
+
+/**
+ * The pauses before each cancel request. PostgreSQL ignores one that comes before it reads the statement. Together they
+ * are shorter than the pause before the next connection (`slot.ts`): the embedded engine has one session.
+ */
+const CANCEL_PAUSES_MS = [0, 50, 100]
+
+/** How long the other side may take to close its side of the socket. */
+const CLOSE_MS = 100
+
+const SLOW: Reason = { code: 'CONNECT_TIMEOUT', message: 'The connection was not ready in time' }
+export const LOST: Reason = { code: 'CONNECTION_CLOSED', message: 'The connection was lost' }
+
+/**
+ * A session of PostgreSQL, by a client of postgres.js that has this one only. Queries do not pass the queue of that
+ * client: it keeps those that come to a new connection, and then sends some of them after later ones.
+ */
+export class Session {
+  readonly #address: Address
+  readonly #delayMs: number
+  readonly #sql: postgres.Sql
+  readonly #greeting: Greeting
+  #inner: Inner | undefined
+  #socket: Socket | undefined
+  #isDialled = false
+  #isCancelling = false
+  #hasEnded = false
+  #timer: NodeJS.Timeout | undefined
+
+  /**
+   * @param onClose is called when the session has ended, unless it never began
+   * @param onNotification is called with the payload of each notification
+   */
+  constructor(
+    { url, driver, address, delayMs = 0 }: SessionOptions,
+    onClose: () => void,
+    onNotification?: (payload: string) => void
+  ) {
+    this.#address = address
+    this.#delayMs = delayMs
+    // With several hosts postgres.js would not report a failure. Its types do not know `socket`.
+    const own: object = {
+      ...('host' in address ? { host: [address.host], port: [address.port] } : address),
+      max: 1,
+      max_lifetime: null,
+      socket: () => this.#dial(),
+      onclose: onClose,
+      ...(onNotification && { onnotify: (_channel: string, payload: string) => onNotification(payload) })
+    }
+    const options: DriverOptions = { ...driver, ...own }
+    this.#sql = url === undefined ? postgres(options) : postgres(url, options)
+    const onexecute = (inner: Inner) => {
+      this.#inner = inner
+    }
+    this.#greeting = this.#sql.unsafe('', [], { onexecute } as postgres.UnsafeQueryOptions) as unknown as Greeting
+  }
+
+  /** Connects, and resolves when PostgreSQL takes statements. */
+  async begin(): Promise<void> {
+    // The timeout of postgres.js ends when PostgreSQL lets it in. A pooler does that before it has a connection.
+    const timeout = new Promise((_resolve, reject) => {
+      const giveUp = () => {
+        reject(failure(SLOW, ''))
+        this.#socket?.destroy()
+      }
+      this.#timer = setTimeout(giveUp, this.#delayMs + CONNECT_TIMEOUT_MS)
+    })
+    await Promise.race([this.#greeting, timeout])
+    clearTimeout(this.#timer)
+  }
+
+  /** Sends a query, once the session has begun. */
+  execute(query: Query): void {
+    this.#inner?.execute(query)
+  }
+
+  /** Asks PostgreSQL to cancel what it works on, by connections of their own. */
+  async cancel(): Promise<void> {
+    this.#isCancelling = true
+    for (const ms of CANCEL_PAUSES_MS) {
+      await sleep(ms)
+      if (this.#hasEnded) return
+      await this.#greeting.canceller({ state: this.#greeting.state, active: true }).catch(() => {})
+    }
+  }
+
+  /** Closes the socket, by RST. Otherwise the kernel would deliver what was sent whenever the network is back. */
+  reset(): void {
+    if ('host' in this.#address) this.#socket?.resetAndDestroy()
+    else this.#socket?.destroy()
+  }
+
+  /**
+   * Ends the session when what was sent is answered.
+   *
+   * @param timeout seconds after which what is not answered fails with `CONNECTION_DESTROYED`
+   */
+  async end(timeout?: number): Promise<void> {
+    clearTimeout(this.#timer)
+    if (timeout === 0) {
+      this.#hasEnded = true
+      if (this.#socket?.connecting) this.#socket.destroy()
+    }
+    if (timeout === undefined) return this.#sql.end()
+    // postgres.js forgets the timeout when the session is ending already, and may wait for the other side to close.
+    await Promise.race([this.#sql.end({ timeout }), sleep(1000 * timeout + CLOSE_MS, undefined, { ref: false })])
+    this.#socket?.destroy()
+  }
+
+  /** Makes the socket of the session, or of a cancel request. */
+  async #dial(): Promise<Socket> {
+    // postgres.js listens for its errors in the next microtask only, and they may come at once.
+    if (this.#isCancelling) await undefined
+    // The socket closed before the session began. postgres.js would try again for ever.
+    else if (this.#isDialled) throw failure(LOST, '')
+    else {
+      this.#isDialled = true
+      await sleep(this.#delayMs)
+      if (this.#hasEnded) throw failure(LOST, '')
+    }
+    const socket = connect(this.#address)
+    if (!this.#isCancelling) this.#socket = socket
+    // postgres.js reads the address from the socket, for TLS and for its errors.
+    return Object.assign(socket, this.#address)
+  }
+}
