@@ -60,12 +60,7 @@ export class Pool {
    * @param distribution chooses the form of each statement
    * @param onUnknownStatement is called when PostgreSQL and we do not agree on what is prepared on a connection
    */
-  constructor(
-    { ordinary, scans }: Slots,
-    distribution: Distribution,
-    onUnknownStatement: () => void,
-    sendOn: SendOn = (connection, _owner, ...statement) => connection.send(...statement)
-  ) {
+  constructor({ ordinary, scans }: Slots, distribution: Distribution, onUnknownStatement: () => void, sendOn: SendOn) {
     this.#slots = [...ordinary, ...scans]
     const perOwner = Math.max(1, Math.floor(ordinary.length / 4))
     const checks = scans.length > 0 ? CHECKS : SCAN_CHECKS

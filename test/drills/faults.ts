@@ -115,7 +115,7 @@ async function inject(rls: boolean) {
     [...statuses.keys()].every((status) => GOOD.has(status)),
     `${samples.length} answers are good or 503: ${told}`
   )
-  const slowest = Math.round(Math.max(...samples.map(({ ms }) => ms)))
+  const slowest = Math.round(samples.reduce((most, { ms }) => Math.max(most, ms), 0))
   expect(slowest < 5500, `the slowest took ${slowest} ms`)
   expect(checked.every(Boolean), 'everybody is served at the end')
   const wrong = users.flatMap((user) => user.faults)

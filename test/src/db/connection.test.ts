@@ -1,4 +1,8 @@
 import { once } from 'node:events'
+import { mkdtempSync } from 'node:fs'
+import { createConnection, createServer } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { Worker } from 'node:worker_threads'
 import t, { type Test } from 'tap'
 import { Connection, type ConnectionOptions, QUEUE_CHECK_MS } from '../../../src/db/connection.ts'
@@ -221,6 +225,27 @@ const send: Row[] = [
     }
   },
   {
+    promise: 'so does one by a socket in a directory (issue 19)',
+    fault: 'none',
+    async test(t, to, connect) {
+      const checks = holdTimers(t, SILENCE_CHECK_MS)
+      const path = join(mkdtempSync(join(tmpdir(), 'rowkeeper-socket-')), 'pg')
+      const server = createServer((socket) => {
+        const onward = createConnection(Number(new URL(to.url).port), '127.0.0.1')
+        socket.pipe(onward).pipe(socket)
+        for (const end of [socket, onward]) end.on('error', () => {})
+      }).listen(path)
+      await once(server, 'listening')
+      t.teardown(() => server.close())
+      const connection = connect({ address: { path }, silenceMs: 1000 })
+      await connection.send('select 1')
+      to.vanish()
+      const unanswered = codes([connection.send('select 2')])
+      for (let i = 0; i < 3; i++) checks.run()
+      t.match((await unanswered)[0], /^CONNECTION_/)
+    }
+  },
+  {
     promise: 'without a limit nothing is watched',
     fault: 'none',
     async test(t, _to, connect) {
@@ -409,21 +434,26 @@ const end: Row[] = [
     fault: 'none',
     async test(t, _to, connect) {
       let closed = 0
-      const connection = connect({ onClose: () => closed++ })
-      const { clearTimeout } = globalThis
+      const { setTimeout, clearTimeout } = globalThis
+      let timeout: NodeJS.Timeout | undefined
+      const set = (run: () => void, ms: number, ...rest: []) => {
+        const timer = setTimeout(run, ms, ...rest)
+        if (ms === CONNECT_TIMEOUT_MS) timeout = timer
+        return timer
+      }
       // The session ends its timeout when PostgreSQL has answered, and before the connection hears of that.
       const began = new Promise<void>((resolve) => {
-        let ending = false
         const end = (timer: NodeJS.Timeout | undefined) => {
           clearTimeout(timer)
-          // The end clears timeouts too.
-          if (ending) return
-          ending = true
+          if (timer === undefined || timer !== timeout) return
+          timeout = undefined
           void connection.end(0)
           resolve()
         }
+        t.intercept(globalThis, 'setTimeout', { value: set })
         t.intercept(globalThis, 'clearTimeout', { value: end })
       })
+      const connection = connect({ onClose: () => closed++ })
       await began
       t.same(await codes([connection.send('select 1')]), ['CONNECTION_CLOSED'])
       t.equal(closed, 1)

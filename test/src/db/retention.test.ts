@@ -121,3 +121,16 @@ t.test('two that delete at once do not wait for each other, nor for a user', asy
     t.equal(await count(alice), 0)
   }
 })
+
+t.test('of tables that Citus distributes, each is deleted from by one statement (issue 19)', async (t) => {
+  const sent: string[] = []
+  const send = async (text: string) => {
+    sent.push(text)
+    return [[1]]
+  }
+  await deleteExpired(send, silent, true)
+  t.same(
+    sent.map((text) => /^delete from "(\w+)" where (?!.*ctid)/.exec(text)?.[1]),
+    ['changes', 'feeds', 'idempotency_keys']
+  )
+})
