@@ -53,7 +53,6 @@ export class Session {
   readonly #greeting: Greeting
   #inner: Inner | undefined
   #socket: Socket | undefined
-  #isDialled = false
   #isCancelling = false
   #hasEnded = false
   #timer: NodeJS.Timeout | undefined
@@ -88,13 +87,15 @@ export class Session {
 
   /** Connects, and resolves when PostgreSQL takes statements. */
   async begin(): Promise<void> {
+    await sleep(this.#delayMs)
+    if (this.#hasEnded) throw failure(LOST, '')
     // The timeout of postgres.js ends when PostgreSQL lets it in. A pooler does that before it has a connection.
     const timeout = new Promise((_resolve, reject) => {
       const giveUp = () => {
         reject(failure(SLOW, ''))
         this.#socket?.destroy()
       }
-      this.#timer = setTimeout(giveUp, this.#delayMs + CONNECT_TIMEOUT_MS)
+      this.#timer = setTimeout(giveUp, CONNECT_TIMEOUT_MS)
     })
     await Promise.race([this.#greeting, timeout])
     clearTimeout(this.#timer)
@@ -143,14 +144,9 @@ export class Session {
     // postgres.js listens for its errors in the next microtask only, and they may come at once.
     if (this.#isCancelling) await undefined
     // The socket closed before the session began. postgres.js would try again for ever.
-    else if (this.#isDialled) throw failure(LOST, '')
-    else {
-      this.#isDialled = true
-      await sleep(this.#delayMs)
-      if (this.#hasEnded) throw failure(LOST, '')
-    }
+    else if (this.#socket !== undefined) throw failure(LOST, '')
     const socket = connect(this.#address)
-    if (!this.#isCancelling) this.#socket = socket
+    this.#socket ??= socket
     // postgres.js reads the address from the socket, for TLS and for its errors.
     return Object.assign(socket, this.#address)
   }

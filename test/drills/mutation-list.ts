@@ -144,7 +144,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a connection that connects again',
     file: 'src/db/session.ts',
-    find: "else if (this.#isDialled) throw failure(LOST, '')",
+    find: "else if (this.#socket !== undefined) throw failure(LOST, '')",
     put: '',
     test: 'src/db/slot.test',
     title: 'a server that hangs up is not called again and again'
