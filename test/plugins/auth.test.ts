@@ -42,15 +42,17 @@ t.test('a good token is let in, and only its subject is believed', async (t) => 
     ],
     ['a userId claim of somebody else', HS256, { userId: 'bob', user_id: 'bob', id: 'bob', email: 'bob@example.com' }],
     ['an audience that is not asked for', HS256, { aud: 'whoever', iss: 'whoever' }],
-    ['a clock that is 4 s off', HS256, { iat: now() + 4, nbf: now() + 4 }],
-    ['an expiry that is 4 s ago', HS256, { exp: now() - 4 }],
+    ['a clock that is 4 s off', HS256, () => ({ iat: now() + 4, nbf: now() + 4 })],
+    ['an expiry that is 4 s ago', HS256, () => ({ exp: now() - 4 })],
     ['a lifetime of 30 minutes', HS256, { iat: now(), exp: now() + 1800 }],
     ['dates with a fraction', HS256, { iat: now() - 0.5, exp: now() + 10.5 }],
     ['255 bytes of subject', HS256, { sub: `${'é'.repeat(127)}x` }]
   ] as const) {
-    const answer = await ask(`Bearer ${sign(header, claimsOf(user, claims))}`)
+    // A time that is one second within the tolerance is told just before it is asked for.
+    const claimed = typeof claims === 'function' ? claims() : claims
+    const answer = await ask(`Bearer ${sign(header, claimsOf(user, claimed))}`)
     t.equal(answer.statusCode, 200, what)
-    t.equal(answer.json().sub, 'sub' in claims ? claims.sub : user, what)
+    t.equal(answer.json().sub, 'sub' in claimed ? claimed.sub : user, what)
   }
   t.ok(
     seen.every((one) => Object.isFrozen(one)),
