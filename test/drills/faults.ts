@@ -76,7 +76,8 @@ async function inject(rls: boolean) {
   const samples: Sample[] = []
   const users = Array.from({ length: USERS }, (_, n) => {
     const record = (sample: Sample) => void samples.push(sample)
-    return new User(`user-${n}`, app.port, { tokenOf, record, streams: false })
+    // A token of the drills lives for 25 minutes, and one that is known is used again.
+    return new User(`${rls ? 'bound' : 'user'}-${n}`, app.port, { tokenOf, record, streams: false })
   })
   const end = performance.now() + minutes * 60_000
   const working = users.map(async (user) => {
