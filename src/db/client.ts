@@ -6,9 +6,9 @@ import { databaseAddresses, embeddedFolder } from '../config/database-url.ts'
 import { Distribution } from './distribution.ts'
 import { MIGRATIONS, migrate, versionsOf } from './migrate.ts'
 import type { Db } from './prepare.ts'
+import { DRIVER_OPTIONS } from './query.ts'
 import { Readiness } from './readiness.ts'
 import { ROW_SECURITY_ROLE } from './row-security.ts'
-import { PINNED } from './settings.ts'
 
 /**
  * A client of one connection, for commands: it reaches every row, and is for nobody who answers requests. A command
@@ -28,14 +28,7 @@ export interface Client {
 /** The user and the database of the embedded engine. */
 export const EMBEDDED = { user: 'postgres', database: 'postgres' }
 
-const OPTIONS = {
-  max: 1,
-  fetch_types: false,
-  connect_timeout: 3,
-  max_lifetime: null,
-  onnotice: () => {},
-  connection: { application_name: 'rowkeeper', ...PINNED }
-}
+const OPTIONS = { ...DRIVER_OPTIONS, max: 1, max_lifetime: null }
 
 function clientOf(sql: postgres.Sql, rls: boolean, migrations: string) {
   const distribution = new Distribution(rls)

@@ -14,7 +14,7 @@ import {
 } from './errors.ts'
 import { Query, type QueryObserver } from './query.ts'
 import { CONNECT_TIMEOUT_MS, LOST, Session, type SessionOptions } from './session.ts'
-import { Silence } from './silence.ts'
+import { Watchdog } from './watchdog.ts'
 
 /**
  * Sends a prepared statement and resolves with its rows: the values of each, in order.
@@ -48,7 +48,7 @@ const QUEUE_CHECKS = 10
  */
 export class Connection implements QueryObserver {
   readonly #session: Session
-  readonly #silence: Silence
+  readonly #watchdog: Watchdog
   readonly #onClose: (() => void) | undefined
   readonly #queue: Query[] = []
   #queueTimer: NodeJS.Timeout | undefined
@@ -59,11 +59,11 @@ export class Connection implements QueryObserver {
 
   constructor({ silenceMs, onClose, onNotification, ...options }: ConnectionOptions) {
     this.#onClose = onClose
-    this.#silence = new Silence(silenceMs ?? Number.POSITIVE_INFINITY, () => this.#reset(LOST))
-    this.#session = new Session(options, () => this.#lose(), onNotification)
+    this.#watchdog = new Watchdog(silenceMs ?? Number.POSITIVE_INFINITY, () => this.#reset(LOST))
+    this.#session = new Session(options, () => this.#destroy(), onNotification)
     this.#session.begin().then(
       () => this.#open(),
-      (error) => this.#lose(error)
+      (error) => this.#destroy(error)
     )
   }
 
@@ -120,21 +120,21 @@ export class Connection implements QueryObserver {
    * @param timeout seconds after which what is not answered fails
    */
   async end(timeout?: number): Promise<void> {
-    if (this.#state === 'connecting') this.#lose()
+    if (this.#state === 'connecting') this.#destroy()
     this.#close(LOST)
     await this.#session.end(timeout)
   }
 
   /** Part of `QueryObserver`. */
-  onAnswer(_query: Query): void {
-    this.#silence.answered()
+  onAnswer(): void {
+    this.#watchdog.answered()
   }
 
   /** Part of `QueryObserver`. */
   onFailure(query: Query, error: unknown): unknown {
     if (!query.executed) return error
-    this.onAnswer(query)
-    if (this.#isOver(query, error)) this.#lose()
+    this.onAnswer()
+    if (this.#isOver(query, error)) this.#destroy()
     if (query.text !== 'commit' || isBroken(error)) return error
     return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: ${codeOf(error)}` }, query.text)
   }
@@ -180,7 +180,7 @@ export class Connection implements QueryObserver {
   #execute(query: Query): void {
     if (query.reserves) this.#reserved = query
     query.executed = true
-    this.#silence.sent()
+    this.#watchdog.sent()
     this.#session.execute(query)
   }
 
@@ -217,11 +217,11 @@ export class Connection implements QueryObserver {
 
   #reset(reason: Reason): void {
     this.#session.reset()
-    this.#lose(reason)
+    this.#destroy(reason)
   }
 
   /** Closes at once. What was sent and is not answered fails. */
-  #lose(reason: Reason = LOST): void {
+  #destroy(reason: Reason = LOST): void {
     this.#close(reason)
     clearTimeout(this.#cancelTimer)
     void this.#session.end(0)

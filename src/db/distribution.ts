@@ -1,4 +1,4 @@
-import type { Duties } from './prepare.ts'
+import type { BuildOptions } from './prepare.ts'
 import { type Built, compile, type Statement } from './statement.ts'
 
 /** What the database has of docs/citus.sql for an owned table. */
@@ -55,10 +55,10 @@ export class Distribution {
   }
 
   /** Compiles both forms of a statement, and returns what chooses the one to send. */
-  compile<R>(build: (duties: Duties) => Built<R>): () => Statement<R> {
-    const alone = compile(build({ namesOwner: this.rls, recordsChanges: true }))
-    const assisted = compile(build({ namesOwner: false, recordsChanges: false }))
-    return () => (this.#triggers ? assisted : alone)
+  compile<R>(build: (options: BuildOptions) => Built<R>): () => Statement<R> {
+    const inStatement = compile(build({ namesOwner: this.rls, recordsChanges: true }))
+    const byDatabase = compile(build({ namesOwner: false, recordsChanges: false }))
+    return () => (this.#triggers ? byDatabase : inStatement)
   }
 
   /**

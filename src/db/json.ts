@@ -121,11 +121,11 @@ const startOf = (name: string, i: number) => `${i === 0 ? '{' : ','}"${name}":`
  * page and Node passes them on: parsing a hundred rows and serializing them again costs Node more than that costs
  * PostgreSQL.
  *
- * @param rows the alias of a subselect that has the columns under these names; without it they are those of the table
+ * @param rows the alias of a subselect that has the columns under these names
  */
-export function jsonOf(shown: Record<string, PgColumn>, rows?: string): SQL<string> {
+export function jsonOf(shown: Record<string, PgColumn>, rows: string): SQL<string> {
   const members = Object.entries(shown).flatMap(([name, column], i) => {
-    const value = rows === undefined ? sql`${column}` : sql`${sql.identifier(rows)}.${sql.identifier(name)}`
+    const value = sql`${sql.identifier(rows)}.${sql.identifier(name)}`
     return [startOf(name, i), ...piecesOf(column, value)]
   })
   return concat([...members, '}'])

@@ -19,7 +19,7 @@ export interface Demand {
 class Waiting {
   readonly owner: Owner
   readonly demand: Demand
-  readonly resolve: (connection: Slot) => void
+  readonly resolve: (slot: Slot) => void
   readonly reject: (error: Error) => void
   checks = 0
 
@@ -58,12 +58,12 @@ const SLOW_MS = 20
 const ALONE_MS = 1000
 
 /**
- * Connections, and the queue of what waits for one. Owners have their turns in it, so nobody waits for another's burst.
+ * Slots, and the queue of what waits for one. Owners have their turns in it, so nobody waits for another's burst.
  * PostgreSQL is sent no more than it works on at once: what waits here can still be dropped when nobody waits for it
  * any more.
  */
 export class Lane {
-  readonly #connections: readonly Slot[]
+  readonly #slots: readonly Slot[]
   readonly #limits: Limits
   readonly #queue = new FairQueue<Waiting>()
   readonly #inFlight = new Map<Owner, number>()
@@ -72,8 +72,8 @@ export class Lane {
   /** When another owner than the one before asked, by `performance.now()`. */
   #changed = Number.NEGATIVE_INFINITY
 
-  constructor(connections: readonly Slot[], limits: Limits) {
-    this.#connections = connections
+  constructor(slots: readonly Slot[], limits: Limits) {
+    this.#slots = slots
     this.#limits = limits
   }
 
@@ -81,7 +81,7 @@ export class Lane {
     return this.#queue.size
   }
 
-  /** A connection, if there is one at once. Whoever gets one gives it back by `release`. */
+  /** Returns a slot, if one is free at once. Whoever gets a slot gives it back by `release`. */
   tryAcquire({ owner, exclusive }: Demand): Slot | undefined {
     const now = performance.now()
     if (this.#latest !== owner) {
@@ -93,7 +93,7 @@ export class Lane {
     return this.#occupy(owner, exclusive, now)
   }
 
-  /** A connection, in its owner's turn. Rejects when that takes too long, or when the time of the request is up. */
+  /** Resolves with a slot, in its owner's turn. Rejects when that takes too long, or when the request's time is up. */
   acquire(demand: Demand): Promise<Slot> {
     return new Promise((resolve, reject) => {
       this.#checks ??= setTimeout(this.#check, QUEUE_CHECK_MS)
@@ -103,9 +103,9 @@ export class Lane {
     })
   }
 
-  release(connection: Slot, owner: Owner): void {
-    connection.exclusive = false
-    if (--connection.inFlight > 0) connection.since = performance.now()
+  release(slot: Slot, owner: Owner): void {
+    slot.exclusive = false
+    if (--slot.inFlight > 0) slot.since = performance.now()
     const left = (this.#inFlight.get(owner) as number) - 1
     if (left > 0) this.#inFlight.set(owner, left)
     else this.#inFlight.delete(owner)
@@ -118,23 +118,23 @@ export class Lane {
   }
 
   #occupy(owner: Owner, exclusive: boolean, now: number): Slot | undefined {
-    const connection = this.#choose(exclusive, now)
-    if (connection === undefined) return undefined
-    if (connection.inFlight++ === 0) connection.since = now
-    connection.exclusive = exclusive
+    const slot = this.#choose(exclusive, now)
+    if (slot === undefined) return undefined
+    if (slot.inFlight++ === 0) slot.since = now
+    slot.exclusive = exclusive
     this.#inFlight.set(owner, (this.#inFlight.get(owner) ?? 0) + 1)
-    return connection
+    return slot
   }
 
-  /** An idle connection; for a read, otherwise, the one with the fewest reads. */
+  /** An idle slot; for a read, otherwise, the one with the fewest reads. */
   #choose(exclusive: boolean, now: number): Slot | undefined {
     let best: Slot | undefined
-    for (const connection of this.#connections) {
-      const { inFlight } = connection
-      if (inFlight === 0) return connection
-      if (exclusive || connection.exclusive || inFlight >= this.#limits.pipeline) continue
-      if (now - connection.since > SLOW_MS) continue
-      if (best === undefined || inFlight < best.inFlight) best = connection
+    for (const slot of this.#slots) {
+      const { inFlight } = slot
+      if (inFlight === 0) return slot
+      if (exclusive || slot.exclusive || inFlight >= this.#limits.pipeline) continue
+      if (now - slot.since > SLOW_MS) continue
+      if (best === undefined || inFlight < best.inFlight) best = slot
     }
     return best
   }
@@ -151,9 +151,9 @@ export class Lane {
       const { owner, exclusive, text, within } = next.demand
       if (within?.over) next.reject(failure(DEADLINE_OVER, text))
       else {
-        const connection = this.#occupy(owner, exclusive, now)
-        if (connection === undefined) return
-        next.resolve(connection)
+        const slot = this.#occupy(owner, exclusive, now)
+        if (slot === undefined) return
+        next.resolve(slot)
       }
       this.#queue.take(next)
     }

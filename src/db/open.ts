@@ -8,12 +8,11 @@ import { Listener } from './listener.ts'
 import { MIGRATIONS, versionsOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
 import type { Prepare } from './prepare.ts'
-import { type DriverOptions, TYPES } from './query.ts'
+import { DRIVER_OPTIONS, type DriverOptions, TYPES } from './query.ts'
 import { Readiness } from './readiness.ts'
 import { deleteExpired } from './retention.ts'
 import { sendNamed } from './row-security.ts'
 import type { Address } from './session.ts'
-import { PINNED } from './settings.ts'
 import { type Connect, Slot } from './slot.ts'
 import type { Transact } from './transaction.ts'
 
@@ -40,8 +39,8 @@ export interface Database {
   /**
    * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
    * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, the
-   * tables are all prepared for Citus or none is, and the schema has the version of this service. A newer one is none
-   * to start with, but whoever runs already goes on: each migration fits the version before.
+   * tables are all prepared for Citus or none is, and the schema has the version of this service. A service does not
+   * start with a newer schema, but one that runs goes on: each migration fits the version before.
    */
   readinessProblem(tables: Iterable<string>): Promise<string | undefined>
   /**
@@ -67,13 +66,10 @@ const UNKNOWN_STATEMENT =
   'behind a pooler that gives each transaction another connection, set DATABASE_PREPARE=false'
 
 const driverOptions = ({ prepare, statementTimeoutMs }: Config['database']): DriverOptions => ({
+  ...DRIVER_OPTIONS,
   prepare,
-  // Array types, which we do not use, would cost a query on each new connection.
-  fetch_types: false,
-  connect_timeout: 3,
   types: TYPES,
-  onnotice: () => {},
-  connection: { application_name: 'rowkeeper', ...PINNED, statement_timeout: statementTimeoutMs }
+  connection: { ...DRIVER_OPTIONS.connection, statement_timeout: statementTimeoutMs }
 })
 
 /** The slots of a database. */

@@ -1,7 +1,7 @@
 import { and, eq, getTableName, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
 import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
 import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
-import type { Db, Duties, Prepare } from './prepare.ts'
+import type { BuildOptions, Db, Prepare } from './prepare.ts'
 import { NAMED_OWNER, OWNER_IS_NAMED } from './row-security.ts'
 import { type Built, type Fields, OWNER } from './statement.ts'
 import { type changes, feeds } from './system-tables.ts'
@@ -73,7 +73,12 @@ interface Write {
 }
 
 /** The statements on `table` that can be built: each is about the rows of one owner, who is named when it runs. */
-function statements<T extends OwnedTable>(db: Db, { namesOwner, recordsChanges }: Duties, table: T, recorded: boolean) {
+function statements<T extends OwnedTable>(
+  db: Db,
+  { namesOwner, recordsChanges }: BuildOptions,
+  table: T,
+  recorded: boolean
+) {
   const owner = sql.placeholder(OWNER)
   const naming = namesOwner ? [OWNER_IS_NAMED] : []
   // In parentheses, or an `or` among them would end the filter.
@@ -139,7 +144,7 @@ export function ownedBy<T extends OwnedTable>(prepare: Prepare, table: T, record
      * what the database answers
      */
     prepare<R>(build: (own: ReturnType<typeof statements<T>>) => Built<R>) {
-      return prepare((db, duties) => build(statements(db, duties, table, recorded)))
+      return prepare((db, options) => build(statements(db, options, table, recorded)))
     }
   }
 }

@@ -73,11 +73,11 @@ export class Pool {
   }
 
   readonly prepare: Prepare = (build) => {
-    const current = this.#distribution.compile((duties) => build(BUILDER, duties))
+    const current = this.#distribution.compile((options) => build(BUILDER, options))
     const { text, read, scan } = current()
     const lane = scan ? this.#scans : this.#ordinary
     const exclusive = scan || !read
-    return async (owner, values = {}, within) => {
+    return (owner, values = {}, within) => {
       if (within !== undefined && !(within instanceof Deadline)) return within.run(current(), owner, values)
       // What the database has may change while a statement waits for a connection.
       const send = async (connection: Connection) => {

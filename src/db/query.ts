@@ -1,4 +1,5 @@
 import type postgres from 'postgres'
+import { PINNED } from './settings.ts'
 
 /**
  * This file and session.ts have all that we know about the internals of postgres.js 3.4.9, which package.json pins.
@@ -6,8 +7,17 @@ import type postgres from 'postgres'
  * test/upstream, each of which shows a fault that a measure here, in connection.ts or in pool.ts answers.
  */
 
-/** The options that our sessions give to postgres.js. */
+/** The options of postgres.js. */
 export type DriverOptions = postgres.Options<Record<string, postgres.PostgresType>>
+
+/** The options that each of our clients gives to postgres.js. */
+export const DRIVER_OPTIONS: DriverOptions = {
+  // Array types, which we do not use, would cost a query on each new connection.
+  fetch_types: false,
+  connect_timeout: 3,
+  onnotice: () => {},
+  connection: { application_name: 'rowkeeper', ...PINNED }
+}
 
 const asText = (from: number[], parse: (text: string) => unknown) => ({
   to: Number(from[0]),
@@ -29,10 +39,10 @@ export const TYPES = {
   bytea: asText([17], (text) => Buffer.from(text.slice(2), 'hex'))
 }
 
-/** Is told what becomes of a query, before whoever sent it. */
+/** Hears how a query ended, before the sender of the query does. */
 export interface QueryObserver {
-  onAnswer(query: Query): void
-  /** Returns the error for whoever sent it. */
+  onAnswer(): void
+  /** Returns the error for the sender. */
   onFailure(query: Query, error: unknown): unknown
 }
 
@@ -99,7 +109,7 @@ export class Query {
   }
 
   resolve(rows: unknown[][]): void {
-    this.#observer.onAnswer(this)
+    this.#observer.onAnswer()
     this.#resolve(withoutHoles(rows))
   }
 

@@ -13,7 +13,7 @@ interface Inner {
 }
 
 /** The query that opens the session. Its state holds the process id and the secret that a cancel request needs. */
-interface Greeting extends PromiseLike<unknown> {
+interface FirstQuery extends PromiseLike<unknown> {
   state: object | null
   canceller(query: { state: object | null; active: boolean }): Promise<void>
 }
@@ -50,7 +50,7 @@ export class Session {
   readonly #address: Address
   readonly #delayMs: number
   readonly #sql: postgres.Sql
-  readonly #greeting: Greeting
+  readonly #first: FirstQuery
   #inner: Inner | undefined
   #socket: Socket | undefined
   #isCancelling = false
@@ -73,7 +73,7 @@ export class Session {
       ...('host' in address ? { host: [address.host], port: [address.port] } : address),
       max: 1,
       max_lifetime: null,
-      socket: () => this.#dial(),
+      socket: () => this.#makeSocket(),
       onclose: onClose,
       ...(onNotification && { onnotify: (_channel: string, payload: string) => onNotification(payload) })
     }
@@ -82,7 +82,7 @@ export class Session {
     const onexecute = (inner: Inner) => {
       this.#inner = inner
     }
-    this.#greeting = this.#sql.unsafe('', [], { onexecute } as postgres.UnsafeQueryOptions) as unknown as Greeting
+    this.#first = this.#sql.unsafe('', [], { onexecute } as postgres.UnsafeQueryOptions) as unknown as FirstQuery
   }
 
   /** Connects, and resolves when PostgreSQL takes statements. */
@@ -97,7 +97,7 @@ export class Session {
       }
       this.#timer = setTimeout(giveUp, CONNECT_TIMEOUT_MS)
     })
-    await Promise.race([this.#greeting, timeout])
+    await Promise.race([this.#first, timeout])
     clearTimeout(this.#timer)
   }
 
@@ -112,7 +112,7 @@ export class Session {
     for (const ms of CANCEL_PAUSES_MS) {
       await sleep(ms)
       if (this.#hasEnded) return
-      await this.#greeting.canceller({ state: this.#greeting.state, active: true }).catch(() => {})
+      await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
     }
   }
 
@@ -140,7 +140,7 @@ export class Session {
   }
 
   /** Makes the socket of the session, or of a cancel request. */
-  async #dial(): Promise<Socket> {
+  async #makeSocket(): Promise<Socket> {
     // postgres.js listens for its errors in the next microtask only, and they may come at once.
     if (this.#isCancelling) await undefined
     // The socket closed before the session began. postgres.js would try again for ever.

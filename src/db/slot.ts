@@ -22,7 +22,7 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
   readonly #connect: Connect
   readonly #lifetimeMs: () => number
   #connection: Connection | undefined
-  /** Those that were too old, and do what they were sent. */
+  /** Connections that were too old. They finish what they were sent. */
   readonly #retired = new Set<Connection>()
   #attempts = 0
   #notBefore = 0
@@ -41,13 +41,13 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
     this.#lifetimeMs = lifetimeMs
   }
 
-  /** The connection of now. */
+  /** The current connection. It is made when there is none, or only one that is too old. */
   get connection(): Connection {
     if (this.#connection !== undefined && performance.now() > this.#expiresAt) this.#retire(this.#connection)
     return this.#connection ?? this.#replace()
   }
 
-  /** Closes it for ever, after up to 0.5 s for what was sent. */
+  /** Closes the slot. What was sent has 0.5 s to be answered. */
   async end(): Promise<void> {
     this.#hasEnded = true
     await Promise.all([...this.#retired, this.#connection].map((one) => one?.end(0.5)))
@@ -56,6 +56,7 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
   #retire(connection: Connection): void {
     this.#retired.add(connection)
     void connection.end().then(() => this.#retired.delete(connection))
+    // It did not fail, so the next connection needs no pause.
     this.#notBefore = 0
   }
 

@@ -788,9 +788,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'beyond isolation: a silent connection is waited for',
-    file: 'src/db/silence.ts',
-    find: 'else this.#onSilence()',
-    put: 'else setTimeout(this.#check, SILENCE_CHECK_MS)',
+    file: 'src/db/watchdog.ts',
+    find: 'else this.#onTimeout()',
+    put: 'else setTimeout(this.#check, WATCHDOG_CHECK_MS)',
     test: CONNECTION,
     title: 'a connection that owes an answer for too long'
   },

@@ -1,6 +1,6 @@
 import { FeedStore } from '../../src/changes/feed.ts'
 import { type OwnedBy, ownedBy } from '../../src/db/owned.ts'
-import type { Duties, Prepare } from '../../src/db/prepare.ts'
+import type { BuildOptions, Prepare } from '../../src/db/prepare.ts'
 import { BUILDER, compile } from '../../src/db/statement.ts'
 import { measureStored } from '../../src/db/storage-quota.ts'
 import { ownedTables } from '../../src/db/user-data.ts'
@@ -9,11 +9,11 @@ import { Store } from '../../src/resource/store.ts'
 import samples from './samples.ts'
 import { taskStore } from './tasks.ts'
 
-/** The texts of all statements that the service prepares, in the form with these duties. */
-export function preparedTexts(duties: Duties): string[] {
+/** The texts of all statements that the service prepares, in the form with these options. */
+export function preparedTexts(options: BuildOptions): string[] {
   const texts = new Set<string>()
   const prepare: Prepare = (build) => {
-    texts.add(compile(build(BUILDER, duties)).text)
+    texts.add(compile(build(BUILDER, options)).text)
     return () => Promise.reject(new Error('It is not sent.'))
   }
   const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)

@@ -3,25 +3,15 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { classify, codeOf } from '../../../src/db/errors.ts'
-import { openDatabase } from '../../../src/db/open.ts'
-import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
-import { asUser, build, newUser, testConfig } from '../../support/app.ts'
-import { sessionOf } from '../../support/session.ts'
-import { taskStore } from '../../support/tasks.ts'
+import { asUser, build, newUser } from '../../support/app.ts'
+import { openSession } from '../../support/session.ts'
 
 /** Opens a pool of one connection, so that each statement follows the one before on the same connection. */
 async function open(t: Test, env: Record<string, string> = {}) {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1', ...env })
   const logged: string[] = []
-  const connection = await openDatabase(database, pino({ level: 'error' }, { write: (line) => void logged.push(line) }))
-  t.teardown(connection.close)
-  return {
-    ...connection,
-    ...sessionOf(connection),
-    logged,
-    store: taskStore((table) => ownedBy(connection.prepare, table))
-  }
+  const log = pino({ level: 'error' }, { write: (line) => void logged.push(line) })
+  return { ...(await openSession(t, { DATABASE_POOL_MAX: '1', ...env }, log)), logged }
 }
 
 t.test('a statement that fails after its first rows leaves none to the next in a transaction (issue 15)', async (t) => {

@@ -9,7 +9,7 @@ import { Connection, type ConnectionOptions, QUEUE_CHECK_MS } from '../../../src
 import { classify, codeOf, isStale } from '../../../src/db/errors.ts'
 import { TYPES } from '../../../src/db/query.ts'
 import { CONNECT_TIMEOUT_MS } from '../../../src/db/session.ts'
-import { SILENCE_CHECK_MS } from '../../../src/db/silence.ts'
+import { WATCHDOG_CHECK_MS } from '../../../src/db/watchdog.ts'
 import { proxyTo } from '../../support/proxy.ts'
 import { watchStatements } from '../../support/statements.ts'
 import { holdTimers } from '../../support/timers.ts'
@@ -204,7 +204,7 @@ const send: Row[] = [
     promise: 'a connection that owes an answer for too long closes by reset (issue 16)',
     fault: 'it waits for the kernel, which gives up after a quarter of an hour',
     async test(t, to, connect) {
-      const checks = holdTimers(t, SILENCE_CHECK_MS)
+      const checks = holdTimers(t, WATCHDOG_CHECK_MS)
       const { send } = sender(connect({ silenceMs: 1000 }))
       await send('select 1')
       checks.run()
@@ -228,7 +228,7 @@ const send: Row[] = [
     promise: 'so does one by a socket in a directory (issue 19)',
     fault: 'none',
     async test(t, to, connect) {
-      const checks = holdTimers(t, SILENCE_CHECK_MS)
+      const checks = holdTimers(t, WATCHDOG_CHECK_MS)
       const path = join(mkdtempSync(join(tmpdir(), 'rowkeeper-socket-')), 'pg')
       const server = createServer((socket) => {
         const onward = createConnection(Number(new URL(to.url).port), '127.0.0.1')
@@ -249,7 +249,7 @@ const send: Row[] = [
     promise: 'without a limit nothing is watched',
     fault: 'none',
     async test(t, _to, connect) {
-      const checks = holdTimers(t, SILENCE_CHECK_MS)
+      const checks = holdTimers(t, WATCHDOG_CHECK_MS)
       await connect().send('select 1')
       t.equal(checks.count(), 0)
     }

@@ -120,13 +120,7 @@ t.test('a transaction whose time is up sends nothing more, and is undone', async
 })
 
 t.test('what waits for a connection when its time is up is not sent on it', async (t) => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  t.teardown(() => server.close())
-  const { port } = server.address() as AddressInfo
-  const env = { DATABASE_URL: `postgres://postgres@127.0.0.1:${port}/postgres`, DATABASE_POOL_MAX: '1' }
-  const { prepare, close } = await openDatabase((await testConfig(env)).database, silent)
-  const store = taskStore((table) => ownedBy(prepare, table))
+  const { server, store } = await fakeServer(t)
   const deadline = new Deadline(performance.now() + 4700)
   const arrived = once(server, 'connection')
   const write = store.create(newUser() as Owner, { title: 'x' }, deadline).catch(codeOf)
@@ -134,7 +128,6 @@ t.test('what waits for a connection when its time is up is not sent on it', asyn
   deadline.expire()
   t.equal(await write, 'DEADLINE_OVER')
   socket.destroy()
-  await close()
 })
 
 // PostgreSQL's messages: authentication succeeded, the process id, ready for a query, and the empty statement is done.

@@ -5,8 +5,8 @@ import { Connection } from '../../../src/db/connection.ts'
 import { classify } from '../../../src/db/errors.ts'
 import { LISTEN_AGAIN_MS, LISTENER_CHECK_MS, Listener } from '../../../src/db/listener.ts'
 import { openDatabase } from '../../../src/db/open.ts'
-import { SILENCE_CHECK_MS } from '../../../src/db/silence.ts'
 import { Slot } from '../../../src/db/slot.ts'
+import { WATCHDOG_CHECK_MS } from '../../../src/db/watchdog.ts'
 import { testConfig } from '../../support/app.ts'
 import { proxyTo } from '../../support/proxy.ts'
 import { holdTimers } from '../../support/timers.ts'
@@ -47,7 +47,7 @@ t.test(
 )
 
 t.test('who listens is asked whether it is there, and is replaced when it does not answer (issue 16)', async (t) => {
-  const checks = holdTimers(t, SILENCE_CHECK_MS)
+  const checks = holdTimers(t, WATCHDOG_CHECK_MS)
   const probes = holdTimers(t, LISTENER_CHECK_MS)
   const to = await proxyTo(t, 'owner')
   const { listen, close } = await openDatabase((await testConfig({ DATABASE_URL: to.url })).database, silent)

@@ -4,14 +4,12 @@ import { join } from 'node:path'
 import { and, eq, getTableColumns, getTableName, sql } from 'drizzle-orm'
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import Fastify from 'fastify'
-import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
 import database, { READINESS_MS } from '../../../plugins/database.ts'
 import type { Owner } from '../../../src/auth/user.ts'
 import { FeedStore } from '../../../src/changes/feed.ts'
 import { classify } from '../../../src/db/errors.ts'
-import { openDatabase } from '../../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
 import { NAMED_OWNER, OWNER_IS_NAMED } from '../../../src/db/row-security.ts'
 import { tasks as table } from '../../../src/db/schema.ts'
@@ -21,7 +19,7 @@ import { contractSuite } from '../../contract/contract.ts'
 import { build, databaseUrl, newUser, testConfig } from '../../support/app.ts'
 import { proxyTo } from '../../support/proxy.ts'
 import samples from '../../support/samples.ts'
-import { sessionOf } from '../../support/session.ts'
+import { openSession } from '../../support/session.ts'
 import { watchStatements } from '../../support/statements.ts'
 import { taskStore, tasksResource } from '../../support/tasks.ts'
 import { TEMPLATE } from '../../support/template.ts'
@@ -31,25 +29,7 @@ const RLS = { DATABASE_RLS: 'true' }
 
 const ownedTableNamed = (name: string) => pgTable(name, { userId: text('user_id') })
 
-const silent = pino({ level: 'silent' })
 const owner = (name: string) => newUser(name) as Owner
-
-async function open(t: { teardown(close: () => Promise<void>): void }, env: Record<string, string>) {
-  const { database } = await testConfig(env)
-  const connection = await openDatabase(database, silent)
-  let closed: Promise<void> | undefined
-  const close = () => {
-    closed ??= connection.close()
-    return closed
-  }
-  t.teardown(close)
-  return {
-    ...connection,
-    ...sessionOf(connection),
-    close,
-    store: taskStore((table) => ownedBy(connection.prepare, table))
-  }
-}
 
 t.test('with row-level security the service does what it does without', async (t) => {
   contractSuite(t, tasksResource, { env: RLS, runs: 20 })
@@ -59,7 +39,7 @@ t.test('with row-level security the service does what it does without', async (t
 t.test(
   'with row-level security a statement whose filter was forgotten returns nothing and changes nothing',
   async (t) => {
-    const { prepare, store, send } = await open(t, RLS)
+    const { prepare, store, send } = await openSession(t, RLS)
     // Each of these statements names its owner, as all statements of the service do. Their filter was forgotten.
     const named = OWNER_IS_NAMED
     const [alice, mallory] = [owner('alice'), owner('mallory')]
@@ -108,7 +88,7 @@ t.test(
 )
 
 t.test("with row-level security a feed and its changes are its owner's alone", async (t) => {
-  const { prepare } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+  const { prepare } = await openSession(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
   const [alice, mallory] = [owner('alice'), owner('mallory')]
   await new FeedStore(owned).open(alice)
@@ -141,7 +121,7 @@ t.test("with row-level security a feed and its changes are its owner's alone", a
 })
 
 t.test('with row-level security a statement names its owner, and the name ends with it', async (t) => {
-  const { prepare, transaction, store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+  const { prepare, transaction, store } = await openSession(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const [alice, bob] = [owner('alice'), owner('bob')]
   const sent: string[] = []
   const stop = watchStatements(({ text }) => {
@@ -195,7 +175,7 @@ t.test('with row-level security a statement names its owner, and the name ends w
 
 t.test('with row-level security a write that waited for another one goes on with what that left', async (t) => {
   if (process.env.TEST_DATABASE_URL === undefined) return
-  const { store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '3' })
+  const { store } = await openSession(t, { ...RLS, DATABASE_POOL_MAX: '3' })
   const admin = postgres(await databaseUrl('owner'), { max: 1 })
   t.teardown(() => admin.end())
   const alice = owner('alice')
@@ -220,7 +200,7 @@ t.test('with row-level security a write that waited for another one goes on with
 
 t.test('with row-level security a lost connection is an error, and never an answer for nobody', async (t) => {
   if (process.env.TEST_DATABASE_URL === undefined) return
-  const { store } = await open(t, { ...RLS, DATABASE_POOL_MAX: '1' })
+  const { store } = await openSession(t, { ...RLS, DATABASE_POOL_MAX: '1' })
   const admin = postgres(await databaseUrl('owner'), { max: 1 })
   t.teardown(() => admin.end())
   const alice = owner('alice')
@@ -253,7 +233,7 @@ t.test('with row-level security a lost connection is an error, and never an answ
 })
 
 t.test('what is at work already on another instance is not begun', async (t) => {
-  const { transaction, ...session } = await open(t, { DATABASE_POOL_MAX: '1' })
+  const { transaction, ...session } = await openSession(t, { DATABASE_POOL_MAX: '1' })
   // The embedded database has one session, which would get every lock. This function stands for a lock that is taken.
   await session.send('create schema if not exists busy')
   await session.send(`create or replace function busy.pg_try_advisory_xact_lock(bigint) returns boolean
@@ -271,7 +251,7 @@ t.test('the embedded database has the wall too, each time it is opened', async (
   t.teardown(() => rmSync(folder, { recursive: true, force: true }))
   cpSync(TEMPLATE, join(folder, 'pg'), { recursive: true })
   for (let i = 0; i < 2; i++) {
-    const { readinessProblem, store, close, send, listen } = await open(t, {
+    const { readinessProblem, store, close, send, listen } = await openSession(t, {
       ...RLS,
       DATABASE_URL: `pglite://${join(folder, 'pg')}`
     })
@@ -292,7 +272,7 @@ t.test('the embedded database has the wall too, each time it is opened', async (
 
 t.test('readiness reports row-level security that does not bind the role, and one that nobody asked for', async (t) => {
   const names = ['tasks']
-  const restricted = await open(t, RLS)
+  const restricted = await openSession(t, RLS)
   t.equal(await restricted.readinessProblem(names), undefined)
   t.equal(await restricted.readinessProblem([]), undefined)
   await t.rejects(restricted.readinessProblem(['nothing']), { code: '42P01' })
@@ -303,7 +283,7 @@ t.test('readiness reports row-level security that does not bind the role, and on
   // With the embedded database the session chooses its role. With a server the URL does.
   const embedded = process.env.TEST_DATABASE_URL === undefined
   const fault = async (env: Record<string, string>, role: string) => {
-    const connection = await open(t, { DATABASE_POOL_MAX: '1', ...env })
+    const connection = await openSession(t, { DATABASE_POOL_MAX: '1', ...env })
     if (embedded) await connection.send(role)
     const told = await connection.readinessProblem(names)
     await connection.close()
@@ -320,7 +300,7 @@ t.test(
   { skip: process.env.TEST_DATABASE_URL !== undefined },
   async (t) => {
     const rights = ['select', 'insert', 'update', 'delete']
-    const { send, readinessProblem, close } = await open(t, { DATABASE_POOL_MAX: '1', DATABASE_RLS: 'true' })
+    const { send, readinessProblem, close } = await openSession(t, { DATABASE_POOL_MAX: '1', DATABASE_RLS: 'true' })
     for (const lacking of rights) {
       await send('reset role')
       const granted = rights.filter((right) => right !== lacking).join()
