@@ -7,7 +7,7 @@ import { TokenChecker } from '../src/auth/checker.ts'
 import type { Key } from '../src/auth/key.ts'
 import { publishedKeys, sharedSecret } from '../src/auth/key-source.ts'
 import { KeyStore } from '../src/auth/keys.ts'
-import type { User } from '../src/auth/user.ts'
+import { grants, type User } from '../src/auth/user.ts'
 import { createVerifier } from '../src/auth/verifier.ts'
 import { Waiters } from '../src/auth/waiters.ts'
 import { type ProblemCode, sendProblem } from '../src/http/problems.ts'
@@ -110,7 +110,7 @@ export default fp(
       'requireScope',
       (scope): onRequestHookHandler =>
         ({ user }, reply, done) => {
-          if (user.scope === null || user.scope.includes(scope)) done()
+          if (grants(user, scope)) done()
           else sendProblem(reply, 'insufficient_scope')
         }
     )

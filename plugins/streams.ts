@@ -12,11 +12,11 @@ import { addMetrics } from '../src/telemetry/metrics.ts'
 declare module 'fastify' {
   interface FastifyInstance {
     /**
-     * Streams the caller's changes of a resource. The stream ends when the token expires, when its key is withdrawn,
-     * after an hour, when the client leaves, or when the user has `STREAMS_PER_USER_MAX` newer streams. When the
-     * instance has `STREAMS_MAX` streams, it answers 503.
+     * Streams the caller's changes of one resource or several. The stream ends when the token expires, when its key is
+     * withdrawn, after an hour, when the client leaves, or when the user has `STREAMS_PER_USER_MAX` newer streams. When
+     * the instance has `STREAMS_MAX` streams, it answers 503.
      */
-    sendChanges(request: FastifyRequest, reply: FastifyReply, source: Source): Promise<FastifyReply>
+    sendChanges(request: FastifyRequest, reply: FastifyReply, sources: readonly Source[]): Promise<FastifyReply>
   }
 }
 
@@ -88,7 +88,7 @@ export default fp(
       return stream
     }
 
-    app.decorate('sendChanges', async (request, reply, source) => {
+    app.decorate('sendChanges', async (request, reply, sources) => {
       const { sub } = request.user
       reply
         .type('text/event-stream; charset=utf-8')
@@ -109,7 +109,7 @@ export default fp(
       if (app.isDraining()) hub.end(stream, 'reconnect')
       request.release()
       const lastId = request.headers['last-event-id'] as string | undefined
-      return reply.send(Readable.from(withEnd(request, stream, streamOf(feeds, sub, source, feed, lastId, stream))))
+      return reply.send(Readable.from(withEnd(request, stream, streamOf(feeds, sub, sources, feed, lastId, stream))))
     })
   },
   { name: 'streams', dependencies: ['auth', 'database', 'deadline', 'drain'] }

@@ -14,3 +14,6 @@ export interface User {
   /** Seconds since the epoch. Null when the token never expires, which `JWT_REQUIRED_CLAIMS` may allow. */
   readonly expiresAt: number | null
 }
+
+/** Whether the token of a user grants a scope, such as `tasks:read`. */
+export const grants = ({ scope }: User, wanted: string): boolean => scope === null || scope.includes(wanted)

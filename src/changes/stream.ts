@@ -8,6 +8,8 @@ import type { Reason, WakeUp } from './wake-up.ts'
 export interface Source {
   /** The name of the table. */
   resource: string
+  /** What its events call the resource, in a stream of several. The events of a stream of one do not name it. */
+  collection?: string
   /** The member of an event that holds the item. */
   member: string
   /** Loads the current JSON of the items that still exist. */
@@ -39,41 +41,60 @@ function resumable(id: string | undefined, { seq }: Feed): number | undefined {
 const isWhole = (rows: Change[], last: number, head: number) =>
   rows.length === 0 ? last >= head : rows.every(({ seq }, i) => seq === last + 1 + i)
 
+/** A change, and the resource that it is of. */
+interface Told {
+  change: Change
+  source: Source
+}
+
+/**
+ * Loads the items of a few changes, by their ids in each resource. The items are the current ones: content that was
+ * changed or deleted since is not sent.
+ */
+async function itemsOf(batch: Told[], owner: Owner, within: Deadline) {
+  const items = new Map<Source, Map<string, string>>()
+  for (const source of new Set(batch.map((told) => told.source))) {
+    const written = batch.filter((told) => told.source === source && told.change.kind !== 'deleted')
+    const ids = new Set(written.map(({ change }) => change.id))
+    const found = ids.size > 0 ? await source.load(owner, [...ids], within) : []
+    items.set(source, new Map(found.map(({ id, json }) => [id, json])))
+  }
+  return items
+}
+
+/** Returns the event of a change. The item is undefined when it is gone. */
+function eventOf({ change: { seq, kind, id, version }, source }: Told, item: string | undefined): string {
+  const resource = source.collection === undefined ? '' : `"resource":"${source.collection}",`
+  const current = kind === 'deleted' ? '' : `,"${source.member}":${item ?? null}`
+  return encode({ event: kind, id: seq, data: `{${resource}"id":"${id}","version":${version}${current}}` })
+}
+
 /** Yields one event for each change. The next few items are loaded when the client has received those before them. */
-async function* eventsOf(
-  rows: Change[],
-  owner: Owner,
-  { member, load }: Source,
-  wakeUp: WakeUp
-): AsyncGenerator<string> {
-  for (let from = 0; from < rows.length && !wakeUp.stopped; from += ITEMS_AT_ONCE) {
-    const batch = rows.slice(from, from + ITEMS_AT_ONCE)
-    const ids = new Set(batch.filter(({ kind }) => kind !== 'deleted').map(({ id }) => id))
-    // Send the current items. Content that was changed or deleted since is not sent.
-    const items = new Map(
-      ids.size > 0 ? (await load(owner, [...ids], wakeUp.deadline)).map(({ id, json }) => [id, json]) : []
-    )
-    for (const { seq, kind, id, version } of batch) {
+async function* eventsOf(changes: Told[], owner: Owner, wakeUp: WakeUp): AsyncGenerator<string> {
+  for (let from = 0; from < changes.length && !wakeUp.stopped; from += ITEMS_AT_ONCE) {
+    const batch = changes.slice(from, from + ITEMS_AT_ONCE)
+    const items = await itemsOf(batch, owner, wakeUp.deadline)
+    for (const told of batch) {
       if (wakeUp.stopped) return
-      const item = kind === 'deleted' ? '' : `,"${member}":${items.get(id) ?? null}`
-      yield encode({ event: kind, id: seq, data: `{"id":"${id}","version":${version}${item}}` })
+      yield eventOf(told, items.get(told.source)?.get(told.change.id))
     }
   }
 }
 
 /**
- * Yields the changes of an owner as server-sent events (WHATWG HTML section 9.2), starting after the event `lastId`.
- * When changes are missing, a `reload` event asks the client to read the list again. The next changes are read when the
- * client has received the last event, so a slow client costs the memory of a few items.
+ * Yields an owner's changes of some resources as server-sent events (WHATWG HTML section 9.2), starting after the event
+ * `lastId`. When changes are missing, a `reload` event asks the client to read the lists again. The next changes are
+ * read when the client has received the last event, so a slow client costs the memory of a few items.
  */
 export async function* streamOf(
   store: FeedStore,
   owner: Owner,
-  source: Source,
+  sources: readonly Source[],
   feed: Feed,
   lastId: string | undefined,
   wakeUp: WakeUp
 ): AsyncGenerator<string> {
+  const byTable = new Map(sources.map((source) => [source.resource, source]))
   let head = feed.seq
   let last = resumable(lastId, feed)
   yield encode({ retry: RETRY_MS })
@@ -88,8 +109,12 @@ export async function* streamOf(
       last = undefined
       continue
     }
-    const ofSource = rows.filter(({ resource }) => resource === source.resource)
-    yield* eventsOf(ofSource, owner, source, wakeUp)
+    // The feed has the changes of all resources.
+    const told = rows.flatMap((change) => {
+      const source = byTable.get(change.resource)
+      return source === undefined ? [] : [{ change, source }]
+    })
+    yield* eventsOf(told, owner, wakeUp)
     last += rows.length
     if (rows.length === PAGE) continue
     if (wakeUp.reason !== undefined) break

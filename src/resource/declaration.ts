@@ -173,7 +173,7 @@ const TABLE_NAME = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/
 /** What is wrong with the names of a resource and of its table, of which others are made. */
 function* nameFaults(name: string, tableName: string): Generator<string> {
   // An event has these beside the item, which it calls by its name.
-  if (!isName(name) || name === 'id' || name === 'version') {
+  if (!isName(name) || ['resource', 'id', 'version'].includes(name)) {
     yield `The name "${name}" must be another: letters and digits, such as bankAccount.`
   }
   if (!TABLE_NAME.test(tableName)) yield `The table "${tableName}" needs a name in snake case, such as bank_accounts.`

@@ -63,10 +63,18 @@ interface Operation {
 }
 
 /** Makes what the document says of an operation of a resource. */
-export function operation({ collection }: Words, verb: 'read' | 'write', { operationId, summary, ...rest }: Operation) {
+export const operation = ({ collection }: Words, verb: 'read' | 'write', described: Operation) =>
+  operationOf(collection, [scopeOf(collection, verb)], described)
+
+/**
+ * Makes what the document says of an operation.
+ *
+ * @param scopes those that every request needs
+ */
+export function operationOf(tag: string, scopes: string[], { operationId, summary, ...rest }: Operation) {
   const response: Record<number, object> = { ...rest.success, ...problems(...COMMON_ERRORS, ...(rest.errors ?? [])) }
   if (response[412] !== undefined) response[412] = { ...response[412], headers: { ETag } }
-  return { operationId, summary, tags: [collection], security: [{ bearer: [scopeOf(collection, verb)] }], response }
+  return { operationId, summary, tags: [tag], security: [{ bearer: scopes }], response }
 }
 
 /** The scope that a request needs: `tasks:read` for GET and HEAD, `tasks:write` for the rest. */

@@ -72,6 +72,7 @@ export function resource<T extends ResourceTable, M extends MembersOf<T>>(
     app.addHook('onRoute', (route) => {
       route.config = { ...route.config, resource: declaration }
     })
+    app.resources.set(words.collection, context)
     for (const route of ROUTES) route(app, context)
   }
   return Object.assign(serve, { declaration })

@@ -144,6 +144,10 @@ export async function contract(baseUrl: string, token: string, sub: string): Pro
   assert.equal(given(deleted.data, deleted.error).detail, 'Task deleted')
   refused(await api.DELETE('/api/tasks/{id}', at(task.id)), 'task_not_found')
 
+  // Streams of changes: their names only, since this client waits for the end of an answer.
+  // @ts-expect-error: a resource that the service does not have
+  refused(await api.GET('/api/events', { params: { query: { resource: ['others'] } } }), 'validation_failed')
+
   // A request without a token, and one with a bad token.
   const anonymous = createClient<paths>({ baseUrl })
   refused(await anonymous.GET('/api/tasks'), 'authorization_missing')

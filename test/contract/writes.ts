@@ -122,6 +122,8 @@ export function writesSuite(t: Test, subject: Subject): void {
       t.equal(await ask(`${name}:read`, 'GET', path), 200)
       t.equal(await ask(`${name}:write`, 'GET', path), 403)
       t.equal(await ask(`${name}:write`, 'GET', '/events'), 403)
+      const common = { url: `/api/events?resource=${name}`, headers: asUser(alice, { scope: `${name}:write` }) }
+      t.equal((await app.inject(common)).statusCode, 403)
       t.equal(await ask(`${name}:read`, 'POST', '', create()), 403)
       t.equal(await ask(`${name}:read`, 'POST', '/batch', { create: [create()] }), 403)
       t.equal(await ask(`${name}:read`, 'DELETE', path), 403)
@@ -291,10 +293,14 @@ export function writesSuite(t: Test, subject: Subject): void {
     t.test('a stream tells each change, with the item as it is', async (t) => {
       const user = newUser()
       const stream = await watch(t, app, user, { url: `${url}/events` })
-      t.match(await stream.next(), { event: 'reload' })
+      const common = await watch(t, app, user, { url: `/api/events?resource=${name}` })
+      for (const one of [stream, common]) t.match(await one.next(), { event: 'reload' })
+      /** The next event, which the common stream has too. There it names its resource. */
       const told = async () => {
-        const event = await stream.next()
-        return [event?.event, JSON.parse(String(event?.data))]
+        const { event, id, data } = (await stream.next()) ?? {}
+        const named = String(data).replace('{', `{"resource":"${name}",`)
+        t.same(await common.next(), { event, id, data: named })
+        return [event, JSON.parse(String(data))]
       }
       const { name: member } = declaration.words
       const created = await send(user, 'POST', '', create(), { 'idempotency-key': randomUUID() })

@@ -18,6 +18,7 @@ const GAPS = 'whoever was away too long'
 const SWEPT = 'changes and feeds are swept'
 const HEARS = 'while several users write at once, each hears of their own items'
 const STREAMS = 'plugins/streams.test'
+const COMMON = 'routes/common-events.test'
 const SET_AT = 'what the server sets, or clients set at creation only, is refused elsewhere'
 const ENGINE = 'src/resource/contract.test'
 const LISTS = 'each order and each filter lists what it says'
@@ -533,6 +534,22 @@ export const MUTATIONS: readonly Mutation[] = [
     put: ``,
     test: STREAMS,
     title: 'need a scope'
+  },
+  {
+    what: `events: a stream of all resources without their scopes`,
+    file: 'routes/api/events/index.ts',
+    find: `grants(user, scopeOf(name, 'read'))`,
+    put: `true`,
+    test: COMMON,
+    title: 'needs the scope of each resource'
+  },
+  {
+    what: `events: an item of another resource that has the same id`,
+    file: 'src/changes/stream.ts',
+    find: `items.get(told.source)?.get(told.change.id)`,
+    put: `[...items.values()].find((one) => one.has(told.change.id))?.get(told.change.id)`,
+    test: COMMON,
+    title: 'tells an item by its resource and its id'
   },
   {
     what: `events: a notification that wakes nobody`,

@@ -77,6 +77,7 @@ t.test('a method that a path does not have is a 405 with Allow, OPTIONS a 204 wi
     ['/api/tasks/', collection, ['DELETE']],
     ['/api/tasks/x?y=z', item, ['POST', 'TRACE']],
     ['/api/session', 'GET, HEAD, OPTIONS', ['POST', 'DELETE']],
+    ['/api/events', 'GET, HEAD, OPTIONS', ['POST', 'DELETE']],
     ['/health/live', 'GET, HEAD, OPTIONS', ['POST']],
     ['/', 'GET, HEAD, OPTIONS', ['POST']]
   ] as const) {

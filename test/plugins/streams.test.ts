@@ -55,13 +55,13 @@ t.test('streams', async (t) => {
       app.post('/remove', { onRequest }, ({ user }) => remove(user.sub))
       const load = () => Promise.reject(new Error('It cannot be loaded'))
       app.get('/failing', { onRequest: app.authenticate }, (request, reply) =>
-        app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load })
+        app.sendChanges(request, reply, [{ resource: 'tasks', member: 'task', load }])
       )
       app.get('/silent', () => new Promise(() => {}))
       // The client leaves while a hook waits, as a hook that asks Redis does.
       const left = async ({ raw }: FastifyRequest) => void (raw.socket.destroyed || (await once(raw.socket, 'close')))
       app.get('/left', { onRequest: [app.authenticate, left] }, (request, reply) =>
-        app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load }).finally(() => arrivals++)
+        app.sendChanges(request, reply, [{ resource: 'tasks', member: 'task', load }]).finally(() => arrivals++)
       )
       app.get('/stepwise', { onRequest: app.authenticate }, async ({ user }) => {
         const asked: number[] = []
@@ -75,7 +75,7 @@ t.test('streams', async (t) => {
           }
         }
         const feed = await store.open(user.sub)
-        const events = streamOf(store, user.sub, source, feed, String(feed.seq - 10), new WakeUp())
+        const events = streamOf(store, user.sub, [source], feed, String(feed.seq - 10), new WakeUp())
         const steps: number[][] = []
         for (let step = 0; step < 7; step++) {
           await events.next()
@@ -85,7 +85,7 @@ t.test('streams', async (t) => {
         return steps
       })
       app.get('/others', { onRequest: app.authenticate }, (request, reply) =>
-        app.sendChanges(request, reply, { resource: 'others', member: 'other', load })
+        app.sendChanges(request, reply, [{ resource: 'others', member: 'other', load }])
       )
     }
   )

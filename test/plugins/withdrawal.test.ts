@@ -23,7 +23,7 @@ async function setUp(t: Test, load: () => Promise<{ id: string; json: string }[]
   const server = await keyServer(t, publish([old.jwk]))
   const app = await build(t, { BETTER_AUTH_URL: APP, JWKS_URL: server.url, RATE_LIMIT_MAX: 'off' }, (app) => {
     app.get('/loading', { onRequest: app.authenticate }, (request, reply) =>
-      app.sendChanges(request, reply, { resource: 'tasks', member: 'task', load })
+      app.sendChanges(request, reply, [{ resource: 'tasks', member: 'task', load }])
     )
   })
   await until(() => app.hasKeys())

@@ -33,7 +33,7 @@ function operator(app: FastifyInstance) {
     ({ user, params }) => acts[params.act](user.sub)
   )
   const failing = { resource: 'tasks', member: 'task', load: () => Promise.reject(new Error('no')) }
-  app.get('/failing', { onRequest: app.authenticate }, (request, reply) => app.sendChanges(request, reply, failing))
+  app.get('/failing', { onRequest: app.authenticate }, (request, reply) => app.sendChanges(request, reply, [failing]))
 }
 
 const create = async (app: FastifyInstance, user: string, title = 'Buy milk') =>

@@ -1,36 +1,21 @@
-import { Type } from '@sinclair/typebox'
+import { describeEvents, EventStream, LastEventId } from '../../changes/document.ts'
+import type { Source } from '../../changes/stream.ts'
 import type { App } from '../../http/application.ts'
 import { operation } from '../document.ts'
-import type { Words } from '../words.ts'
 import type { Context } from './context.ts'
 
-const LastEventId = Type.Object({
-  'last-event-id': Type.Optional(
-    Type.String({ description: 'The `id` of the last event that you got: what you missed comes first' })
-  )
+/** The changes of a resource. */
+export const sourceOf = ({ declaration: { tableName, words }, store }: Context): Source => ({
+  resource: tableName,
+  member: words.name,
+  load: store.getAll.bind(store)
 })
 
-const CURRENT = 'as it is now, in this version or a newer one; null when it is gone by now'
-const END =
-  '`token_expired`: come again with a new token. `reconnect`, `replaced` (by a newer stream of yours): come again'
-
-const descriptionOf = ({ name, singular }: Words) =>
-  `Server-sent events, to be read with \`fetch\`, since a token has no place in a URL.
-
-| event | data | |
-| --- | --- | --- |
-| \`reload\` | \`{}\` | Load the list: the first event, unless all that came after your \`Last-Event-ID\` follows |
-| \`created\`, \`updated\` | \`{"id", "version", "${name}"}\` | The ${singular} ${CURRENT} |
-| \`deleted\` | \`{"id", "version"}\` | |
-| \`end\` | \`{"reason"}\` | ${END}, after \`retry\` |
-
-A comment comes every 20 seconds at least.`
-
 /** GET of the caller's changes as they happen. */
-export function eventsRoute(app: App, { declaration, store, read }: Context): void {
-  const { words, tableName } = declaration
-  const source = { resource: tableName, member: words.name, load: store.getAll.bind(store) }
-  const stream = { description: 'The events', content: { 'text/event-stream': { schema: { type: 'string' } } } }
+export function eventsRoute(app: App, context: Context): void {
+  const { declaration, read } = context
+  const { words } = declaration
+  const sources = [sourceOf(context)]
   app.get(
     '/events',
     {
@@ -39,12 +24,12 @@ export function eventsRoute(app: App, { declaration, store, read }: Context): vo
         ...operation(words, 'read', {
           operationId: `watch${words.pluralTitle}`,
           summary: 'Your changes as they happen',
-          success: { 200: stream }
+          success: { 200: EventStream }
         }),
-        description: descriptionOf(words),
+        description: describeEvents('"id", "version"', `"${words.name}"`, words.singular, 'the list'),
         headers: LastEventId
       }
     },
-    (request, reply) => app.sendChanges(request, reply, source)
+    (request, reply) => app.sendChanges(request, reply, sources)
   )
 }

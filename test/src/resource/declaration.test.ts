@@ -506,7 +506,7 @@ t.test('names are names, and those that are given stay what they are (issue 18)'
       )
     ].map((fault) => `The resource "thing": ${fault}`)
   )
-  for (const name of ['Thing', 'a thing', '', 'id', 'version', 'constructor', "thing's"]) {
+  for (const name of ['Thing', 'a thing', '', 'resource', 'id', 'version', 'constructor', "thing's"]) {
     t.same(faultsOf(table, { name }), [
       `The resource "${name}": The name "${name}" must be another: letters and digits, such as bankAccount.`
     ])
