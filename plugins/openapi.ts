@@ -35,6 +35,7 @@ export default fp(
         servers: [{ url: '/' }],
         tags: [
           { name: 'events', description: "The changes of the caller's rows, whatever they are" },
+          { name: 'batch', description: "Operations on the caller's rows, whatever they are, in one transaction" },
           { name: 'session', description: 'Who the caller is' },
           { name: 'health', description: 'For load balancers and orchestrators' }
         ],

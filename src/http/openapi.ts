@@ -29,6 +29,16 @@ export const unauthorized = listProblems()
 const OWN_KEYWORDS = new Set(['maxBytes', 'maxDepth'])
 
 /**
+ * A schema without its `discriminator`, which in OpenAPI selects among schemas by their names. `oneOf` says the same.
+ * One schema needs no `oneOf`.
+ */
+function undiscriminated(value: object): object {
+  if (!('discriminator' in value && 'oneOf' in value && Array.isArray(value.oneOf))) return value
+  const { discriminator: _, ...schema } = value
+  return value.oneOf.length === 1 ? value.oneOf[0] : schema
+}
+
+/**
  * Moves every object schema with a `title` to the components of the document, under that name. A client that is
  * generated from the document then has one type of that name, instead of one for each place. The `description` of a
  * place is dropped.
@@ -39,7 +49,7 @@ export function nameSchemas<T extends { paths?: unknown; components?: object }>(
     if (Array.isArray(value)) return value.map(walk)
     if (typeof value !== 'object' || value === null) return value
     const copy: Record<string, unknown> = Object.fromEntries(
-      Object.entries(value).map(([key, member]) =>
+      Object.entries(undiscriminated(value)).map(([key, member]) =>
         OWN_KEYWORDS.has(key) && typeof member === 'number' ? [`x-${key}`, member] : [key, walk(member)]
       )
     )

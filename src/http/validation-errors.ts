@@ -1,8 +1,9 @@
 import type { FastifySchemaValidationError } from 'fastify'
 import { Problem, type ProblemCode } from './problems.ts'
 
-// The messages for our own formats (src/http/formats.ts).
+// The messages for our own formats (src/http/formats.ts), and for a keyword of which AJV tells how it works.
 const MESSAGES: Record<string, string> = {
+  discriminator: 'must be equal to one of the allowed values',
   text: 'must NOT contain U+0000 or a lone surrogate',
   date: 'must be an RFC 3339 full-date, of years 0001 to 9999',
   'date-time': 'must be an RFC 3339 date-time with an offset, of years 0001 to 9999, to the microsecond at most'
@@ -16,9 +17,9 @@ const ISSUES_MAX = 20
 // RFC 6901 section 3.
 const escapePointer = (name: unknown) => String(name).replaceAll('~', '~0').replaceAll('/', '~1')
 
-/** Returns a JSON Pointer to the member with the issue, even when the member is missing or unknown. */
+/** Returns a JSON Pointer to the member with the issue, also when the member is missing, unknown or a discriminator. */
 function pointerOf({ instancePath, params }: FastifySchemaValidationError): string {
-  const member = params.missingProperty ?? params.additionalProperty
+  const member = params.missingProperty ?? params.additionalProperty ?? params.tag
   return member === undefined ? instancePath : `${instancePath}/${escapePointer(member)}`
 }
 
@@ -34,6 +35,6 @@ export const schemaErrorFormatter = (notFound: ProblemCode) => (errors: FastifyS
         errors.slice(0, ISSUES_MAX).map((error) => ({
           in: PARTS[part] ?? part,
           pointer: pointerOf(error),
-          detail: MESSAGES[String(error.params.format)] ?? String(error.message)
+          detail: MESSAGES[String(error.params.format ?? error.keyword)] ?? String(error.message)
         }))
       )

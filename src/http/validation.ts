@@ -34,7 +34,7 @@ const maxBytes: SchemaValidateFunction = (most: number, value: unknown) => {
 
 // JSON bodies have types, so AJV coerces nothing.
 const createAjv = (allErrors: boolean) => {
-  const ajv = new Ajv({ allErrors, allowUnionTypes: true })
+  const ajv = new Ajv({ allErrors, allowUnionTypes: true, discriminator: true })
   addFormats.default(ajv)
   ajv.addFormat('date-time', isDateTime)
   ajv.addFormat('date', isDate)

@@ -15,11 +15,23 @@ export const MAX_OPERATIONS = 100
 /** The values of members, by their names. */
 export type Values = Record<string, unknown>
 
+interface Update {
+  id: string
+  /** The version that the item must have. */
+  version?: number
+  change: Values
+}
+
+type Removal = Omit<Update, 'change'>
+
+/** What one operation asks for. */
+export type Asked = { create: Values } | { update: Update } | { delete: Removal }
+
 /** What a batch asks for: items to create, to update and to delete, in this order. */
 export interface Batch {
   create?: Values[]
-  update?: { id: string; version?: number; change: Values }[]
-  delete?: { id: string; version?: number }[]
+  update?: Update[]
+  delete?: Removal[]
 }
 
 /** The schemas of a resource. */
@@ -31,6 +43,8 @@ export interface Schemas {
   /** The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, and for PUT). */
   change: TUnsafe<Values>
   query: TUnsafe<Query>
+  /** What each kind of operation of a batch asks for. */
+  operations: Record<'create' | 'update' | 'delete', TSchema>
   batch: TUnsafe<Batch>
   batchResult: TSchema
 }
@@ -104,13 +118,16 @@ function queryOf(filters: readonly (PlannedFilter & { name: string })[], sorts: 
   })
 }
 
-const operations = (items: TSchema) => Type.Optional(Type.Array(items, { minItems: 1, maxItems: MAX_OPERATIONS }))
+const operationsOf = (create: TSchema, change: TSchema): Schemas['operations'] => ({
+  create,
+  update: Type.Object({ id: Id, version: Version, change }, { additionalProperties: false }),
+  delete: Type.Object({ id: Id, version: Version }, { additionalProperties: false })
+})
 
-function batchOf(create: TSchema, change: TSchema) {
-  const update = Type.Object({ id: Id, version: Version, change }, { additionalProperties: false })
-  const remove = Type.Object({ id: Id, version: Version }, { additionalProperties: false })
+function batchOf({ create, update, delete: remove }: Schemas['operations']) {
+  const many = (items: TSchema) => Type.Optional(Type.Array(items, { minItems: 1, maxItems: MAX_OPERATIONS }))
   return Type.Object(
-    { create: operations(create), update: operations(update), delete: operations(remove) },
+    { create: many(create), update: many(update), delete: many(remove) },
     { additionalProperties: false, minProperties: 1, description: `Up to ${MAX_OPERATIONS} operations in all` }
   )
 }
@@ -134,6 +151,7 @@ export function schemasOf(
     `${title}Change`,
     false
   )
+  const operations = operationsOf(create, change)
   const batchResult = Type.Object(
     { created: Type.Array(item), updated: Type.Array(item), deleted: Type.Array(Type.String({ format: 'uuid' })) },
     { additionalProperties: false }
@@ -143,7 +161,8 @@ export function schemasOf(
     create: Type.Unsafe<Values>(create),
     change: Type.Unsafe<Values>(change),
     query: Type.Unsafe<Query>(queryOf(filters, sorts, words)),
-    batch: Type.Unsafe<Batch>(batchOf(create, change)),
+    operations,
+    batch: Type.Unsafe<Batch>(batchOf(operations)),
     batchResult
   }
 }

@@ -3,7 +3,7 @@ import type { Owner } from '../auth/user.ts'
 import { type JsonRow, jsonRows } from '../db/json.ts'
 import type { OwnedBy } from '../db/owned.ts'
 import type { Run, Transaction, Within } from '../db/transaction.ts'
-import { timeOf, uuidv7, uuidv7s } from '../http/uuid.ts'
+import { timeOf, uuidv7 } from '../http/uuid.ts'
 import type { Bodies, Declaration, ResourceTable } from './declaration.ts'
 import { arrayLiteral } from './kinds.ts'
 import { Lists } from './list.ts'
@@ -120,16 +120,6 @@ export class Store<New extends object = Values, Change extends object = Values> 
     return this.#statements.lock(owner, { ids: arrayLiteral(ids) }, transaction)
   }
 
-  create(owner: Owner, item: New, within?: Within): Promise<Stored> {
-    return this.#create(owner, uuidv7(), item, within)
-  }
-
-  /** They are created in this order, which is that of their ids too. */
-  createAll(owner: Owner, items: New[], transaction: Transaction): Promise<Stored[]> {
-    const ids = uuidv7s(items.length)
-    return Promise.all(items.map((item, i) => this.#create(owner, ids[i] as string, item, transaction)))
-  }
-
   /** Changes the members that are there. Undefined when the owner has no such item in such a version. */
   async update(
     owner: Owner,
@@ -157,7 +147,8 @@ export class Store<New extends object = Values, Change extends object = Values> 
     return (await this.#statements.remove(owner, { id, ...versionValues(condition) }, within)).length > 0
   }
 
-  async #create(owner: Owner, id: string, item: New, within?: Within): Promise<Stored> {
+  /** @param id of a list that was made at once, for items whose order is that of their ids (`uuidv7s`) */
+  async create(owner: Owner, item: New, within?: Within, id = uuidv7()): Promise<Stored> {
     const values: Values = { id, createdAt: timeOf(id) }
     for (const { member, placeholder } of this.#members) {
       const given = (item as Values)[member.name]

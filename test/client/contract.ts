@@ -139,6 +139,23 @@ export async function contract(baseUrl: string, token: string, sub: string): Pro
   assert.equal(undone.error?.errors?.[0]?.pointer, '/delete/1')
   await api.DELETE('/api/tasks/{id}', at(given(created[0], batch).id))
 
+  // Several operations, whatever they are on.
+  const operations: paths['/api/batch']['post']['requestBody']['content']['application/json']['operations'] = [
+    { resource: 'tasks', create: { title: 'Mixed' } },
+    { resource: 'tasks', update: { id: task.id, change: { title: 'Mixed, too' } } }
+  ]
+  const mixed = await api.POST('/api/batch', { body: { operations } })
+  const [one, other] = given(mixed.data, mixed.error).results
+  assert.deepEqual([one?.resource, one?.created?.title, other?.updated?.title], ['tasks', 'Mixed', 'Mixed, too'])
+  // @ts-expect-error: there is no such resource
+  operations.push({ resource: 'nothings', delete: { id: task.id } })
+  const nothing = await api.POST('/api/batch', { body: { operations } })
+  refused(nothing, 'validation_failed')
+  assert.equal(nothing.error?.errors?.[0]?.pointer, '/operations/2/resource')
+  await api.POST('/api/batch', {
+    body: { operations: [{ resource: 'tasks', delete: { id: given(one?.created, one).id } }] }
+  })
+
   // Delete.
   const deleted = await api.DELETE('/api/tasks/{id}', at(task.id))
   assert.equal(given(deleted.data, deleted.error).detail, 'Task deleted')

@@ -21,6 +21,7 @@ const STREAMS = 'plugins/streams.test'
 const COMMON = 'routes/common-events.test'
 const SET_AT = 'what the server sets, or clients set at creation only, is refused elsewhere'
 const ENGINE = 'src/resource/contract.test'
+const MIXED = 'routes/mixed-batch.test'
 const LISTS = 'each order and each filter lists what it says'
 const CURSORS = 'a cursor is good for its own order and filters only'
 const LARGEST = 'the largest batch is done once, and repeated from the ids of its items'
@@ -376,7 +377,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'engine smoke: a batch that ignores the version of an update',
-    file: 'src/resource/batch.ts',
+    file: 'src/resource/operations.ts',
     find: 'change, conditionOf(version)',
     put: 'change, UNCONDITIONAL',
     test: ENGINE,
@@ -384,17 +385,17 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'engine: a batch that points to the last operation',
-    file: 'src/resource/batch.ts',
-    find: '].find(',
-    put: '].findLast(',
+    file: 'src/resource/operations.ts',
+    find: 'operations[i] as Operation',
+    put: 'operations.at(-1) as Operation',
     test: ENGINE,
     title: MODEL
   },
   {
     what: 'engine smoke: a batch for the owner of a header',
-    file: 'src/resource/routes/batch.ts',
-    find: 'runBatch(store, user.sub',
-    put: `runBatch(store, request.headers['x-user-id'] ?? user.sub`,
+    file: 'src/resource/routes/operations.ts',
+    find: 'runOperations(operations, user.sub',
+    put: `runOperations(operations, headers['x-user-id'] ?? user.sub`,
     test: ENGINE,
     title: LIES
   },
@@ -409,10 +410,36 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'engine: a repeated batch without its updates',
     file: 'src/resource/batch.ts',
-    find: 'updated: there(updated)',
-    put: 'updated: []',
+    find: '...updated.map',
+    put: '...[].map',
     test: ENGINE,
     title: LARGEST
+  },
+  {
+    what: 'engine: operations on several resources for a token that may read them',
+    file: 'routes/api/batch/index.ts',
+    find: 'grants(user, scope)',
+    put: `grants(user, scope.replace('write', 'read'))`,
+    test: MIXED,
+    title: 'a token needs the scope of each resource that is named'
+  },
+  {
+    what: 'engine: operations on several resources that lock their items in another order',
+    file: 'src/resource/operations.ts',
+    find: '? -1 : 1',
+    put: '? 0 : 0',
+    test: MIXED,
+    title: 'batches that meet lose nothing'
+  },
+  {
+    what: 'engine: operations on several resources that are told by the last error',
+    file: 'src/resource/operations.ts',
+    find: 'return outcomes.map(',
+    put: `const last = outcomes.findLast(({ status }) => status === 'rejected')
+  if (last !== undefined) throw last.reason
+  return outcomes.map(`,
+    test: MIXED,
+    title: 'an error of the database is told with its pointer, and not what follows from it'
   },
   {
     what: 'engine: a key that is bound to the order of members',
@@ -578,9 +605,9 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: `events: tasks of a batch that are locked as it comes to them`,
-    file: 'src/resource/batch.ts',
-    find: `ids.length > 0 && store`,
-    put: `false && store`,
+    file: 'src/resource/operations.ts',
+    find: `store.lock(`,
+    put: `store.getAll(`,
     test: 'routes/batch.test',
     title: 'batches that meet lose nothing',
     server: true

@@ -46,7 +46,7 @@ for (const [how, env] of Object.entries({ without: {}, with: RLS })) {
     await store.create(bob, { title: 'nobody listens' })
     await store.update(alice, first.id, { completed: true })
     const [second] = await transaction(alice, async (transaction) => {
-      const created = await store.createAll(alice, [{ title: 'y' }, { title: 'z' }], transaction)
+      const created = await Promise.all(['y', 'z'].map((title) => store.create(alice, { title }, transaction)))
       await store.update(alice, first.id, { completed: false }, undefined, transaction)
       return created
     })

@@ -21,6 +21,19 @@ t.test('object schemas with a title become components, wherever they are, and no
   t.same(document, before, 'the schemas that routes validate with stay as they are')
 })
 
+t.test('a discriminator is left out, unless a member has that name', async (t) => {
+  const [one, other] = ['a', 'b'].map((kind) => ({ type: 'object', properties: { discriminator: { const: kind } } }))
+  const described = (...oneOf: unknown[]) => ({
+    type: 'object',
+    discriminator: { propertyName: 'discriminator' },
+    oneOf
+  })
+  const paths = { '/': [described(one, other), described(one), { discriminator: 'x' }] }
+  t.same(nameSchemas({ paths }).paths, {
+    '/': [{ type: 'object', oneOf: [one, other] }, one, { discriminator: 'x' }]
+  })
+})
+
 t.test('two that differ cannot have one name', async (t) => {
   const paths = [
     { type: 'object', title: 'Pet' },
