@@ -15,6 +15,8 @@ declare module 'fastify' {
   interface FastifyInstance {
     /** The only access to a table whose rows belong to users (`src/db/owned.ts`). */
     owned: OwnedBy
+    /** The tables whose rows belong to users. */
+    tables: readonly OwnedTable[]
     /** Runs statements of one owner in a transaction (`src/db/transaction.ts`). */
     transaction: Transact
     /** Limits the bytes that each user may store (`src/db/storage-quota.ts`). */
@@ -57,6 +59,7 @@ export default fp(
       if (!known.has(name)) throw new ConfigError([`${UNKNOWN_TABLE} "${name}": export it from src/db/schema.ts.`])
       return ownedBy(opened.prepare, table, recorded)
     })
+    app.decorate('tables', tables)
     app.decorate('transaction', opened.transaction)
     app.decorate('storage', new StorageQuota(userStorageMaxBytes, measureStored(opened.prepare, tables)))
     app.decorate('listenForChanges', opened.listen)

@@ -38,7 +38,7 @@ export default fp(
     app.setNotFoundHandler(answerNotFound)
 
     app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
-      if (error instanceof Problem) return sendProblem(reply, error.problem, error.issues)
+      if (error instanceof Problem) return sendProblem(reply, error.problem, error.issues, error.message)
       const expected = ('query' in error ? classify(error) : undefined) ?? problemOfFramework(error, undefined)
       if (expected === 'unavailable') request.log.warn({ code: codeOf(error) }, 'answered 503')
       if (expected !== undefined) return sendProblem(reply, expected)

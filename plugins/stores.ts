@@ -20,7 +20,9 @@ export default fp(
     app.decorate(
       'store',
       <New extends object, Change extends object>(declaration: Declaration & Bodies<New, Change>) => {
-        const store = (stores.get(declaration) as Store<New, Change> | undefined) ?? new Store(app.owned, declaration)
+        const store =
+          (stores.get(declaration) as Store<New, Change> | undefined) ??
+          new Store(app, declaration, declaration.maxOf(app.config))
         stores.set(declaration, store)
         return store
       }

@@ -1,7 +1,7 @@
 import { rmSync } from 'node:fs'
 import pino from 'pino'
 import { openClient } from '../src/db/client.ts'
-import { createSamples } from './support/samples.ts'
+import { createTestTables } from './support/tables.ts'
 import { TEMPLATE } from './support/template.ts'
 
 // This runs once before the suite (.taprc). It makes a migrated folder that each test process copies, because making
@@ -11,5 +11,5 @@ const { db, close } = await openClient(
   { url: `pglite://${TEMPLATE}`, listenUrls: [], poolMax: 1, prepare: true, rls: false, statementTimeoutMs: 0 },
   pino({ level: 'silent' })
 )
-await createSamples(db)
+await createTestTables(db)
 await close()

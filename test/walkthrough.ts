@@ -160,6 +160,24 @@ interface Note {
   version: number
 }
 
+/** What notebooks have to do with notes. Alice has as many notes afterwards as before. */
+async function useNotebooks(url: string, [alice, bob]: [string, string]): Promise<void> {
+  const call = caller(`${url}/api`)
+  const [, { id }] = (await call(alice, 'POST', '/notebooks', { name: 'Garden' })) as [number, Note]
+  const refused = async (token: string, path: string, body: object, code: string) => {
+    const [, problem] = await call(token, 'POST', path, body)
+    assert.equal((problem as { code: string }).code, code)
+  }
+  await refused(alice, '/notebooks', { name: 'garden' }, 'not_unique')
+  await refused(alice, '/notebooks', { name: ' x' }, 'validation_failed')
+  await refused(bob, '/notes', { text: 'x', notebookId: id }, 'no_such_reference')
+  const create = { text: 'Water the plants', notebookId: id }
+  const [, batch] = await call(alice, 'POST', '/batch', { operations: [{ resource: 'notes', create }] })
+  assert.equal((batch as { results: { created: { notebookId: string } }[] }).results[0]?.created.notebookId, id)
+  assert.equal((await call(alice, 'DELETE', `/notebooks/${id}`))[0], 200)
+  assert.deepEqual(await call(alice, 'GET', `/notes?notebook=${id}`), [200, []])
+}
+
 /** What a resource has that no line of the document is about, in the service as it ships. */
 async function useNotes(folder: string, url: string): Promise<void> {
   const call = caller(`${url}/api/notes`)
@@ -190,6 +208,7 @@ async function useNotes(folder: string, url: string): Promise<void> {
   assert.equal((foreign[1] as { code: string }).code, 'note_not_found')
   assert.deepEqual(await call(bob, 'GET'), [200, []])
   assert.equal((await call(bob, 'POST', '', { text: "Bob's" }))[0], 201)
+  await useNotebooks(url, [alice, bob])
 
   run(folder, 'node_modules/.bin/openapi-typescript', `${url}/openapi.json`, '-o', 'walk/api.d.ts')
   writeFileSync(join(folder, 'walk/client.ts'), CLIENT)

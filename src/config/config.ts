@@ -85,6 +85,7 @@ const toConfig = (env: Environment, warnings: readonly string[]) =>
       statementTimeoutMs: env.DATABASE_STATEMENT_TIMEOUT_MS
     }),
     userStorageMaxBytes: (budgetOf(env.USER_STORAGE_MAX_MB) ?? Number.POSITIVE_INFINITY) * 2 ** 20,
+    tasksPerUserMax: budgetOf(env.TASKS_PER_USER_MAX),
     auth: authConfig(env),
     rateLimit: Object.freeze({
       max: budgetOf(env.RATE_LIMIT_MAX),

@@ -19,11 +19,11 @@ const whole = (minimum: number, maximum: number, initial: number, description: s
 const choice = <const T extends string>(values: readonly T[], options: { default?: T; description: string }) =>
   Type.Unsafe<T>({ type: 'string', enum: values, expects: `one of ${values.join(', ')}`, ...options })
 
-const budget = (initial: string, description: string) =>
+const budget = (initial: string, description: string, digits = 15) =>
   Type.String({
-    pattern: '^(?:off|[1-9]\\d{0,14})$',
+    pattern: `^(?:off|[1-9]\\d{0,${digits - 1}})$`,
     default: initial,
-    expects: 'a whole number from 1, or off',
+    expects: `a whole number from 1 of at most ${digits} digits, or off`,
     description
   })
 
@@ -148,6 +148,7 @@ export const Environment = Type.Object({
     'Megabytes (of 1,048,576 bytes) that one user may store, including kept answers; ' +
       'accurate to a 64th for each instance'
   ),
+  TASKS_PER_USER_MAX: budget('100000', 'Tasks that one user may have', 9),
   ALGORITHM: list(
     `${SECRET_ALGORITHMS.join(', ')} (one, for a shared secret) or ${KEY_ALGORITHMS.join(', ')} (for published keys)`,
     'Accepted signature algorithms. The default is `HS256` for a shared secret, ' +

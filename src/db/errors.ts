@@ -125,6 +125,7 @@ export function classify(error: unknown): 'unavailable' | 'value_out_of_range' |
 
 interface DatabaseError {
   code?: unknown
+  constraint_name?: unknown
   /** The function of PostgreSQL that reported it. */
   routine?: unknown
 }
@@ -133,6 +134,15 @@ interface DatabaseError {
 function reported(error: unknown): DatabaseError {
   const { cause } = error as { cause?: DatabaseError | null }
   return cause?.code == null ? (error as DatabaseError) : cause
+}
+
+// PostgreSQL 18 has a code of its own for a foreign key that restricts a delete.
+const VIOLATIONS = new Set(['23503', '23001', '23505', '23514'])
+
+/** The name of the constraint that a statement violates; undefined for another error. */
+export function violatedConstraint(error: unknown): string | undefined {
+  const { constraint_name: name } = reported(error)
+  return VIOLATIONS.has(codeOf(error) ?? '') && typeof name === 'string' ? name : undefined
 }
 
 const routineOf = (error: unknown) => String(reported(error).routine)

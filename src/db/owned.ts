@@ -1,7 +1,8 @@
 import { and, eq, getTableName, type Placeholder, type SQL, type Subquery, sql } from 'drizzle-orm'
-import type { PgColumn, PgTable } from 'drizzle-orm/pg-core'
+import { getTableConfig, type PgColumn, type PgTable } from 'drizzle-orm/pg-core'
 import type { SelectResultFields } from 'drizzle-orm/query-builders/select.types'
 import type { BuildOptions, Db, Prepare } from './prepare.ts'
+import { insertIfRoom } from './room.ts'
 import { NAMED_OWNER, OWNER_IS_NAMED } from './row-security.ts'
 import { type Built, type Fields, OWNER } from './statement.ts'
 import { type changes, feeds } from './system-tables.ts'
@@ -68,6 +69,12 @@ interface Writing {
   returning(fields: Fields): Built<unknown>['statement']
 }
 
+/**
+ * What an insert does when there is a row of its key: it fails, or does nothing. With `unless alike` it also does
+ * nothing when there is a row that is the same in a unique set.
+ */
+type How = 'or fail' | 'unless there' | 'unless alike'
+
 interface Write {
   returning<F extends Fields>(fields: F): Built<RowOf<F>[]>
 }
@@ -109,11 +116,21 @@ function statements<T extends OwnedTable>(
     selectFrom: <F extends Fields>(rows: Rows, fields: F) =>
       selected(db.select(fields).from(rows as Subquery) as unknown as Selecting, fields),
 
-    /** `insert into table values (owner, …)`, which fails when it is there, or does nothing then. */
-    insert: (row: NewRow<T>, how: 'or fail' | 'unless there' = 'or fail') => {
+    /** `insert into table values (owner, …)`. */
+    insert: (row: NewRow<T>, how: How = 'or fail') => {
       const statement = db.insert(bound).values({ ...row, userId: namesOwner ? NAMED_OWNER : owner })
-      return write((how === 'or fail' ? statement : statement.onConflictDoNothing()) as unknown as Writing, 'created')
+      if (how === 'or fail') return write(statement as unknown as Writing, 'created')
+      const key = { target: getTableConfig(bound).primaryKeys.flatMap(({ columns }) => columns) }
+      const done = statement.onConflictDoNothing(how === 'unless there' ? key : undefined)
+      return write(done as unknown as Writing, 'created')
     },
+
+    /**
+     * The same, if the owner has room for one more row (`src/db/room.ts`). Otherwise it returns no row. Each value has
+     * a cast.
+     */
+    insertIfRoom: (row: Record<string, SQL>, how: Exclude<How, 'unless alike'> = 'or fail') =>
+      write(insertIfRoom(table as unknown as Versioned, row, how, { namesOwner, recordsChanges }), 'created'),
 
     /** `update table set … where user_id = owner and …`. Whatever `change` says, the owner stays. */
     update: (change: Change<T>, ...conditions: SQL[]) =>

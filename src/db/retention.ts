@@ -29,15 +29,12 @@ function portionOf(table: PgTable, over: SQL): SQL {
 /** The expired rows of the service's own tables: those that retention policies let anyone delete (`tables.ts`). */
 const PORTIONS = Object.values<unknown>(systemTables)
   .filter((one) => is(one, PgTable))
-  .map((table) => {
+  .flatMap((table) => {
     const name = getTableName(table)
     const over = getTableConfig(table).policies.find((policy) => policy.name === `${name}_swept`)?.using
+    if (over === undefined) return []
     const textOf = (statement: SQL) => new PgDialect().sqlToQuery(statement).sql
-    return {
-      name,
-      portion: textOf(portionOf(table, over as SQL)),
-      all: textOf(sql`delete from ${table} where ${over}`)
-    }
+    return [{ name, portion: textOf(portionOf(table, over)), all: textOf(sql`delete from ${table} where ${over}`) }]
   })
 
 /**

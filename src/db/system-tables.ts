@@ -26,6 +26,23 @@ export const idempotencyKeys = pgTable(
   }
 )
 
+/**
+ * How many rows a user has at most of each resource that has a `max` (`src/resource/row-count.ts`). A create counts in
+ * its own statement. What was deleted is counted off when there seems to be no room.
+ */
+export const rowCounts = pgTable(
+  'row_counts',
+  {
+    userId: ownerId('user_id').notNull(),
+    resource: text('resource').notNull(),
+    atMost: integer('at_most').notNull()
+  },
+  (table) => [primaryKey({ columns: [table.userId, table.resource] }), policyOf('row_counts', table.userId)]
+)
+
+/** The placeholder of the most rows that an owner may have. */
+export const MAX = 'max'
+
 /** The number of a transaction, which is never used again. */
 const transactionId = customType<{ data: string }>({ dataType: () => 'xid8' })
 

@@ -2,18 +2,23 @@ import { getTableName, is } from 'drizzle-orm'
 import { PgTable } from 'drizzle-orm/pg-core'
 import type { Owner } from '../auth/user.ts'
 import type { Client } from './client.ts'
+import { deletionOrder, insertionOrder } from './constraints.ts'
 import type { OwnedTable } from './owned.ts'
 import * as schema from './schema.ts'
-import { changes, feeds, idempotencyKeys } from './system-tables.ts'
+import { changes, feeds, idempotencyKeys, rowCounts } from './system-tables.ts'
 
 /**
  * Every table whose rows belong to users: those of the resources, then the service's own. This is the order in which a
- * write locks them: the row, the feed, the change. A purge in another order would end in a deadlock with a write.
+ * write locks them: the row, the feed, the change. A purge in another order would end in a deadlock with a write. A row
+ * comes before those that it refers to, so that a purge can delete them.
  *
  * @param schema a module that exports the tables of the resources
  */
 export const ownedTablesOf = (schema: Record<string, unknown>): OwnedTable[] => [
-  ...Object.values<unknown>(schema).filter((one): one is OwnedTable => is(one, PgTable) && 'userId' in one),
+  ...deletionOrder(
+    Object.values<unknown>(schema).filter((one): one is OwnedTable => is(one, PgTable) && 'userId' in one)
+  ),
+  rowCounts,
   idempotencyKeys,
   feeds,
   changes
@@ -46,7 +51,9 @@ type TransactionClient = Parameters<Parameters<Client['sql']['begin']>[1]>[0]
 
 /**
  * Writes all that `owner` owns, as of one moment, a JSON object a line: `{"table":"tasks","row":{…}}`, with the columns
- * as they are stored. Rows are fetched as they are written, so any number fits.
+ * as they are stored. Rows are fetched as they are written, so any number fits. A table comes after those that it
+ * refers to, so that the tables can be filled in this order. Rows of one table may refer to each other in any
+ * order. One insert for all of them takes that, since PostgreSQL checks references at its end.
  */
 export const exportUser = (
   client: Client,
@@ -54,17 +61,23 @@ export const exportUser = (
   write: (lines: string) => Promise<void>,
   tables = ownedTables
 ) =>
-  eachTable(client, owner, tables, 'isolation level repeatable read read only', async (client, table, userId) => {
-    const rows = client<{ line: string }[]>`
+  eachTable(
+    client,
+    owner,
+    insertionOrder(tables),
+    'isolation level repeatable read read only',
+    async (client, table, userId) => {
+      const rows = client<{ line: string }[]>`
       select json_build_object('table', ${table}::text, 'row', row_to_json(owned))::text as line
       from ${client(table)} owned where ${client(userId)} = ${owner}`
-    await rows.cursor(BATCH, (batch) => write(batch.map(({ line }) => `${line}\n`).join('')))
-  })
+      await rows.cursor(BATCH, (batch) => write(batch.map(({ line }) => `${line}\n`).join('')))
+    }
+  )
 
 /** Deletes all that `owner` owns, or nothing when that fails. Resolves with the number of rows of each table. */
 export async function purgeUser(client: Client, owner: Owner, tables = ownedTables): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {}
-  await eachTable(client, owner, tables, '', async (client, table, userId) => {
+  await eachTable(client, owner, deletionOrder(tables), '', async (client, table, userId) => {
     const { count } = await client`delete from ${client(table)} where ${client(userId)} = ${owner}`
     deleted[table] = count
   })

@@ -47,6 +47,10 @@ const PROBLEMS = {
     RETRY_AFTER_SECONDS
   ],
   quota_exceeded: [409, 'You have stored as much as you may'],
+  no_such_reference: [409, 'The request refers to something that is not there'],
+  still_referenced: [409, 'Something else still refers to it'],
+  not_unique: [409, 'You already have one like it'],
+  already_exists: [409, 'There is another one with this id'],
   precondition_failed: [412, 'The resource has changed since'],
   body_too_large: [413, 'The body is too large'],
   url_too_long: [414, 'The URL is too long'],
@@ -158,15 +162,15 @@ export interface ValidationIssue {
 }
 
 /**
- * An error to throw where no reply is available (parsers, schema validation). The error handler answers with its code.
- * The client receives only the text of the table and, for validation, the issues.
+ * An error to throw where no reply is available (parsers, schema validation, the store). The error handler answers with
+ * its code. The client receives the text of the table, or a `detail` that says more, and the issues.
  */
 export class Problem extends Error {
   readonly problem: ProblemCode
   readonly issues: ValidationIssue[] | undefined
 
-  constructor(code: ProblemCode, issues?: ValidationIssue[]) {
-    super(preparedProblem(code).members.detail)
+  constructor(code: ProblemCode, issues?: ValidationIssue[], detail = preparedProblem(code).members.detail) {
+    super(detail)
     this.problem = code
     this.issues = issues
   }
@@ -176,11 +180,19 @@ export class Problem extends Error {
  * Answers with a problem document (RFC 9457): status, body, and the header fields of the problem (`WWW-Authenticate`,
  * `Retry-After`). Returns the reply, for `return sendProblem(...)`.
  */
-export function sendProblem(reply: FastifyReply, code: ProblemCode, issues?: ValidationIssue[]): FastifyReply {
+export function sendProblem(
+  reply: FastifyReply,
+  code: ProblemCode,
+  issues?: ValidationIssue[],
+  detail?: string
+): FastifyReply {
   const { status, body, members, challenge, retryAfter } = preparedProblem(code)
   // Without `no-store`, a cache may store some errors (RFC 9111 section 4.2.2) and repeat them after they are solved.
   reply.code(status).header('content-type', PROBLEM_JSON).header('cache-control', 'no-store')
   if (challenge !== undefined) reply.header('www-authenticate', challenge)
   if (retryAfter !== undefined && !reply.hasHeader('retry-after')) reply.header('retry-after', retryAfter)
-  return reply.send(issues === undefined ? body : Buffer.from(JSON.stringify({ ...members, errors: issues })))
+  if (issues === undefined && (detail === undefined || detail === members.detail)) return reply.send(body)
+  return reply.send(
+    Buffer.from(JSON.stringify({ ...members, ...(detail !== undefined && { detail }), errors: issues }))
+  )
 }

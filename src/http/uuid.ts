@@ -53,9 +53,19 @@ export function uuidv7s(count: number): string[] {
   return Array.from({ length: count }, (_, i) => idOf(ms, tick, i))
 }
 
-/** Returns the time of one of our UUIDv7s, to the microsecond, for PostgreSQL. A later id never has an earlier time. */
+const UUIDV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/i
+const DAY_MS = 86_400_000
+
+const msOf = (id: string) => Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
+
+/**
+ * The format `recent-uuidv7`: a UUIDv7 (RFC 9562 section 5.7) of about now, a day either way. A client makes it, whose
+ * clock may be wrong. Its time is that of the item's creation.
+ */
+export const isRecentUuidv7 = (text: string) => UUIDV7.test(text) && Math.abs(msOf(text) - Date.now()) <= DAY_MS
+
+/** Returns the time of a UUIDv7, to the microsecond, for PostgreSQL. A later id never has an earlier time. */
 export function timeOf(id: string): string {
-  const ms = Number.parseInt(id.slice(0, 8) + id.slice(9, 13), 16)
   const microseconds = Math.floor((Number.parseInt(id.slice(15, 18), 16) * 1000) / TICKS)
-  return new Date(ms).toISOString().replace('Z', `${microseconds}`.padStart(3, '0').concat('Z'))
+  return new Date(msOf(id)).toISOString().replace('Z', `${microseconds}`.padStart(3, '0').concat('Z'))
 }

@@ -5,6 +5,7 @@ import { Problem, type ProblemCode } from './problems.ts'
 const MESSAGES: Record<string, string> = {
   discriminator: 'must be equal to one of the allowed values',
   text: 'must NOT contain U+0000 or a lone surrogate',
+  'recent-uuidv7': 'must be a UUIDv7 of about now, a day either way',
   date: 'must be an RFC 3339 full-date, of years 0001 to 9999',
   'date-time': 'must be an RFC 3339 date-time with an offset, of years 0001 to 9999, to the microsecond at most'
 }

@@ -4,6 +4,7 @@ import addFormats from 'ajv-formats'
 import type { FastifySchemaCompiler } from 'fastify'
 import { isDate, isDateTime, isText } from './formats.ts'
 import { createQueryCoercion } from './query-string.ts'
+import { isRecentUuidv7 } from './uuid.ts'
 
 /** The most levels that a schema can allow a JSON document to have. */
 export const DEPTH_MAX = 100
@@ -39,6 +40,7 @@ const createAjv = (allErrors: boolean) => {
   ajv.addFormat('date-time', isDateTime)
   ajv.addFormat('date', isDate)
   ajv.addFormat('text', isText)
+  ajv.addFormat('recent-uuidv7', isRecentUuidv7)
   // Before `anyOf`, whose schemas could take long for a large document.
   ajv.addKeyword({ keyword: 'maxBytes', before: 'const', schemaType: 'number', errors: true, validate: maxBytes })
   ajv.addKeyword({

@@ -1,20 +1,19 @@
 import type { Static, TSchema } from '@sinclair/typebox'
 import { getTableColumns, getTableName } from 'drizzle-orm'
-import { getTableConfig, type PgColumn } from 'drizzle-orm/pg-core'
+import type { PgColumn } from 'drizzle-orm/pg-core'
+import type { Config } from '../config/config.ts'
 import { ConfigError } from '../config/error.ts'
-import type { OwnedTable } from '../db/owned.ts'
+import { type Constraint, constraintsOf } from '../db/constraints.ts'
+import { constraintFaults } from './constraint-faults.ts'
 import type { Filter, PlannedFilter } from './filters.ts'
 import { BYTES_MAX, bytesOf } from './member-schemas.ts'
 import { type Member, memberOf, momentOf } from './members.ts'
 import { type Schemas, schemasOf } from './schemas.ts'
 import { type Sort, sortFault, sortOf } from './sorts.ts'
+import { columnFaults, GIVEN, type Given, givenFault, isOwned, type ResourceTable } from './table.ts'
 import { isName, type Words, wordsOf } from './words.ts'
 
-/** What `ownedTable` makes (`src/db/tables.ts`). */
-export type ResourceTable = OwnedTable & Record<'id' | 'createdAt' | 'updatedAt' | 'version', PgColumn>
-
 type Columns<T extends ResourceTable> = T['_']['columns']
-type Given = 'userId' | 'id' | 'createdAt' | 'updatedAt' | 'version'
 
 /** The names of the columns that a declaration may show: its own, and never the owner. */
 type Own<T extends ResourceTable> = Exclude<keyof Columns<T> & string, Given>
@@ -39,6 +38,8 @@ export interface Options<T extends ResourceTable, M extends MembersOf<T>> {
   filters?: Record<string, Filter<Named<M>>> & { [Name in Reserved]?: never }
   /** The members that lists can be sorted by, both ways. `createdAt` always is one. */
   sorts?: readonly Named<M>[]
+  /** The most items that a user may have, or where the configuration says it; null for no bound. */
+  max?: number | ((config: Config) => number | null)
 }
 
 type ValueOf<T extends ResourceTable, M, Name extends keyof M> =
@@ -87,7 +88,14 @@ export interface Declaration {
   publicColumns: Record<string, PgColumn>
   /** Whether a member is a JSON document. */
   hasDocuments: boolean
+  /** The constraints of the table, by the names that PostgreSQL reports. */
+  constraints: ReadonlyMap<string, Constraint>
+  /** The most items that a user may have; null for no bound. */
+  maxOf: (config: Config) => number | null
 }
+
+/** The greatest `max`, which an integer of PostgreSQL holds. */
+const MAX_MAX = 999_999_999
 
 const RESERVED: readonly string[] = ['limit', 'cursor', 'sort', 'count'] satisfies Reserved[]
 
@@ -98,7 +106,7 @@ const RESERVED: readonly string[] = ['limit', 'cursor', 'sort', 'count'] satisfi
  */
 export function declare<T extends ResourceTable, M extends MembersOf<T>>(
   table: T,
-  { name, members: declared, filters = {}, sorts = [] }: Options<T, M>
+  { name, members: declared, filters = {}, sorts = [], max = () => null }: Options<T, M>
 ): Declaration & Bodies<NewOf<T, M>, ChangeOf<T, M>> {
   const tableName = getTableName(table)
   const words = wordsOf(name, tableName)
@@ -116,6 +124,10 @@ export function declare<T extends ResourceTable, M extends MembersOf<T>>(
       : memberOf(member, column, schema)
     if (Array.isArray(made)) faults.push(...made)
     else members.push(made)
+  }
+  faults.push(...constraintFaults(table, members))
+  if (typeof max === 'number' && !(Number.isInteger(max) && max > 0 && max <= MAX_MAX)) {
+    faults.push(`The max ${max} must be a whole number from 1 to ${MAX_MAX}.`)
   }
   const bytes = members.reduce((sum, { schema }) => sum + bytesOf(schema), 0)
   if (bytes > BYTES_MAX) faults.push(`An item can have ${bytes} bytes of JSON, and the most is ${BYTES_MAX}.`)
@@ -158,15 +170,11 @@ export function declare<T extends ResourceTable, M extends MembersOf<T>>(
       updatedAt: table.updatedAt,
       version: table.version
     },
-    hasDocuments: members.some(({ kind }) => kind.name === 'document')
+    hasDocuments: members.some(({ kind }) => kind.name === 'document'),
+    constraints: new Map(constraintsOf(table).map((one) => [one.name, one])),
+    maxOf: typeof max === 'number' ? () => max : max
   }
 }
-
-const GIVEN: ReadonlySet<string> = new Set(['userId', 'id', 'createdAt', 'updatedAt', 'version'] satisfies Given[])
-
-/** Why nothing that every item has can be declared, in words that follow its name. */
-const givenFault = (name: string) =>
-  name === 'userId' ? 'is the owner, who never leaves the server' : 'is there already: every item has it'
 
 const TABLE_NAME = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/
 
@@ -177,36 +185,6 @@ function* nameFaults(name: string, tableName: string): Generator<string> {
     yield `The name "${name}" must be another: letters and digits, such as bankAccount.`
   }
   if (!TABLE_NAME.test(tableName)) yield `The table "${tableName}" needs a name in snake case, such as bank_accounts.`
-}
-
-/** Whether `ownedTable` made a table: it has the columns, the policy, and a key that begins with the owner. */
-function isOwned(table: ResourceTable): boolean {
-  const { name, policies, primaryKeys } = getTableConfig(table)
-  const key = primaryKeys[0]?.columns.map((column) => column.name).join()
-  const isWhole = [...GIVEN].every((given) => given in table) && table.id.getSQLType() === 'uuid'
-  return isWhole && key === 'user_id,id' && policies.some((policy) => policy.name === `${name}_owner`)
-}
-
-/** What is wrong with the columns of a table, of which `declared` are members. */
-function* columnFaults(table: ResourceTable, declared: object): Generator<string> {
-  const names = new Set<string>()
-  const { foreignKeys } = getTableConfig(table)
-  const referring = new Set(foreignKeys.flatMap((key) => key.reference().columns.map(({ name }) => name)))
-  for (const [name, column] of Object.entries<PgColumn>(getTableColumns(table))) {
-    // By another name than its own the owner would be shown, and changed.
-    if (names.has(column.name)) yield `The column "${name}" has the SQL name of another column, ${column.name}.`
-    names.add(column.name)
-    // PostgreSQL checks these against the rows of all users, so an error would tell of theirs.
-    if (column.isUnique || column.primary) yield `The column "${name}" must be unique among the rows of all users.`
-    if (referring.has(column.name)) yield `The column "${name}" may refer to the rows of other users.`
-    // Drizzle calls it once, when the statement is prepared.
-    if (column.onUpdateFn !== undefined) yield `The column "${name}" has $onUpdate, which is not supported.`
-    if (GIVEN.has(name) || Object.hasOwn(declared, name)) continue
-    if (column.notNull && !column.hasDefault) {
-      yield `The column "${name}" is not null and has no default, so it must be a member.`
-    }
-    if (column.defaultFn !== undefined) yield `The column "${name}" has a $defaultFn, so it must be a member.`
-  }
 }
 
 /** What is wrong with a filter. */

@@ -37,6 +37,12 @@ export const BODY_ERRORS = [
   'unsupported_media_type'
 ] as const
 
+/** The errors of a body whose item the constraints of its table refuse. */
+export const WRITE_ERRORS = [...BODY_ERRORS, 'no_such_reference', 'not_unique'] as const
+
+/** The same of a body that creates an item. */
+export const CREATE_ERRORS = [...WRITE_ERRORS, 'already_exists'] as const
+
 export const KEY_ERRORS = ['idempotency_key_in_flight', 'idempotency_key_reused'] as const
 
 /** The errors of every operation. */

@@ -1,6 +1,7 @@
 import { type TSchema, Type } from '@sinclair/typebox'
 import { type SQL, sql } from 'drizzle-orm'
-import { arrayLiteral, type Keywords, type Kind } from './kinds.ts'
+import type { Keywords, Kind } from './kind.ts'
+import { arrayLiteral } from './kinds.ts'
 import type { Member } from './members.ts'
 
 /** What a filter asks of its members. */
@@ -12,6 +13,11 @@ export interface PlannedFilter {
   schema: TSchema
   /** Its condition. It holds for every row when the parameter is absent, and its placeholders are null. */
   condition: SQL
+  /**
+   * Its condition where the parameter is given, if there is an index for that. The other one has an `or`, for which a
+   * generic plan reads all of the owner's rows.
+   */
+  indexed: SQL | undefined
   /** The values of its placeholders. */
   values(given: unknown): Record<string, unknown>
 }
@@ -39,7 +45,10 @@ const comparison = <const Name extends string>(
   operator: Operator,
   name: Name,
   fault: Filter['fault'],
-  plan: (member: Member, value: SQL) => { schema: Keywords; says: string; condition: SQL; kind: Kind; list?: boolean }
+  plan: (
+    member: Member,
+    value: SQL
+  ) => { schema: Keywords; says: string; condition: SQL; kind: Kind; list?: boolean; isIndexed?: boolean }
 ): Filter<Name> => ({
   operator,
   members: [name],
@@ -47,12 +56,13 @@ const comparison = <const Name extends string>(
   plan([member], parameter) {
     const placeholder = `filter.${parameter}`
     const written = sql`${sql.placeholder(placeholder)}`
-    const { schema, says, condition, kind, list } = plan(member as Member, written)
+    const { schema, says, condition, kind, list, isIndexed } = plan(member as Member, written)
     const cast = sql.raw(list ? `${kind.cast}[]` : kind.cast)
     const one = parameterOf(schema, says)
     return {
       schema: list ? Type.Array(Type.Unsafe(one), { minItems: 1, maxItems: VALUES_MAX, description: says }) : one,
       condition: sql`${written}::${cast} is null or ${condition}`,
+      indexed: isIndexed ? condition : undefined,
       values: (given) => ({
         [placeholder]:
           given === undefined ? null : list ? arrayLiteral((given as unknown[]).map(kind.encode)) : kind.encode(given)
@@ -70,7 +80,8 @@ export const equals = <const Name extends string>(member: Name): Filter<Name> =>
     schema,
     kind,
     says: `Only those with this \`${name}\``,
-    condition: sql`${column} = ${value}::${sql.raw(kind.cast)}`
+    condition: sql`${column} = ${value}::${sql.raw(kind.cast)}`,
+    isIndexed: kind.name === 'reference'
   }))
 
 /** Only items whose member has one of these values. The parameter is repeated for each. */
@@ -189,6 +200,7 @@ export const contains = <const Name extends string>(...members: [Name, ...Name[]
         sql`${composed}::text is null or ${found(composed)} or `,
         sql`(${decomposed}::text is not null and (${found(decomposed)}))`
       ]),
+      indexed: undefined,
       values(given) {
         const [text, alternative] = forms(given as string | undefined)
         return { [name]: text, [other]: alternative }

@@ -1,4 +1,3 @@
-import { createHash } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
 import { eq, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
@@ -8,6 +7,7 @@ import { isExpired } from '../db/tables.ts'
 import { LockNotAvailable, type Transact, type Transaction } from '../db/transaction.ts'
 import type { Deadline } from '../http/deadline.ts'
 import type { ProblemCode } from '../http/problems.ts'
+import { digestOf } from './digest.ts'
 
 /** The answer to a POST: the JSON of its body, and the URL of the item if it created exactly one. */
 export interface Answer {
@@ -16,10 +16,10 @@ export interface Answer {
 }
 
 /**
- * An answer to store. When its JSON is too large, only its `outline` is stored: JSON that names the items of the
- * answer. A retry then rebuilds the answer from the outline.
+ * An answer to store, unless `keep` is false. When its JSON is too large, only its `outline` is stored: JSON that names
+ * the items of the answer. A retry then rebuilds the answer from the outline.
  */
-export type Earned = Answer & { outline?: string }
+export type Earned = Answer & { outline?: string; keep?: boolean }
 
 /** The size up to which an answer is stored in full, in bytes of UTF-8. The answer for one task always fits. */
 export const MAX_KEPT_BYTES = 64 * 1024
@@ -51,14 +51,6 @@ interface Options {
   rebuild?: (outline: string, transaction: Transaction) => Promise<string>
   within?: Deadline | undefined
 }
-
-/** Serializes the members of each object in sorted order, because their order has no meaning (RFC 8259 section 4). */
-const canonical = (value: unknown) =>
-  JSON.stringify(value, (_name, nested: unknown) =>
-    typeof nested === 'object' && nested !== null && !Array.isArray(nested)
-      ? Object.fromEntries(Object.entries(nested).sort(([a], [b]) => (a < b ? -1 : 1)))
-      : nested
-  )
 
 /**
  * Makes the function that performs a request with an `Idempotency-Key` once. It stores the answer for 24 hours, in the
@@ -104,7 +96,7 @@ export function idempotency({ owned, transaction, storage }: Database) {
     work: (transaction: Transaction) => Promise<Earned>,
     { rebuild = async (outline: string) => outline, within }: Options = {}
   ): Promise<(Answer & { replayed: boolean }) | ProblemCode> => {
-    const digest = createHash('sha256').update(canonical(request)).digest('base64url')
+    const digest = digestOf(request)
     try {
       return await transaction(
         owner,
@@ -118,7 +110,8 @@ export function idempotency({ owned, transaction, storage }: Database) {
             const json = stored.abridged ? await rebuild(stored.json, transaction) : stored.json
             return { json, location: stored.location, replayed: true }
           }
-          const { json, location, outline = json } = await work(transaction)
+          const { json, location, outline = json, keep = true } = await work(transaction)
+          if (!keep) return { json, location, replayed: false }
           const abridged = Buffer.byteLength(json) > MAX_KEPT_BYTES
           const storedJson = abridged ? outline : json
           const kept = await store(owner, { key, digest, json: storedJson, abridged, location }, transaction)

@@ -1,44 +1,10 @@
-import { type SQL, sql } from 'drizzle-orm'
+import { getTableName, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
+import { Reference } from '../db/reference.ts'
 import { isDate, isDateTime, isText, toUtc } from '../http/formats.ts'
 import { UUID_PATTERN } from '../http/uuid.ts'
-
-/** Keywords of a JSON Schema. */
-export type Keywords = Record<string, unknown>
-
-/** How the values of a kind are sorted. */
-export interface SortKey {
-  /** What a list is sorted by, for a column and for the value in a cursor alike. */
-  of(value: SQL): SQL
-  /** The SQL type of `of`, if that type has an infinity, which then stands for null. */
-  infinite?: string
-  /** Whether PostgreSQL accepts the text of a cursor as a value. */
-  accepts(text: string): boolean
-  /** The most characters of a value, if the schema of its kind does not say it and it is no word. */
-  characters?: number
-}
-
-/** A kind of values: the columns of one type, and the JSON that they hold without a loss. */
-export interface Kind {
-  /** The name of the kind, for messages. */
-  name: string
-  /** The SQL type to which a parameter is cast. */
-  cast: string
-  /** The JSON Schema of every value that the column can hold. A member's own schema narrows it. */
-  schema: Keywords
-  /** The keywords that a member's schema must have, because the column has no bound of its own. */
-  bounds: readonly string[]
-  /** Makes the parameter of a statement from a value that fits the schema. */
-  encode(value: unknown): unknown
-  /** Whether the sizes of its values differ much, so that they are counted against the storage quota. */
-  sized?: boolean
-  /** Whether `before`, `after`, `atLeast` and `atMost` compare it. */
-  ordered?: boolean
-  /** How it is sorted. Undefined for a kind that no list can be sorted by. */
-  sort?: SortKey
-  /** The kind of the elements of an array. */
-  element?: Kind
-}
+import type { Kind, SortKey } from './kind.ts'
+import { pluralOf } from './words.ts'
 
 /** The most characters of a text by which a list is sorted. A cursor has them, and its URL must stay short. */
 export const SORT_CHARACTERS = 200
@@ -135,6 +101,23 @@ const moment: Kind = {
   }
 }
 
+const uuid: Kind = {
+  name: 'uuid',
+  cast: 'uuid',
+  schema: { type: 'string', pattern: UUID_PATTERN },
+  bounds: [],
+  encode: same,
+  sort: {
+    of: (value) => sql`${value}::uuid::text collate "C"`,
+    accepts: (text) => isUuid.test(text)
+  }
+}
+
+const referenceTo = ({ target }: Reference): Kind => {
+  const description = `The id of one of your ${pluralOf(getTableName(target()))}`
+  return { ...uuid, name: 'reference', schema: { ...uuid.schema, description } }
+}
+
 const enumeration = (cast: string, labels: readonly string[]): Kind => ({
   name: 'enum',
   cast,
@@ -193,17 +176,7 @@ const KINDS: Record<string, (column: PgColumn) => Kind | string> = {
     sort: { of: (value) => sql`${value}::date`, infinite: 'date', accepts: isDate }
   }),
   PgTimestampString: (column) => (column.getSQLType() === 'timestamp with time zone' ? moment : TIMESTAMP),
-  PgUUID: () => ({
-    name: 'uuid',
-    cast: 'uuid',
-    schema: { type: 'string', pattern: UUID_PATTERN },
-    bounds: [],
-    encode: same,
-    sort: {
-      of: (value) => sql`${value}::uuid::text collate "C"`,
-      accepts: (text) => isUuid.test(text)
-    }
-  }),
+  PgUUID: (column) => (column instanceof Reference ? referenceTo(column) : uuid),
   PgEnumColumn(column) {
     const { schema } = (column as PgColumn & { enum: { schema?: string } }).enum
     if (schema !== undefined) return `its enum is in the schema ${schema}`

@@ -26,7 +26,7 @@ type ListRun = Run<{ json: Buffer; count: Buffer }[]>
 /** The statements of one order. */
 interface Ordered {
   sort: Sort
-  filtered: ListRun
+  filtered: (query: Query) => ListRun
   /** For a list of all items in the order of creation. */
   unfiltered: ListRun | undefined
 }
@@ -37,7 +37,7 @@ export class Lists {
   /** What stands before each element but the first. */
   readonly #start: string
   readonly #sorts: ReadonlyMap<string, Ordered>
-  readonly #count: Run<{ count: number }[]>
+  readonly #count: (query: Query) => Run<{ count: number }[]>
 
   constructor(owned: OwnedBy, declaration: Declaration) {
     const own = owned(declaration.table)
@@ -46,7 +46,6 @@ export class Lists {
     const separator = declaration.hasDocuments ? ',\n' : ','
     // A quotation mark inside a JSON string is escaped, so this is only ever the start of an element.
     this.#start = `${separator}{"id":"`
-    const conditions = declaration.filters.map(({ condition }) => condition)
     const columns = Object.fromEntries(
       Object.entries(declaration.publicColumns).map(([name, column]) => [name, sql`${column}`.as(name)])
     )
@@ -70,17 +69,27 @@ export class Lists {
         sort.name,
         {
           sort,
-          filtered: prepare(sort, conditions, true),
+          filtered: this.#prepareEach((conditions) => prepare(sort, conditions, true)),
           // Where nothing is sorted either, PostgreSQL would plan for the filters, and might read all of the owner's
           // for them.
           unfiltered: sort.key === undefined ? prepare(sort, [], false) : undefined
         }
       ])
     )
-    this.#count = own.prepare((own) => ({
-      ...own.select({ count: sql<number>`count(*)::int` }, ...conditions),
-      scan: true
-    }))
+    this.#count = this.#prepareEach((conditions) =>
+      own.prepare((own) => ({ ...own.select({ count: sql<number>`count(*)::int` }, ...conditions), scan: true }))
+    )
+  }
+
+  /** Prepares a statement for each filter that has an index, and one for the other queries. Returns what chooses. */
+  #prepareEach<R>(prepare: (conditions: SQL[]) => R): (query: Query) => R {
+    const { filters } = this.#declaration
+    const conditions = filters.map(({ condition }) => condition)
+    const byIndex = filters.flatMap(({ name, indexed }, i) =>
+      indexed === undefined ? [] : [{ name, run: prepare(conditions.with(i, indexed)) }]
+    )
+    const run = prepare(conditions)
+    return (query) => byIndex.find(({ name }) => query[name] !== undefined)?.run ?? run
   }
 
   /** A page of the list that is asked for. It throws `validation_failed` for a cursor of another list. */
@@ -94,7 +103,11 @@ export class Lists {
     const rows =
       unfiltered !== undefined && list.filters.every((value) => value === undefined)
         ? await unfiltered(owner, { id, limit: limit + 1 }, within)
-        : await filtered(owner, { ...this.#filterValues(query), id, key: from?.key ?? null, limit: limit + 1 }, within)
+        : await filtered(query)(
+            owner,
+            { ...this.#filterValues(query), id, key: from?.key ?? null, limit: limit + 1 },
+            within
+          )
     const { json, count } = rows[0] as (typeof rows)[number]
     if (Number(count.toString()) <= limit) return { json, next: null }
     // What is one too many is cut off, and the comma before it ends the array.
@@ -108,7 +121,7 @@ export class Lists {
 
   /** How many items the list has in all, at this moment. */
   async count(owner: Owner, query: Query, within?: Within): Promise<number> {
-    const [row] = await this.#count(owner, this.#filterValues(query), within)
+    const [row] = await this.#count(query)(owner, this.#filterValues(query), within)
     return (row as { count: number }).count
   }
 

@@ -1,7 +1,7 @@
 import { OptionalKind } from '@sinclair/typebox'
 import { BODY_LIMIT_BYTES, MAX_VALUES } from '../http/json-body.ts'
 import { DEPTH_MAX, validatorOf } from '../http/validation.ts'
-import type { Keywords, Kind } from './kinds.ts'
+import type { Keywords, Kind } from './kind.ts'
 
 /** The values of a literal or of a union of literals; undefined for another schema. */
 function literalsOf(schema: Keywords): unknown[] | undefined {

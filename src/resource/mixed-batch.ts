@@ -71,7 +71,7 @@ export function namedIn(resources: Resources, body: unknown): Context[] {
   return operations.flatMap((one: { resource?: unknown } | null) => resources.get(one?.resource as string) ?? [])
 }
 
-const valuesOf = (asked: Asked) => ('create' in asked ? '/create' : 'update' in asked ? '/update/change' : '/delete')
+const valuesOf = (asked: Asked) => ('create' in asked ? '/create' : 'update' in asked ? '/update/change' : '')
 
 /** The operations of a body that fits the schema. */
 export const operationsIn = (resources: Resources, { operations }: MixedBatch): Operation[] =>

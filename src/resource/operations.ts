@@ -1,4 +1,5 @@
 import type { Owner } from '../auth/user.ts'
+import { isInFailedTransaction } from '../db/errors.ts'
 import type { Transaction } from '../db/transaction.ts'
 import { Problem } from '../http/problems.ts'
 import { uuidv7s } from '../http/uuid.ts'
@@ -78,31 +79,57 @@ const conditionOf = (version: number | undefined): VersionCondition =>
   version === undefined ? UNCONDITIONAL : { ifMatch: [version], ifNoneMatch: null }
 
 /**
+ * What an operation did, and whether it asked for a version. Without JSON there was no such item in such a version, so
+ * it did nothing.
+ */
+type Outcome = Did & { json: string | undefined; isConditional: boolean }
+
+/**
  * Does one operation.
  *
  * @param newId the id of the item that it creates
- * @returns what it did; without JSON when there is no such item in such a version, and so it did nothing
  */
-async function perform(
-  operation: Operation,
-  owner: Owner,
-  newId: string,
-  transaction: Transaction
-): Promise<Did & { json: string | undefined }> {
+async function perform(operation: Operation, owner: Owner, newId: string, transaction: Transaction): Promise<Outcome> {
   const { resource, values } = operation
   const { store } = resource
   if ('create' in operation) {
-    const { id, json } = await pointTo(values, store.create(owner, operation.create, transaction, newId))
-    return { resource, how: 'created', id, json }
+    const { id, json } = await pointTo(values, store.createClaimed(owner, operation.create, newId, transaction))
+    return { resource, how: 'created', id, json, isConditional: false }
   }
   if ('update' in operation) {
     const { id, change, version } = operation.update
     const item = await pointTo(values, store.update(owner, id, change, conditionOf(version), transaction))
-    return { resource, how: 'updated', id: item?.id ?? id, json: item?.json }
+    return { resource, how: 'updated', id: item?.id ?? id, json: item?.json, isConditional: version !== undefined }
   }
   const { id, version } = operation.delete
   const removed = await pointTo(values, store.remove(owner, id, conditionOf(version), transaction))
-  return { resource, how: 'deleted', id, json: removed ? JSON.stringify(id) : undefined }
+  const json = removed ? JSON.stringify(id) : undefined
+  return { resource, how: 'deleted', id, json, isConditional: version !== undefined }
+}
+
+/**
+ * Takes room for the items that operations create. Empty if no resource has a bound. The order of the resources keeps
+ * two batches from waiting for each other.
+ */
+const claimRoom = (operations: readonly Operation[], owner: Owner, transaction: Transaction): Promise<void>[] =>
+  resourcesOf(operations).flatMap((resource) => {
+    const items = operations.flatMap((one) => ('create' in one && one.resource === resource ? [one.create] : []))
+    return resource.store.claim(owner, items, transaction) ?? []
+  })
+
+/** Sends operations in their order. One that takes others with it is done before the next is sent. */
+async function sendAll(operations: readonly Operation[], owner: Owner, transaction: Transaction) {
+  // The ids of new items are in the order of the operations.
+  const ids = uuidv7s(operations.length)
+  const sent: Promise<PromiseSettledResult<Outcome>[]>[] = []
+  for (const [i, operation] of operations.entries()) {
+    // One may fail while another is waited for.
+    const settled = Promise.allSettled([perform(operation, owner, ids[i] as string, transaction)])
+    sent.push(settled)
+    if ('delete' in operation && operation.resource.store.cascades) await settled
+  }
+  // All are waited for: what goes on when the transaction has ended could send statements outside of it.
+  return (await Promise.all(sent)).flat()
 }
 
 /**
@@ -116,20 +143,21 @@ export async function runOperations(
   owner: Owner,
   transaction: Transaction
 ): Promise<Done[]> {
-  // The ids of new items are in the order of the operations.
-  const ids = uuidv7s(operations.length)
-  // All are sent before the first is answered.
+  // All are sent before the first is answered, unless room must be taken first.
   const locked = lockItems(operations, owner, transaction)
-  const sent = operations.map((operation, i) => perform(operation, owner, ids[i] as string, transaction))
-  // PostgreSQL refuses whatever follows a statement that failed, so the first failure is the one that counts.
-  const [[lock], outcomes] = await Promise.all([Promise.allSettled([locked]), Promise.allSettled(sent)])
-  const there = resultOf(lock)
+  const claims = claimRoom(operations, owner, transaction)
+  if (claims.length > 0) valuesOf(await Promise.allSettled([locked, ...claims]))
+  const [[lock], outcomes] = await Promise.all([Promise.allSettled([locked]), sendAll(operations, owner, transaction)])
+  const [there] = valuesOf([lock]) as [Set<string>]
+  const failure = failureOf(outcomes)
   return outcomes.map((outcome, i) => {
-    const { json, ...did } = resultOf(outcome)
+    if (outcome.status === 'rejected') throw failure
+    const { json, isConditional, ...did } = outcome.value
     const key = keyOf(did.resource, did.id)
     if (json === undefined) {
-      const problem = new Problem(there.has(key) ? 'precondition_failed' : did.resource.notFound)
-      throw problemAt((operations[i] as Operation).pointer, problem)
+      const isChanged = isConditional && there.has(key)
+      const { pointer } = operations[i] as Operation
+      throw problemAt(pointer, new Problem(isChanged ? 'precondition_failed' : did.resource.notFound))
     }
     if (did.how === 'deleted') there.delete(key)
     else there.add(key)
@@ -137,9 +165,16 @@ export async function runOperations(
   })
 }
 
-function resultOf<T>(outcome: PromiseSettledResult<T>): T {
-  if (outcome.status === 'rejected') throw outcome.reason
-  return outcome.value
+/** The first that failed by itself. Behind a statement that fails all others fail, and their errors may come first. */
+function failureOf(outcomes: readonly PromiseSettledResult<unknown>[]): unknown {
+  const reasons = outcomes.flatMap((one) => (one.status === 'rejected' ? [one.reason] : []))
+  return reasons.find((reason) => !isInFailedTransaction(reason)) ?? reasons[0]
+}
+
+function valuesOf<T>(outcomes: readonly PromiseSettledResult<T>[]): T[] {
+  const failure = failureOf(outcomes)
+  if (failure !== undefined) throw failure
+  return outcomes.map((one) => (one as PromiseFulfilledResult<T>).value)
 }
 
 /** What was done, with the items as they are now. Items that are gone by now are left out. */

@@ -5,7 +5,8 @@ export function problemAt(pointer: string, { problem, message, issues }: Problem
   const ofValue = issues ?? [{ in: 'body', pointer: '', detail: message }]
   return new Problem(
     problem,
-    ofValue.map((issue) => ({ ...issue, pointer: pointer + issue.pointer }))
+    ofValue.map((issue) => ({ ...issue, pointer: pointer + issue.pointer })),
+    message
   )
 }
 

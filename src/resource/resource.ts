@@ -9,8 +9,7 @@ import {
   declare,
   type MembersOf,
   type NewOf,
-  type Options,
-  type ResourceTable
+  type Options
 } from './declaration.ts'
 import { scopeOf } from './document.ts'
 import { idempotency } from './idempotency.ts'
@@ -21,6 +20,7 @@ import { deleteRoute, getRoute, updateRoutes } from './routes/item.ts'
 import type { Values } from './schemas.ts'
 import { Size } from './size.ts'
 import type { Store } from './store.ts'
+import type { ResourceTable } from './table.ts'
 
 export { after, atLeast, atMost, before, contains, equals, has, isNull, oneOf } from './filters.ts'
 

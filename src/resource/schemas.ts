@@ -38,8 +38,10 @@ export interface Batch {
 export interface Schemas {
   /** An item as the API answers it. `src/db/json.ts` writes this JSON; the tests hold it to this schema. */
   item: TSchema
-  /** The body of a create. What is not named here (an owner, an id) is refused, not ignored. */
+  /** The body of a create. What is not named here (an owner, say) is refused, not ignored. */
   create: TUnsafe<Values>
+  /** Bodies of a create, for the document. */
+  examples: Values[]
   /** The body of an update: the members to change; an absent one keeps its value (RFC 7396 for PATCH, and for PUT). */
   change: TUnsafe<Values>
   query: TUnsafe<Query>
@@ -52,6 +54,14 @@ export interface Schemas {
 const UUID = '019ab3c4-5d6e-7f80-91a2-b3c4d5e6f708'
 const Moment = { type: 'string', format: 'date-time', examples: ['2026-11-22T17:11:08.123456+00:00'] }
 const Id = Type.String({ pattern: UUID_PATTERN, examples: [UUID] })
+/** The id that a create chooses. It has no example, which would soon be too old. */
+const ChosenId = Type.Optional(
+  Type.String({
+    format: 'recent-uuidv7',
+    description:
+      'A UUIDv7 of about now (a day either way), which makes the create safe to repeat; made for you unless sent'
+  })
+)
 const Version = Type.Optional(
   Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description: 'The version that it must have' })
 )
@@ -81,7 +91,15 @@ function bodyOf(members: readonly Member[], title: string, isCreate: boolean) {
     return [member.name, isCreate && member.required ? schema : Type.Optional(schema)]
   })
   const options = { title, additionalProperties: false, ...(isCreate ? {} : { minProperties: 1 }) }
-  return Type.Object(Object.fromEntries(properties), options)
+  return Type.Object({ ...(isCreate && { id: ChosenId }), ...Object.fromEntries(properties) }, options)
+}
+
+/** Bodies that create an item, of the examples of its members: one, or none when a required member has no example. */
+function examplesOf(members: readonly Member[]): Values[] {
+  const hasExample = ({ schema }: Member) => Array.isArray(schema.examples)
+  if (members.some((member) => member.required && !hasExample(member))) return []
+  const shown = members.filter(hasExample).map(({ name, schema }) => [name, (schema.examples as unknown[])[0]])
+  return [Object.fromEntries(shown)]
 }
 
 function queryOf(filters: readonly (PlannedFilter & { name: string })[], sorts: readonly Sort[], { plural }: Words) {
@@ -159,6 +177,7 @@ export function schemasOf(
   return {
     item,
     create: Type.Unsafe<Values>(create),
+    examples: examplesOf(members.filter(({ setBy }) => setBy !== 'server')),
     change: Type.Unsafe<Values>(change),
     query: Type.Unsafe<Query>(queryOf(filters, sorts, words)),
     operations,

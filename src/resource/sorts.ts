@@ -1,6 +1,7 @@
 import { asc, desc, gt, lt, type SQL, sql } from 'drizzle-orm'
 import type { PgColumn } from 'drizzle-orm/pg-core'
-import { SORT_CHARACTERS, type SortKey } from './kinds.ts'
+import type { SortKey } from './kind.ts'
+import { SORT_CHARACTERS } from './kinds.ts'
 import type { Member } from './members.ts'
 
 /** One order of a list: by a member and then by the id, or by the id alone. */

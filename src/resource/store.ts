@@ -1,105 +1,74 @@
-import { eq, type SQL, sql } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
-import { type JsonRow, jsonRows } from '../db/json.ts'
-import type { OwnedBy } from '../db/owned.ts'
-import type { Run, Transaction, Within } from '../db/transaction.ts'
-import { timeOf, uuidv7 } from '../http/uuid.ts'
-import type { Bodies, Declaration, ResourceTable } from './declaration.ts'
+import type { JsonRow } from '../db/json.ts'
+import type { OwnedBy, OwnedTable } from '../db/owned.ts'
+import type { Transact, Transaction, Within } from '../db/transaction.ts'
+import { uuidv7 } from '../http/uuid.ts'
+import { Cascade } from './cascade.ts'
+import type { Bodies, Declaration } from './declaration.ts'
+import { Inserts, idOf } from './inserts.ts'
 import { arrayLiteral } from './kinds.ts'
 import { Lists } from './list.ts'
 import type { Member } from './members.ts'
 import { UNCONDITIONAL, type VersionCondition } from './preconditions.ts'
+import { RowCount } from './row-count.ts'
 import type { Values } from './schemas.ts'
+import { type Created, flagOf, isTransaction, parameter, placeholderOf, prepareItems } from './statements.ts'
+import { problemOfRemoval, problemOfWrite } from './violations.ts'
+
+export { nextVersion } from './statements.ts'
 
 /** One item: its JSON, as the client gets it, and what the service itself needs of it. */
 export type Stored = JsonRow
+
+/** `app.owned`, `app.transaction` and `app.tables`. */
+export interface Database {
+  owned: OwnedBy
+  transaction: Transact
+  tables: readonly OwnedTable[]
+}
 
 const versionValues = ({ ifMatch, ifNoneMatch }: VersionCondition) => ({
   ifMatch: ifMatch === null ? null : arrayLiteral(ifMatch),
   ifNoneMatch: ifNoneMatch === null ? null : arrayLiteral(ifNoneMatch)
 })
 
-// Placeholders have a prefix, so that no member has the name of another placeholder, such as `id`.
-const placeholderOf = ({ name }: Member) => `member.${name}`
-const flagOf = ({ name }: Member) => `set.${name}`
-
-/** The value of a member in a new row. */
-function inserted(member: Member): SQL {
-  const value = sql`${sql.placeholder(placeholderOf(member))}`
-  // In a `values` list PostgreSQL knows the type of a parameter by its column.
-  const { kind, sqlDefault } = member
-  if (sqlDefault !== undefined) return sql`coalesce(${value}::${sql.raw(kind.cast)}, ${sqlDefault})`
-  return kind.name === 'document' ? sql`${value}::${sql.raw(kind.cast)}` : value
-}
-
-/**
- * The new value of a member in a partial update. One statement is prepared once, whatever members an update has: null
- * stands for a member that is absent, and where the column may itself be null, a placeholder says whether it is set.
- */
-function patched(member: Member): SQL {
-  const { column, kind, nullable } = member
-  const value = sql`${sql.placeholder(placeholderOf(member))}::${sql.raw(kind.cast)}`
-  if (!nullable) return sql`coalesce(${value}, ${column})`
-  return sql`case when ${sql.placeholder(flagOf(member))}::boolean then ${value} else ${column} end`
-}
-
-/** What every update changes besides its members. */
-export const nextVersion = (table: ResourceTable) => ({
-  // The clock of the creation may be ahead.
-  updatedAt: sql`greatest(now(), ${table.createdAt})`,
-  version: sql`${table.version} + 1`
-})
-
-type Row = Record<string, SQL>
-
-/** Prepares the statements on the items of one owner. */
-function prepareItems(owned: OwnedBy, { table, members, publicColumns }: Declaration) {
-  const own = owned(table, { recorded: true })
-  const { id, version } = table
-  const { fields, asRows } = jsonRows(publicColumns)
-  const byId = eq(id, sql.placeholder('id'))
-  const idIn = sql`${id} = any(${sql.placeholder('ids')}::uuid[])`
-  // In the statement itself: between a look at the version and the write somebody else could have written.
-  const [ifMatch, ifNoneMatch] = [sql.placeholder('ifMatch'), sql.placeholder('ifNoneMatch')]
-  // A list that is null asks for nothing.
-  const versionMatches = sql`coalesce(${version} = any(${ifMatch}::int[]), true)
-  and coalesce(${version} <> all(${ifNoneMatch}::int[]), true)`
-  // By the clock that made the id, or "newest first" would disagree with what is shown.
-  const moment = sql`${sql.placeholder('createdAt')}`
-  const row: Row = { id: sql`${sql.placeholder('id')}`, createdAt: moment, updatedAt: moment }
-  for (const member of members) row[member.name] = inserted(member)
-  const change: Row = nextVersion(table)
-  for (const member of members) change[member.name] = patched(member)
-
-  return {
-    get: own.prepare((own) => asRows(own.select(fields, byId))),
-    getAll: own.prepare((own) => asRows(own.select(fields, idIn))),
-    lock: own.prepare((own) => own.select({ id }, idIn).orderBy(id).for('update')) as Run<{ id: string }[]>,
-    insert: own.prepare((own) => asRows(own.insert(row as never).returning(fields))),
-    update: own.prepare((own) => asRows(own.update(change as never, byId, versionMatches).returning(fields))),
-    remove: own.prepare((own) => own.delete(byId, versionMatches).returning({ id })) as Run<{ id: string }[]>
-  }
-}
-
 /**
  * The items of a resource, of one owner at a time: a foreign row is as absent as a missing one (`src/db/owned.ts`).
  * What is done `within` a transaction (`app.transaction`) is part of it; within the deadline of a request it is done in
  * time or not at all.
+ *
+ * What a constraint of the table refuses is a `Problem` that points to the member, from the item on: `/title`.
  */
 export class Store<New extends object = Values, Change extends object = Values> extends Lists {
+  readonly #declaration: Declaration
+  readonly #database: Database
   /** The members, and the names of their placeholders. */
   readonly #members: readonly { member: Member; placeholder: string; flag: string }[]
   readonly #statements: ReturnType<typeof prepareItems>
+  readonly #cascade: Cascade
+  readonly #inserts: Inserts<New>
+  readonly #count: RowCount | undefined
 
-  /** @param owned `app.owned` */
-  constructor(owned: OwnedBy, declaration: Declaration & Bodies<New, Change>) {
+  /** @param max the most items of an owner; null for no bound */
+  constructor(database: Database, declaration: Declaration & Bodies<New, Change>, max: number | null = null) {
+    const { owned, tables } = database
     super(owned, declaration)
+    this.#declaration = declaration
+    this.#database = database
     this.#members = declaration.members.map((member) => ({
       member,
       placeholder: placeholderOf(member),
       flag: flagOf(member)
     }))
     this.#statements = prepareItems(owned, declaration)
+    this.#inserts = new Inserts(declaration, this.#statements)
+    this.#cascade = new Cascade(owned, declaration.table, tables)
+    this.#count = max === null ? undefined : new RowCount(owned, declaration, max)
+  }
+
+  /** Whether a delete takes several statements, each of which waits for the one before. */
+  get cascades(): boolean {
+    return !this.#cascade.isEmpty
   }
 
   /** The owner's item, or undefined when there is none: unknown and foreign alike. */
@@ -120,6 +89,40 @@ export class Store<New extends object = Values, Change extends object = Values> 
     return this.#statements.lock(owner, { ids: arrayLiteral(ids) }, transaction)
   }
 
+  /**
+   * Creates an item. A create that chooses the `id` of its item can be repeated: it returns the item that it created
+   * before. It throws `already_exists` if another create chose the id, and `quota_exceeded` if there is no room.
+   */
+  async create(owner: Owner, item: New, within?: Within): Promise<Created> {
+    const max = this.#count?.max
+    if (max === undefined) return this.#inserts.insert(owner, uuidv7(), item, within)
+    if (isTransaction(within)) {
+      await this.claim(owner, [item], within)
+      return this.#inserts.insert(owner, uuidv7(), item, within)
+    }
+    const created = await this.#inserts.insertIfRoom(owner, uuidv7(), item, max, within)
+    return created ?? this.#database.transaction(owner, (inside) => this.create(owner, item, inside), { within })
+  }
+
+  /**
+   * Takes room for new items, before they are created. It throws `quota_exceeded` if there is none. Without a bound, or
+   * without an item, it does nothing.
+   */
+  claim(owner: Owner, items: readonly New[], transaction: Transaction): Promise<void> | undefined {
+    if (items.length === 0) return undefined
+    const ids = items.flatMap((item) => idOf(item) ?? [])
+    return this.#count?.claim(owner, items.length, ids, transaction)
+  }
+
+  /**
+   * Creates an item for which room was taken (`claim`).
+   *
+   * @param id that it gets unless it chooses one; for several items of a list that was made at once (`uuidv7s`)
+   */
+  createClaimed(owner: Owner, item: New, id: string, transaction: Transaction): Promise<Created> {
+    return this.#inserts.insert(owner, id, item, transaction)
+  }
+
   /** Changes the members that are there. Undefined when the owner has no such item in such a version. */
   async update(
     owner: Owner,
@@ -134,31 +137,35 @@ export class Store<New extends object = Values, Change extends object = Values> 
       values[placeholder] = parameter(member, given)
       if (member.nullable) values[flag] = given !== undefined
     }
-    return (await this.#statements.update(owner, values, within))[0]
+    try {
+      return (await this.#statements.update(owner, values, within))[0]
+    } catch (error) {
+      throw problemOfWrite(this.#declaration.constraints, error)
+    }
   }
 
-  /** Whether there was such an item, in such a version. */
+  /**
+   * Deletes an item, and does what the references to it say. Returns whether there was such an item, in such a version.
+   * It throws `still_referenced` if others refer to it.
+   */
   async remove(
     owner: Owner,
     id: string,
     condition: VersionCondition = UNCONDITIONAL,
     within?: Within
   ): Promise<boolean> {
-    return (await this.#statements.remove(owner, { id, ...versionValues(condition) }, within)).length > 0
-  }
-
-  /** @param id of a list that was made at once, for items whose order is that of their ids (`uuidv7s`) */
-  async create(owner: Owner, item: New, within?: Within, id = uuidv7()): Promise<Stored> {
-    const values: Values = { id, createdAt: timeOf(id) }
-    for (const { member, placeholder } of this.#members) {
-      const given = (item as Values)[member.name]
-      values[placeholder] = given === undefined ? member.fallback() : parameter(member, given)
+    const values = { id, ...versionValues(condition) }
+    try {
+      if (!this.cascades) return (await this.#statements.remove(owner, values, within)).length > 0
+      const remove = async (transaction: Transaction) => {
+        // Once it is locked, nobody can refer to it any more.
+        const [found] = await this.#statements.lockOne(owner, values, transaction)
+        if (found !== undefined) await this.#cascade.remove(owner, found.id, transaction)
+        return found !== undefined
+      }
+      return isTransaction(within) ? await remove(within) : await this.#database.transaction(owner, remove, { within })
+    } catch (error) {
+      throw problemOfRemoval(this.#database.tables, error)
     }
-    const [row] = await this.#statements.insert(owner, values, within)
-    return row as Stored
   }
 }
-
-/** The parameter of a value; null for null and for a member that is absent. */
-const parameter = ({ kind, nullable }: Member, given: unknown) =>
-  given === undefined || (given === null && nullable) ? null : kind.encode(given)

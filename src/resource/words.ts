@@ -21,6 +21,9 @@ export interface Words {
 /** Whether a text is a name in camel case, and not one that every object has, such as `constructor`. */
 export const isName = (text: string) => /^[a-z][A-Za-z0-9]*$/.test(text) && !(text in {})
 
+/** What the rows of a table are called: `bank accounts` for `bank_accounts`. */
+export const pluralOf = (table: string) => table.replaceAll('_', ' ')
+
 const capitalize = (text: string) => text.charAt(0).toUpperCase() + text.slice(1)
 
 /**
@@ -36,7 +39,7 @@ export function wordsOf(name: string, table: string): Words {
     indefinite: `${/^[aeiou]/.test(singular) ? 'an' : 'a'} ${singular}`,
     title: capitalize(name),
     capitalized: capitalize(singular),
-    plural: words.join(' '),
+    plural: pluralOf(table),
     pluralTitle: words.map(capitalize).join(''),
     collection: words.join('-')
   }

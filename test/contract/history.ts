@@ -237,8 +237,8 @@ const batches = (subject: Subject, user: fc.Arbitrary<number>, pick: fc.Arbitrar
       })
     )
 
-const lists = ({ declaration }: Subject, user: fc.Arbitrary<number>) =>
-  fc.tuple(user, queriesOf(declaration)).map(([n, query]) =>
+const lists = ({ declaration, referable }: Subject, user: fc.Arbitrary<number>) =>
+  fc.tuple(user, queriesOf(declaration, referable)).map(([n, query]) =>
     command(`user ${n} lists ${queryString(query)}`, async ({ items }, real) => {
       const listed: unknown[] = []
       let next: string | undefined = `${real.url}?${queryString(query)}&count=exact`

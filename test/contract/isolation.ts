@@ -1,5 +1,4 @@
 import { sql } from 'drizzle-orm'
-import type { InjectOptions } from 'fastify'
 import pino from 'pino'
 import type { Test } from 'tap'
 import { openClient } from '../../src/db/client.ts'
@@ -7,9 +6,8 @@ import type { Db } from '../../src/db/prepare.ts'
 import { asUser, newUser, testConfig } from '../support/app.ts'
 import { watch } from '../support/events.ts'
 import { type Statement, watchStatements } from '../support/statements.ts'
-import { by, type Subject, serve } from './subject.ts'
+import { by, type Subject, serve, UNKNOWN, visible } from './subject.ts'
 
-const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 const MALFORMED = [
   'x',
   '1',
@@ -62,13 +60,6 @@ export function isolationSuite(t: Test, subject: Subject): void {
     const [alice, mallory] = [newUser('alice'), newUser('mallory')]
     const create = (user: string) => app.inject(by(user, 'POST', collection, subject.create()))
 
-    /** All of an answer that a client can see and that may differ between two ids. */
-    const visible = async (options: InjectOptions) => {
-      const { statusCode, headers, rawPayload } = await app.inject(options)
-      const { date: _date, 'x-request-id': _id, ...rest } = headers
-      return { statusCode, headers: rest, bytes: rawPayload.toString('hex') }
-    }
-
     for (const method of VERBS) {
       t.test(`${method}: own, foreign, unknown and malformed ids`, async (t) => {
         const stored = await create(alice)
@@ -77,7 +68,7 @@ export function isolationSuite(t: Test, subject: Subject): void {
         for (const liar of [{}, lyingHeaders(alice)]) {
           const ask = (at: string) => {
             const options = by(mallory, method, at, change)
-            return visible({ ...options, headers: { ...options.headers, ...liar } })
+            return app.inject({ ...options, headers: { ...options.headers, ...liar } }).then(visible)
           }
           const foreign = await ask(url)
           const unknown = await ask(`${collection}/${UNKNOWN}`)

@@ -1,6 +1,6 @@
 import type { Test } from 'tap'
+import { Reference } from '../../src/db/reference.ts'
 import type { NamedFilter } from '../../src/resource/declaration.ts'
-import type { Member } from '../../src/resource/members.ts'
 import { DEFAULT_SORT } from '../../src/resource/query.ts'
 import { newUser } from '../support/app.ts'
 import { type Item, matches, orderOf } from './model.ts'
@@ -14,22 +14,27 @@ const LEAST = 24
 type Query = Record<string, unknown>
 
 /** Bodies that give each member each of its telling values, and sometimes leave it out. */
-function bodies(members: readonly Member[]): Record<string, unknown>[] {
-  const given = members
+function bodiesOf({ declaration, valuesOf, kept }: Subject) {
+  const given = declaration.members
     .filter(({ setBy }) => setBy !== 'server')
-    .map((member) => ({ ...member, values: [...telling(member.schema), ...(member.nullable ? [null] : [])] }))
-  const count = Math.max(LEAST, ...given.map(({ values }) => values.length))
-  return Array.from({ length: count }, (_, i) =>
-    Object.fromEntries(
-      given.flatMap(({ name, required, values }, j) =>
-        !required && (i + j) % 11 === 10 ? [] : [[name, values[(i + j) % values.length]]]
+    .map((member) => ({ ...member, values: valuesOf(member) }))
+  const body = (_: unknown, i: number) =>
+    kept(
+      Object.fromEntries(
+        given.flatMap(({ name, required, values }, j) =>
+          !required && (i + j) % 11 === 10 ? [] : [[name, values[(i + j) % values.length]]]
+        )
       )
     )
-  )
+  return { least: Math.max(LEAST, ...given.map(({ values }) => values.length)), body }
 }
 
 /** Values of a filter. Items have the telling ones, so it lets some of them through. */
-function valuesOf({ operator, schema }: NamedFilter): unknown[] {
+function valuesOf({ declaration, valuesOf }: Subject, { operator, schema, members: [name] }: NamedFilter): unknown[] {
+  const member = declaration.members.find((one) => one.name === name)
+  if (operator === 'equals' && member !== undefined && member.column instanceof Reference) {
+    return [...valuesOf(member).filter((value) => value !== null), ...telling(schema)]
+  }
   if (operator !== 'oneOf') return telling(schema)
   const values = telling(schema.items as Query)
   return [...values.map((one) => [one]), values.slice(0, 3), values.slice(-2)]
@@ -52,7 +57,8 @@ export function listingSuite(t: Test, subject: Subject): void {
     const [user, other] = [newUser(), newUser()]
     const items: Item[] = []
     let created = ''
-    const create = bodies(declaration.members)
+    const { least, body } = bodiesOf(subject)
+    const create = Array.from({ length: least }, body)
     for (const one of [user, other]) {
       const answer = await app.inject(by(one, 'POST', `${url}/batch`, { create }))
       t.equal(answer.statusCode, 200)
@@ -108,7 +114,7 @@ export function listingSuite(t: Test, subject: Subject): void {
 
     t.test('by each filter alone, in the order of creation and in others', async () => {
       for (const [i, filter] of declaration.filters.entries()) {
-        for (const [j, value] of valuesOf(filter).entries()) {
+        for (const [j, value] of valuesOf(subject, filter).entries()) {
           const sort = j % 3 === 2 ? sorts[(i + j) % sorts.length] : DEFAULT_SORT
           await all({ sort, limit: 3 + (j % 3), [filter.name]: value })
         }
@@ -140,7 +146,7 @@ export function listingSuite(t: Test, subject: Subject): void {
       await refuses({ ...plain, cursor: `${cursor}AAAA` }, 'a cursor with more')
       await refuses({ ...plain, cursor: `AAAA${cursor.slice(4)}` }, 'a cursor with another start')
       for (const filter of declaration.filters) {
-        const [value, another] = valuesOf(filter)
+        const [value, another] = valuesOf(subject, filter)
         await refuses({ ...plain, cursor, [filter.name]: value }, `with ${filter.name}`)
         const filtered = await cursorOf({ ...plain, [filter.name]: value })
         if (filtered === undefined) continue
@@ -150,7 +156,7 @@ export function listingSuite(t: Test, subject: Subject): void {
     })
 
     t.test('a page has as many as it says', async (t) => {
-      const more = Array.from({ length: 101 - items.length }, (_, i) => create[i % create.length])
+      const more = Array.from({ length: 101 - items.length }, body)
       t.equal((await app.inject(by(user, 'POST', `${url}/batch`, { create: more }))).statusCode, 200)
       t.equal((await ask({})).json().length, 50)
       t.equal((await ask({ limit: 100 })).json().length, 100)

@@ -1,5 +1,5 @@
 import type { Declaration, NamedFilter } from '../../src/resource/declaration.ts'
-import type { Kind } from '../../src/resource/kinds.ts'
+import type { Kind } from '../../src/resource/kind.ts'
 import type { Member } from '../../src/resource/members.ts'
 import { answered } from './values.ts'
 

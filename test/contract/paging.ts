@@ -14,13 +14,13 @@ const SEED = 20_261_125
  * filter.
  */
 export function pagingSuite(t: Test, subject: Subject, runs: number): void {
-  const { declaration } = subject
+  const { declaration, referable } = subject
   const step = fc.oneof(
     subject.creates.map((create) => ({ create })),
     fc.nat().map((remove) => ({ remove }))
   )
   const history = fc.record({
-    query: queriesOf(declaration),
+    query: queriesOf(declaration, referable),
     before: fc.array(subject.creates, { minLength: 2, maxLength: 12, size: 'max' }),
     updates: fc.array(fc.tuple(fc.nat(), subject.changes), { maxLength: 5 }),
     // The steps after each page.

@@ -1,8 +1,9 @@
 import fc from 'fast-check'
 import { validatorCompiler } from '../../src/http/validation.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
-import type { Keywords } from '../../src/resource/kinds.ts'
+import type { Keywords } from '../../src/resource/kind.ts'
 import type { Member } from '../../src/resource/members.ts'
+import { type Body, distinct, marks, type Referable, referableBy } from './constraints.ts'
 
 /** The length up to which a text is compared when a list is sorted. */
 const START = 200
@@ -158,33 +159,50 @@ function valuesOf(schema: Keywords): fc.Arbitrary<unknown> {
 const valuesOfMember = ({ schema, nullable }: Member): fc.Arbitrary<unknown> =>
   nullable ? fc.option(valuesOf(schema), { freq: 4 }) : valuesOf(schema)
 
-/** Bodies of a resource that create and change items, made from its schemas. */
-export function bodiesOf({ members }: Declaration) {
-  const arbitraries = (some: Member[]) =>
-    Object.fromEntries(some.map((member) => [member.name, valuesOfMember(member)] as const))
+/** What the bodies of a resource must keep to, besides its schemas. */
+export interface Bounds {
+  referable?: Referable
+  /** Makes a body keep the checks of the table. */
+  keepChecks?: (body: Body) => Body
+}
+
+const NONE: Referable = new Map()
+
+/** Bodies of a resource that create and change items, made from its schemas, which keep the constraints of its table. */
+export function bodiesOf(declaration: Declaration, { referable = NONE, keepChecks = (body) => body }: Bounds = {}) {
+  const valuesFor = (member: Member): fc.Arbitrary<unknown> => {
+    const ids = referableBy(declaration, referable, member.name)
+    if (ids === undefined) return valuesOfMember(member)
+    const given = ids.flatMap((id) => [id, id.toUpperCase()])
+    return fc.constantFrom(...given, ...(member.nullable ? [null] : []))
+  }
+  const bodies = (members: Member[], requiredKeys: string[], isCreate: boolean): fc.Arbitrary<Body> => {
+    const arbitraries = Object.fromEntries(members.map((member) => [member.name, valuesFor(member)] as const))
+    const drafts = fc.record(arbitraries, { requiredKeys, noNullPrototype: true }) as fc.Arbitrary<Body>
+    return fc.tuple(drafts, marks).map(([body, mark]) => keepChecks(distinct(declaration, body, mark, isCreate)))
+  }
   const [atCreation, ever] = [
-    members.filter(({ setBy }) => setBy !== 'server'),
-    members.filter(({ setBy }) => setBy === 'client')
+    declaration.members.filter(({ setBy }) => setBy !== 'server'),
+    declaration.members.filter(({ setBy }) => setBy === 'client')
   ]
+  const required = atCreation.filter(({ required }) => required).map(({ name }) => name)
   return {
-    creates: fc.record(arbitraries(atCreation), {
-      requiredKeys: atCreation.filter(({ required }) => required).map(({ name }) => name),
-      noNullPrototype: true
-    }) as fc.Arbitrary<Record<string, unknown>>,
-    changes: fc
-      .record(arbitraries(ever), { requiredKeys: [], noNullPrototype: true })
-      .filter((body) => Object.keys(body).length > 0) as fc.Arbitrary<Record<string, unknown>>
+    creates: bodies(atCreation, required, true),
+    changes: bodies(ever, [], false).filter((body) => Object.keys(body).length > 0)
   }
 }
 
 /** Queries of the lists of a resource: an order, a page size, and any of its filters. */
-export function queriesOf({ filters, sorts, members }: Declaration): fc.Arbitrary<Record<string, unknown>> {
+export function queriesOf(declaration: Declaration, referable = NONE): fc.Arbitrary<Record<string, unknown>> {
+  const { filters, sorts, members } = declaration
   const orders = {
     sort: fc.constantFrom(...sorts.map(({ name }) => name)),
     limit: fc.integer({ min: 1, max: 7 })
   }
   if (filters.length === 0) return fc.record(orders)
-  const given = filters.map(({ name, operator, schema, members: [member] }) => {
+  const given = filters.map(({ name, operator, schema, members: [member = ''] }) => {
+    const ids = operator === 'isNull' ? [] : (referableBy(declaration, referable, member) ?? [])
+    if (ids.length > 0) return fc.record({ [name]: fc.constantFrom(...ids) as fc.Arbitrary<unknown> })
     // A parameter has no examples of its own.
     const examples = members.find(({ name }) => name === member)?.schema.examples
     const shown = operator === 'oneOf' ? { ...schema, items: { ...schema.items, examples } } : { ...schema, examples }
@@ -209,7 +227,7 @@ export const queryString = (query: Record<string, unknown>) =>
 /** The value of a member as it is answered. */
 export function answered({ kind }: Member, value: unknown): unknown {
   if (typeof value !== 'string') return value
-  if (kind.name === 'uuid') return value.toLowerCase()
+  if (kind.name === 'uuid' || kind.name === 'reference') return value.toLowerCase()
   if (kind.name !== 'date-time') return value
   const [, fraction = ''] = /\.(\d+)/.exec(value) ?? []
   const digits = fraction.replace(/0+$/, '')

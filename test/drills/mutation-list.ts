@@ -27,6 +27,9 @@ const CURSORS = 'a cursor is good for its own order and filters only'
 const LARGEST = 'the largest batch is done once, and repeated from the ids of its items'
 const LIES = 'lies about the owner of a batch, of a key and of a count change nothing'
 const FULL = 'a user who has stored all that they may can still make it less'
+const FOLDERS = 'src/resource/folders.test'
+const PAPERS = 'src/resource/papers.test'
+const CLIPS = 'src/resource/clips.test'
 const BOUNDED = 'are bounded per user and in all'
 const TOLD = 'each is told as it happens'
 
@@ -361,7 +364,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'engine: an update that is as old as the creation',
-    file: 'src/resource/store.ts',
+    file: 'src/resource/statements.ts',
     find: `greatest(now(), \${table.createdAt})`,
     put: `\${table.updatedAt}`,
     test: ENGINE,
@@ -369,7 +372,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'engine: a creation at another time than the id says',
-    file: 'src/resource/store.ts',
+    file: 'src/resource/inserts.ts',
     find: 'createdAt: timeOf(id)',
     put: `createdAt: timeOf(id.replace(/^.{8}/, '01900000'))`,
     test: ENGINE,
@@ -443,7 +446,7 @@ export const MUTATIONS: readonly Mutation[] = [
   },
   {
     what: 'engine: a key that is bound to the order of members',
-    file: 'src/resource/idempotency.ts',
+    file: 'src/resource/digest.ts',
     find: '.sort(([a], [b]) => (a < b ? -1 : 1))',
     put: '',
     test: ENGINE,
@@ -837,6 +840,86 @@ export const MUTATIONS: readonly Mutation[] = [
     put: 'else setTimeout(this.#check, WATCHDOG_CHECK_MS)',
     test: CONNECTION,
     title: 'a connection that owes an answer for too long'
+  },
+  {
+    what: 'references: a plain foreign key',
+    file: 'src/db/tables.ts',
+    find: 'columns: [userId, own], foreignColumns: [target.userId, target.id]',
+    put: 'columns: [own], foreignColumns: [target.id]',
+    also: [
+      { find: '  uniqueIndex,\n', put: '  unique,\n  uniqueIndex,\n' },
+      { find: '    primaryKey({', put: '    unique().on(indexed.id),\n    primaryKey({' }
+    ],
+    test: FOLDERS,
+    title: 'is a row of the same user'
+  },
+  {
+    what: 'references: a unique index without the owner',
+    file: 'src/db/tables.ts',
+    find: '.on(columns.userId as Indexed, ...parts)',
+    put: '.on(...(parts as [Indexed]))',
+    test: FOLDERS,
+    title: 'are unique for each user'
+  },
+  {
+    what: 'references: a violation by its message',
+    file: 'src/resource/violations.ts',
+    find: `constraints.get(violatedConstraint(error) ?? '')`,
+    put: `[...constraints.values()].find(({ kind }) =>
+      String(error?.message).includes({ unique: 'unique', reference: 'foreign key', check: 'check' }[kind]))`,
+    test: CLIPS,
+    title: 'are unique for each user'
+  },
+  {
+    what: 'references: a cascade that is not recorded',
+    file: 'src/resource/cascade.ts',
+    find: 'owned(table, { recorded: true }).prepare((own) => own.delete',
+    put: 'owned(table).prepare((own) => own.delete',
+    test: FOLDERS,
+    title: 'when its row is deleted'
+  },
+  {
+    what: 'references: a clear without a new version',
+    file: 'src/resource/cascade.ts',
+    find: '...nextVersion(table), ',
+    put: '',
+    test: CLIPS,
+    title: 'when its row is deleted'
+  },
+  {
+    what: 'references: a list that reads all of the rows',
+    file: 'src/resource/filters.ts',
+    find: "isIndexed: kind.name === 'reference'",
+    put: 'isIndexed: false',
+    test: 'src/resource/reference-plans.test',
+    title: 'rows are found by what they refer to'
+  },
+  {
+    what: 'references: a digest of a create without one of its members',
+    file: 'src/resource/inserts.ts',
+    find: 'digestOf({ ...item, id })',
+    put: `digestOf({ ...item, id, [Object.keys(item).filter((name) => name !== 'id').at(-1) ?? '']: undefined })`,
+    test: FOLDERS,
+    title: 'a create may choose its id'
+  },
+  {
+    what: 'quotas: a count outside of the row that is locked',
+    file: 'src/db/room.ts',
+    find: `const room = sql\`update \${rowCounts} set \${sql.identifier(atMost.name)} = \${atMost} + 1 where \${counted} returning 1\``,
+    put: `const own = eq(table.userId, owner)
+  const room = sql\`select 1 where (select count(*) from \${table} where \${own}) < \${sql.placeholder(MAX)}\``,
+    test: PAPERS,
+    title: 'nobody has more than they may',
+    server: true
+  },
+  {
+    what: 'quotas: a recount without its lock',
+    file: 'src/resource/row-count.ts',
+    find: '      lock(owner, {}, transaction),\n',
+    put: '      undefined,\n',
+    test: 'src/resource/row-count.test',
+    title: 'a recount waits for what is being created',
+    server: true
   },
   ...['changes', 'feeds'].map((table) => ({
     what: `events: a policy of ${table} that lets everything through`,

@@ -1,13 +1,18 @@
 import { existsSync, readFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 
-export interface Mutation {
+/** The text that is replaced, and what replaces it. */
+interface Replacement {
+  find: string
+  put: string
+}
+
+export interface Mutation extends Replacement {
   /** What is broken. */
   what: string
   file: string
-  /** The text that is replaced, and what replaces it. */
-  find: string
-  put: string
+  /** What else must be replaced for that, in the same file. */
+  also?: Replacement[]
   /** The test file that must notice (without `test/` and `.ts`), and a part of the title of its test. */
   test: string
   title: string
@@ -17,11 +22,18 @@ export interface Mutation {
 
 const escaped = (text: string) => text.replaceAll(/[.*+?^${}()|[\]\\]/g, '\\$&')
 
-/** The source with the mutation applied. It is unchanged when the source does not contain the text. */
-export function mutate(source: string, { find, put }: Mutation): string {
+function replace(source: string, { find, put }: Replacement): string {
   // A chain of calls may be broken into lines before each dot.
   const pattern = new RegExp(escaped(find).replaceAll(/(?<=\W)(?=\\\.)/g, '\\s*'))
   return source.replace(pattern, () => put)
+}
+
+const replacementsOf = (mutation: Mutation): Replacement[] => [mutation, ...(mutation.also ?? [])]
+
+/** The source with the mutation applied. It is unchanged when the source does not contain all of the text. */
+export function mutate(source: string, mutation: Mutation): string {
+  const replacements = replacementsOf(mutation)
+  return replacements.some((one) => replace(source, one) === source) ? source : replacements.reduce(replace, source)
 }
 
 const IMPORT = /from '(\.[^']+\.ts)'/g
@@ -46,13 +58,15 @@ function hasTitle(text: string, title: string): boolean {
 
 /** Why the mutation can no longer be applied or noticed; empty when it can. */
 export function problemsOf(mutation: Mutation): string[] {
-  const { file, find, test, title } = mutation
+  const { file, test, title } = mutation
   const testFile = `test/${test}.ts`
   const problems: string[] = []
   if (!existsSync(file)) problems.push(`${file} does not exist`)
   else {
     const source = readFileSync(file, 'utf8')
-    if (mutate(source, mutation) === source) problems.push(`${file} does not contain: ${find}`)
+    for (const one of replacementsOf(mutation)) {
+      if (replace(source, one) === source) problems.push(`${file} does not contain: ${one.find}`)
+    }
   }
   if (!existsSync(testFile)) problems.push(`${testFile} does not exist`)
   else if (!hasTitle(testText(testFile), title)) problems.push(`${testFile} has no test with the title: ${title}`)

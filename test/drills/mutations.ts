@@ -30,6 +30,9 @@ function copy(name: string): string {
 
 const run = promisify(execFile)
 
+/** The tables of the embedded database, which is made before the tests, follow from these. */
+const makesTables = (file: string) => file.endsWith('.sql') || /^src\/db\/(?:tables|constraints)\.ts$/.test(file)
+
 /** The titles of the tests that fail with the mutation; undefined when the source does not contain its text. */
 async function failing(mutation: Mutation, folder: string): Promise<string[] | undefined> {
   const { file, test } = mutation
@@ -43,8 +46,8 @@ async function failing(mutation: Mutation, folder: string): Promise<string[] | u
   // As in .taprc: a file that runs by itself would fail after 30 seconds, whatever it tests.
   const env = { ...process.env, NODE_ENV: 'test', TAP_TIMEOUT: '600' }
   try {
-    if (file.endsWith('.sql')) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
     // The mutated code must load, because every test would notice code that does not.
+    if (makesTables(file)) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
     else await run(process.execPath, ['--input-type=module', '-e', `await import(${JSON.stringify(built)})`], { env })
     const { stdout } = await run(process.execPath, [`dist/test/${test}.js`], {
       cwd: folder,
@@ -54,7 +57,7 @@ async function failing(mutation: Mutation, folder: string): Promise<string[] | u
     return [...stdout.matchAll(/^(?: {4})?not ok \d+ - (.*?)(?: # .*)?$/gm)].map(([, title = '']) => title)
   } finally {
     writeFileSync(built, sound)
-    if (file.endsWith('.sql')) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
+    if (makesTables(file)) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
   }
 }
 

@@ -113,11 +113,10 @@ t.test('the documentation page is there, unless it is turned off', async (t) => 
 t.test('the examples of the document are good requests', async (t) => {
   const app = await build(t)
   const { paths, components } = (await app.inject('/openapi.json')).json()
-  const { $ref } = paths['/api/tasks'].post.requestBody.content['application/json'].schema
-  const { properties } = components.schemas[$ref.split('/').at(-1)]
-  const payload = Object.fromEntries(
-    Object.entries<{ examples: unknown[] }>(properties).map(([name, { examples }]) => [name, examples[0]])
-  )
+  const { schema, example: payload } = paths['/api/tasks'].post.requestBody.content['application/json']
+  const { properties } = components.schemas[schema.$ref.split('/').at(-1)]
+  // An example of an id would soon be too old.
+  t.same(['id', ...Object.keys(payload)], Object.keys(properties))
   const answer = await app.inject({ method: 'POST', url: '/api/tasks', headers: asUser(newUser()), payload })
   t.equal(answer.statusCode, 201, answer.body)
 })

@@ -1,8 +1,7 @@
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
-import { codeOf } from '../../src/db/errors.ts'
-import { Problem } from '../../src/http/problems.ts'
+import { uuidv7 } from '../../src/http/uuid.ts'
 import { MAX_KEPT_BYTES } from '../../src/resource/idempotency.ts'
 import type { Store } from '../../src/resource/store.ts'
 import { holds, same } from '../contract/property.ts'
@@ -10,10 +9,12 @@ import { asUser, build, newUser } from '../support/app.ts'
 import { watch } from '../support/events.ts'
 import { client } from '../support/http.ts'
 import { mount } from '../support/mount.ts'
+import { foldersResource } from '../support/papers.ts'
 import samples from '../support/samples.ts'
 import { watchStatements } from '../support/statements.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
+const NOTHING = { tasks: [], samples: [], folders: [] }
 
 interface Item {
   id: string
@@ -24,6 +25,7 @@ type Result = { resource: string; created?: Item; updated?: Item; deleted?: stri
 const serve = (t: Test, env: Record<string, string> = {}, extend?: (app: FastifyInstance) => void) =>
   build(t, { RATE_LIMIT_MAX: 'off', ...env }, async (app) => {
     await mount(app, samples)
+    await mount(app, foldersResource)
     extend?.(app)
   })
 
@@ -41,11 +43,12 @@ async function made(app: FastifyInstance, user: string, operations: object[]): P
 /** All that a user has. */
 const allOf = async (app: FastifyInstance, user: string) => {
   const list = async (url: string) => (await client(app, asUser(user), url)('GET', '?limit=100')).json()
-  return { tasks: await list('/api/tasks'), samples: await list('/api/samples') }
+  return { tasks: await list('/api/tasks'), samples: await list('/api/samples'), folders: await list('/api/folders') }
 }
 
 const task = (title: string) => ({ resource: 'tasks', create: { title } })
 const sample = (label: string) => ({ resource: 'samples', create: { label } })
+const folder = (name: string, more: object = {}) => ({ resource: 'folders', create: { name, ...more } })
 const change = (resource: string, id: string | undefined, change: object, version?: number) => ({
   resource,
   update: { id, change, ...(version && { version }) }
@@ -128,7 +131,7 @@ for (const rls of ['false', 'true']) {
         t.same(foreign.rawPayload, unknown.rawPayload, 'a foreign item is answered exactly as a missing one')
       }
     }
-    t.same(await allOf(app, mallory), { tasks: [], samples: [] })
+    t.same(await allOf(app, mallory), NOTHING)
     t.same(await allOf(app, alice), before)
   })
 }
@@ -172,7 +175,7 @@ t.test('what is no batch is a 400 that points to what is wrong', async (t) => {
   const none = await client(app, asUser(alice), '/api/batch')('POST')
   t.match(none.json(), { status: 400, code: 'validation_failed', errors: [{ pointer: '' }] })
 
-  t.same(await allOf(app, alice), { tasks: [], samples: [] })
+  t.same(await allOf(app, alice), NOTHING)
   t.equal((await post(app, alice, many(100))).json().results.length, 100)
   const large = (count: number, letter: string) =>
     many(count).map(({ resource, create }) => ({ resource, create: { ...create, description: letter.repeat(10_000) } }))
@@ -224,7 +227,7 @@ t.test('a token needs the scope of each resource that is named', async (t) => {
     t.equal(answer.json().errors, undefined)
     t.match(answer.headers['www-authenticate'], 'Bearer error="insufficient_scope"')
   }
-  t.same(await allOf(app, alice), { tasks: [], samples: [] })
+  t.same(await allOf(app, alice), NOTHING)
   t.equal((await ask('tasks:write', [task('x')])).statusCode, 200)
   t.equal((await ask('samples:write tasks:write', both)).statusCode, 200)
   t.equal((await ask(undefined, both)).statusCode, 200)
@@ -283,48 +286,55 @@ t.test('an answer that is too large to keep is repeated with the items as they a
 })
 
 t.test('an error of the database is told with its pointer, and not what follows from it', async (t) => {
-  const TAKEN = '01900000-0000-7000-8000-00000000000a'
-  const problem = () => new Problem('validation_failed', [{ in: 'body', pointer: '/label', detail: 'is taken' }])
   const app = await serve(t, {}, (app) => {
     const store = app.resources.get('samples')?.store as Store
-    const { create, update } = store
-    // PostgreSQL refuses the second item of this label, as it does where a column is unique.
-    store.create = async (owner, item, within, id) => {
-      if (item.label !== 'taken') return create.call(store, owner, item, within, id)
-      return create.call(store, owner, item, within, TAKEN).catch((error) => {
-        throw codeOf(error) === '23505' ? problem() : error
-      })
-    }
-    store.update = (owner, id, change, ...rest) => {
-      if (change.label === 'broken') return Promise.reject(new Error('an error of ours'))
-      return change.label === 'taken' ? Promise.reject(problem()) : update.call(store, owner, id, change, ...rest)
-    }
+    const { update } = store
+    store.update = (owner, id, change, ...rest) =>
+      change.label === 'broken' ? Promise.reject(new Error('of ours')) : update.call(store, owner, id, change, ...rest)
   })
   const alice = newUser('alice')
-  const [a, b] = await made(app, alice, [task('a'), sample('b')])
+  const [a, b, c] = await made(app, alice, [task('a'), sample('b'), folder('c')])
   const before = await allOf(app, alice)
+  const id = uuidv7()
   for (const [operations, status, pointer] of [
-    [[task('x'), sample('taken'), sample('taken'), change('tasks', a?.id, done)], 400, '/operations/2/create/label'],
-    [[sample('taken'), sample('taken'), remove('tasks', UNKNOWN)], 400, '/operations/1/create/label'],
-    [[remove('tasks', UNKNOWN), sample('taken'), sample('taken')], 404, '/operations/0'],
+    [[task('x'), folder('one'), folder('One'), change('tasks', a?.id, done)], 409, '/operations/2/create/name'],
+    [[folder('C'), folder('c'), remove('tasks', UNKNOWN)], 409, '/operations/0/create/name'],
+    [[remove('tasks', UNKNOWN), folder('c'), folder('c')], 404, '/operations/0'],
     // In a failed transaction nobody could look up why.
-    [[change('tasks', a?.id, done, 7), sample('taken'), sample('taken')], 412, '/operations/0'],
-    [[sample('taken'), change('samples', TAKEN, counted, 7)], 412, '/operations/1'],
-    [[task('x'), change('samples', b?.id, { label: 'taken' })], 400, '/operations/1/update/change/label']
+    [[change('tasks', a?.id, done, 7), folder('c'), folder('c')], 412, '/operations/0'],
+    [[folder('new', { id }), change('folders', id, { name: 'other' }, 7)], 412, '/operations/1'],
+    [[folder('new', { id }), task('x'), folder('other', { id })], 409, '/operations/2/create/id'],
+    [[folder('new'), change('folders', c?.id, { name: 'New' })], 409, '/operations/1/update/change/name'],
+    [[task('x'), folder('new', { parentId: UNKNOWN })], 409, '/operations/1/create/parentId']
   ] as const) {
     const answer = await post(app, alice, operations)
-    t.match(answer.json(), { status, errors: [{ in: 'body', pointer }] })
+    t.match(answer.json(), { status, errors: [{ in: 'body', pointer }] }, answer.body)
     t.equal(answer.json().errors.length, 1)
     t.same(await allOf(app, alice), before, 'nothing is done')
   }
   const broken = await post(app, alice, [task('x'), change('samples', b?.id, { label: 'broken' })])
   t.match(broken.json(), { status: 500, code: 'internal_error', errors: undefined })
-  const own = client(app, asUser(alice), '/api/samples/batch')
-  const twice = await own('POST', '', { create: [{ label: 'x' }, { label: 'taken' }, { label: 'taken' }] })
-  t.match(twice.json(), { status: 400, errors: [{ pointer: '/create/2/label', detail: 'is taken' }] })
-  const changed = await own('POST', '', { update: [{ id: b?.id, change: { label: 'taken' } }] })
-  t.match(changed.json(), { status: 400, errors: [{ pointer: '/update/0/change/label' }] })
   t.same(await allOf(app, alice), before, 'nothing is done')
+})
+
+t.test('parent and child are created in one batch, and deleted in one', async (t) => {
+  const app = await serve(t)
+  const alice = newUser('alice')
+  const before = await allOf(app, alice)
+  const [parent, child] = [uuidv7(), uuidv7()]
+  const create = [folder('parent', { id: parent }), folder('child', { id: child, parentId: parent })]
+  const [first] = await made(app, alice, create)
+  t.match(first, { id: parent, version: 1 })
+  t.same(await made(app, alice, create), await made(app, alice, create), 'again without a key')
+  t.match((await post(app, alice, [remove('folders', parent), remove('folders', child)])).json(), {
+    status: 404,
+    errors: [{ pointer: '/operations/1' }]
+  })
+  // The name is free when the one before has been deleted with its parent.
+  const renewed = await post(app, alice, [remove('folders', parent, 1), folder('child')])
+  t.match(renewed.json().results, [{ deleted: parent }, { created: { name: 'child', version: 1 } }])
+  await post(app, alice, [remove('folders', renewed.json().results[1].created.id)])
+  t.same(await allOf(app, alice), before)
 })
 
 t.test('each change is recorded, in the order of the operations', async (t) => {

@@ -20,8 +20,8 @@ import { MIGRATIONS, migrate, versionsOf } from '../../src/db/migrate.ts'
 import type { OwnedTable } from '../../src/db/owned.ts'
 import { ownedTables } from '../../src/db/user-data.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
-import { createSamples, samples } from './samples.ts'
 import { violation, watchStatements } from './statements.ts'
+import { createTestTables, testTables } from './tables.ts'
 import { TEMPLATE } from './template.ts'
 
 export const SECRET = 'the secret of the test suite, which is long enough'
@@ -66,7 +66,7 @@ async function makeDatabase() {
   const owner = Object.assign(new URL(server), { pathname: `/${name}` })
   const client = postgres(owner.href, { max: 1, onnotice: () => {} })
   await migrate(drizzle({ client }))
-  await createSamples(drizzle({ client }))
+  await createTestTables(drizzle({ client }))
   // These migrations belong to the next version. They are not recorded, because running instances do not check again.
   const later = process.env.TEST_LATER_MIGRATIONS
   for (const { folderMillis, sql: statements } of later === undefined
@@ -130,7 +130,7 @@ export async function build(
   t: Test,
   env: Record<string, string> = {},
   extend?: (app: FastifyInstance) => Promise<void> | void,
-  tables: OwnedTable[] = [samples, ...ownedTables]
+  tables: OwnedTable[] = [...testTables, ...ownedTables]
 ): Promise<FastifyInstance> {
   const config = await testConfig(env)
   const app = Fastify(serverOptions(config))

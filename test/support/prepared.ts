@@ -17,10 +17,11 @@ export function preparedTexts(options: BuildOptions): string[] {
     return () => Promise.reject(new Error('It is not sent.'))
   }
   const owned: OwnedBy = (table, options) => ownedBy(prepare, table, options?.recorded)
+  const database = { owned, transaction: () => Promise.reject(), tables: ownedTables }
   taskStore(owned)
-  new Store(owned, samples.declaration)
+  new Store(database, samples.declaration, 10)
   new FeedStore(owned)
-  idempotency({ owned, transaction: () => Promise.reject(), storage: { add() {} } })
+  idempotency({ ...database, storage: { add() {} } })
   measureStored(prepare, ownedTables)
   return [...texts]
 }

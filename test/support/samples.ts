@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto'
 import { Type } from '@sinclair/typebox'
-import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
 import { sql } from 'drizzle-orm'
 import {
   bigint,
@@ -16,7 +15,6 @@ import {
   uuid,
   varchar
 } from 'drizzle-orm/pg-core'
-import type { Db } from '../../src/db/prepare.ts'
 import { dateTime, ownedTable } from '../../src/db/tables.ts'
 import {
   after,
@@ -31,7 +29,7 @@ import {
   resource
 } from '../../src/resource/resource.ts'
 
-const sampleStatus = pgEnum('sample_status', ['new', 'open', 'on hold'])
+export const sampleStatus = pgEnum('sample_status', ['new', 'open', 'on hold'])
 
 /** A table with every kind of column that a member can have. It is part of the databases of the tests only. */
 export const samples = ownedTable('samples', {
@@ -140,9 +138,3 @@ export default resource(samples, {
     'level'
   ]
 })
-
-/** Creates the table, as the generated migration of a team would. */
-export async function createSamples(db: Db): Promise<void> {
-  const [empty, full] = [generateDrizzleJson({}), generateDrizzleJson({ sampleStatus, samples })]
-  for (const statement of await generateMigration(empty, full)) await db.execute(sql.raw(statement))
-}

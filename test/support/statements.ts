@@ -1,7 +1,7 @@
 import { Socket } from 'node:net'
 import { getTableName } from 'drizzle-orm'
 import { ownedTables } from '../../src/db/user-data.ts'
-import { samples } from './samples.ts'
+import { testTables } from './tables.ts'
 
 /** A statement as it left for the database, with its parameters as text. */
 export interface Statement {
@@ -94,7 +94,7 @@ function level(text: string): string {
   return blanked
 }
 
-const END = /^(?:$|\)| returning | order by | limit )/
+const END = /^(?:$|\)| returning | order by | limit | for update)/
 
 /**
  * The number of the parameter that a WHERE binds the owner to. It is undefined unless the owner's filter comes first
@@ -123,7 +123,7 @@ const CALL_OWNER =
 
 /** How other statements name it: by a condition, or as the owner of a new row. */
 const NAMES_OWNER =
-  /\(select set_config\('rowkeeper\.owner', \$(\d+), true\)\) is not null|(?<= values \()set_config\('rowkeeper\.owner', \$(\d+), true\)/g
+  /\(select set_config\('rowkeeper\.owner', \$(\d+), true\)\) is not null|(?<= values \(|\) select )set_config\('rowkeeper\.owner', \$(\d+), true\)/g
 
 /** The statements without an owner: retention deletes a portion of the expired rows, and returns nothing of them. */
 const RETENTION = [
@@ -138,6 +138,18 @@ const RETENTION = [
     ') locked) summed where before < 16777216)) returning 1'
 )
 const SIZE = /28(?: \+ coalesce\(pg_column_size\("\w+"\."\w+"\), 0\))+/
+
+/** The rest of an insert of one row, and the rest of one from the room that was taken for it, by `level`. */
+const ONE_ROW =
+  /^ \("user_id"[^)]*\) values \(\$(\d+)[,)](?!.*(?:\), ?\(| on conflict (?!(?:\("[\w", ]+"\) )?do nothing)))/
+const FROM_ROOM =
+  /^ \(·+\) select \$(\d+), (?:(?! from ).)* from room(?: on conflict \(·+\) do nothing)?(?: returning |$)/
+
+/** The number of the parameter of the owner in an insert of one row, whose first column the owner must be. */
+function insertedOwnerOf(after: string): number | undefined {
+  const row = ONE_ROW.exec(after) ?? (after.startsWith(' ("user_id"') ? FROM_ROOM.exec(level(after)) : null)
+  return row === null ? undefined : Number(row[1])
+}
 
 const DEFINITION = /^\s*(?:create|alter) /i
 
@@ -177,16 +189,13 @@ function problemOf({ text: whole, parameters }: Statement, verified: Set<unknown
     return bound(number === undefined ? undefined : Number(number), 'row-level security')
   }
   if (RETENTION.includes(sent.replace(SIZE, 'SIZE'))) return undefined
-  for (const table of [samples, ...ownedTables].map(getTableName)) {
+  for (const table of [...testTables, ...ownedTables].map(getTableName)) {
     if (new RegExp(`\\b${table}\\b`, 'i').test(text) && /--|\/\*|;/.test(text)) return `it hides something: ${sent}`
     for (const { 0: found, 1: verb, index } of text.matchAll(new RegExp(`(\\w+ )?"?\\b${table}\\b"?(?!"?\\.)`, 'gi'))) {
       const after = text.slice(index + found.length)
       let problem: string | undefined
-      if (verb === 'into ') {
-        // It must insert one row, and the owner must be its first column.
-        const row = /^ \("user_id"[^)]*\) values \(\$(\d+)[,)](?!.*(?:\), ?\(| on conflict (?!do nothing)))/.exec(after)
-        problem = bound(row === null ? undefined : Number(row[1]), 'its insert')
-      } else if (verb === 'from ') {
+      if (verb === 'into ') problem = bound(insertedOwnerOf(after), 'its insert')
+      else if (verb === 'from ') {
         problem = bound(ownerOf(after.trimStart(), table), 'its WHERE')
       } else if (verb === 'update ') {
         const set = level(after).split(' where ')[0] ?? ''

@@ -6,7 +6,8 @@ import { Store } from '../../src/resource/store.ts'
 export { default as tasksResource } from '../../routes/api/tasks/index.ts'
 
 /** The store of the tasks, over any access to their table. */
-export const taskStore = (owned: OwnedBy) => new Store(owned, tasksResource.declaration)
+export const taskStore = (owned: OwnedBy) =>
+  new Store({ owned, transaction: () => Promise.reject(), tables: [] }, tasksResource.declaration)
 
 const { schemas } = tasksResource.declaration
 export const [NewTask, TaskBatch] = [schemas.create, schemas.batch]

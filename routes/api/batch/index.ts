@@ -3,7 +3,7 @@ import { grants } from '../../../src/auth/user.ts'
 import type { App } from '../../../src/http/application.ts'
 import { problems } from '../../../src/http/openapi.ts'
 import { sendProblem } from '../../../src/http/problems.ts'
-import { BODY_ERRORS, KEY_ERRORS, operationOf, Replayed, scopeOf } from '../../../src/resource/document.ts'
+import { CREATE_ERRORS, KEY_ERRORS, operationOf, Replayed, scopeOf } from '../../../src/resource/document.ts'
 import { IdempotencyKey, idempotency } from '../../../src/resource/idempotency.ts'
 import { formatOf, mixedBatchOf, mixedResultOf, namedIn, operationsIn } from '../../../src/resource/mixed-batch.ts'
 import { answerOperations, BODY_LIMIT_BYTES } from '../../../src/resource/routes/operations.ts'
@@ -22,7 +22,7 @@ export default async function batch(app: App): Promise<void> {
     operationId: 'batch',
     summary: `Up to ${MAX_OPERATIONS} operations on your items of any resources: all of it, or nothing`,
     success: { 200: done },
-    errors: ['precondition_failed', ...BODY_ERRORS, ...KEY_ERRORS]
+    errors: ['precondition_failed', 'still_referenced', ...CREATE_ERRORS, ...KEY_ERRORS]
   })
 
   // As for the batch of one resource, a token without the scope learns nothing of what is wrong with the values.

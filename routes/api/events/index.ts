@@ -12,8 +12,8 @@ const NAMES_MAX = 20
 
 const DESCRIPTION = `${describeEvents('"resource", "id", "version"', '…', 'item', 'the lists')}
 
-\`resource\` is the name of the resource in URLs and scopes, such as \`tasks\`. The item is the member that its own stream
-has, such as \`task\`. Ids are numbers of one sequence: that of any stream of yours resumes any other.
+\`resource\` is the name of the resource in URLs and scopes, such as \`tasks\`. The item is the member that its own
+stream has, such as \`task\`. Ids are numbers of one sequence: that of any stream of yours resumes any other.
 
 The token needs \`<resource>:read\` for each resource that the query names.`
 

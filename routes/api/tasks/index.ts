@@ -17,5 +17,6 @@ export default resource(tasks, {
     dueBefore: before('dueAt'),
     dueAfter: after('dueAt')
   },
-  sorts: ['createdAt', 'updatedAt', 'dueAt', 'title']
+  sorts: ['createdAt', 'updatedAt', 'dueAt', 'title'],
+  max: ({ tasksPerUserMax }) => tasksPerUserMax
 })

@@ -1,6 +1,6 @@
 import type { App } from '../../http/application.ts'
 import { formatOf, operationsIn } from '../batch.ts'
-import { BODY_ERRORS, KEY_ERRORS, operation, Replayed } from '../document.ts'
+import { CREATE_ERRORS, KEY_ERRORS, operation, Replayed } from '../document.ts'
 import { IdempotencyKey } from '../idempotency.ts'
 import { MAX_OPERATIONS } from '../schemas.ts'
 import type { Context } from './context.ts'
@@ -26,7 +26,7 @@ export function batchRoute(app: App, context: Context): void {
           operationId: `batch${words.pluralTitle}`,
           summary: `Create, update and delete up to ${MAX_OPERATIONS} ${words.plural}: all of it, or nothing`,
           success: { 200: done },
-          errors: [notFound, 'precondition_failed', ...BODY_ERRORS, ...KEY_ERRORS]
+          errors: [notFound, 'precondition_failed', 'still_referenced', ...CREATE_ERRORS, ...KEY_ERRORS]
         }),
         headers: IdempotencyKey,
         body: schemas.batch

@@ -5,9 +5,10 @@ import { tagOf } from '../../http/entity-tag.ts'
 import { JSON_TYPE } from '../../http/openapi.ts'
 import { Problem, sendProblem } from '../../http/problems.ts'
 import { pageLinks } from '../cursor.ts'
-import { BODY_ERRORS, ETag, KEY_ERRORS, operation, ReadConditions, Replayed, Unchanged } from '../document.ts'
+import { CREATE_ERRORS, ETag, KEY_ERRORS, operation, ReadConditions, Replayed, Unchanged } from '../document.ts'
 import { IdempotencyKey } from '../idempotency.ts'
 import { sendUnlessKnown } from '../preconditions.ts'
+import type { Created } from '../statements.ts'
 import type { Stored } from '../store.ts'
 import { type Context, sendItem } from './context.ts'
 
@@ -60,6 +61,11 @@ export function createRoute(app: App, { declaration, path, store, size, idempote
     description: `The new ${words.singular}`,
     headers: { ETag, Location, 'Idempotency-Replayed': Replayed }
   }
+  const repeated = {
+    ...schemas.item,
+    description: `The ${words.singular} as it is now: the same create, with the same \`id\`, created it before`,
+    headers: { ETag, Location }
+  }
   const locationOf = ({ id }: Stored) => `${path}/${id}`
 
   app.post(
@@ -70,28 +76,33 @@ export function createRoute(app: App, { declaration, path, store, size, idempote
         ...operation(words, 'write', {
           operationId: `create${words.title}`,
           summary: `Create ${words.indefinite}`,
-          success: { 201: created },
-          errors: [...BODY_ERRORS, ...KEY_ERRORS]
+          success: { 200: repeated, 201: created },
+          errors: [...CREATE_ERRORS, ...KEY_ERRORS]
         }),
         headers: IdempotencyKey,
-        body: schemas.create
+        body: { ...schemas.create, ...(schemas.examples.length > 0 && { examples: schemas.examples }) }
       }
     },
     async (request, reply) => {
       const { user, body, deadline } = request
       const key = request.headers['idempotency-key']
       const fits = await size.fits(user.sub, { create: [body] })
+      const sendCreated = (item: Created) =>
+        sendItem(reply.code(item.isNew ? 201 : 200).header('location', locationOf(item)), item)
       if (key === undefined) {
         if (!fits) return sendProblem(reply, 'quota_exceeded')
-        const item = await store.create(user.sub, body, deadline)
-        return sendItem(reply.code(201).header('location', locationOf(item)), item)
+        return sendCreated(await store.create(user.sub, body, deadline))
       }
+      let before: Created | undefined
       const create = async (transaction: Transaction) => {
         if (!fits) throw new Problem('quota_exceeded')
         const item = await store.create(user.sub, body, transaction)
-        return { json: item.json, location: locationOf(item) }
+        if (!item.isNew) before = item
+        // A create that did nothing can be repeated without its answer.
+        return { json: item.json, location: locationOf(item), keep: item.isNew }
       }
       const answer = await idempotent(user.sub, key, [`POST ${path}`, body], create, { within: deadline })
+      if (before !== undefined) return sendCreated(before)
       if (typeof answer === 'string') return sendProblem(reply, answer)
       if (answer.replayed) reply.header('idempotency-replayed', 'true')
       // A new item is of version 1.

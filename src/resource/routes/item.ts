@@ -3,7 +3,7 @@ import type { FastifyReply } from 'fastify'
 import type { Owner } from '../../auth/user.ts'
 import type { App } from '../../http/application.ts'
 import { Problem, sendProblem } from '../../http/problems.ts'
-import { BODY_ERRORS, ETag, operation, Params, ReadConditions, Unchanged, WriteConditions } from '../document.ts'
+import { ETag, operation, Params, ReadConditions, Unchanged, WRITE_ERRORS, WriteConditions } from '../document.ts'
 import { sendUnlessKnown, UNCONDITIONAL, type VersionCondition, versionCondition } from '../preconditions.ts'
 import { type Context, etagOf, sendItem } from './context.ts'
 
@@ -77,7 +77,7 @@ export function updateRoutes(app: App, context: Context): void {
           operationId: `${verb}${words.title}`,
           summary: 'Change the members that you send; the others keep their value',
           success: { 200: foundOf(context) },
-          errors: [notFound, 'precondition_failed', ...BODY_ERRORS]
+          errors: [notFound, 'precondition_failed', ...WRITE_ERRORS]
         }),
         ...consumes,
         headers: WriteConditions,
@@ -115,7 +115,14 @@ export function deleteRoute(app: App, context: Context): void {
           operationId: `delete${words.title}`,
           summary: `Delete one of your ${words.plural}`,
           success: { 200: deleted },
-          errors: [notFound, 'precondition_failed', 'invalid_json', 'body_too_large', 'unsupported_media_type']
+          errors: [
+            notFound,
+            'precondition_failed',
+            'still_referenced',
+            'invalid_json',
+            'body_too_large',
+            'unsupported_media_type'
+          ]
         }),
         headers: WriteConditions,
         params: Params

@@ -125,7 +125,7 @@ t.test('readiness tells of tables that are not all prepared', async (t) => {
   const drop = "delete from pg_dist_partition where logicalrelid = 'changes'::regclass"
   t.match(
     await problem(drop, "insert into pg_dist_partition values ('changes')"),
-    /^Citus distributes feeds, idempotency_keys, tasks, but not changes: stop the service and run docs\/citus\.sql/
+    /^Citus distributes feeds, idempotency_keys, row_counts, tasks, but not changes: stop the service and run docs\/citus\.sql/
   )
   const without = 'drop trigger tasks_rowkeeper on tasks; drop trigger feeds_rowkeeper on feeds'
   t.match(await problem(without, script), /^Citus distributes the tables, but the trigger is missing on tasks, feeds:/)
@@ -166,7 +166,11 @@ t.test('the script distributes each table beside the others, and does so once', 
     t.same(await run('select logicalrelid::text as name, beside from pg_dist_partition'), [
       { name: 'changes', beside: 'none' },
       { name: 'feeds', beside: 'changes' },
+      { name: 'folders', beside: 'changes' },
       { name: 'idempotency_keys', beside: 'changes' },
+      { name: 'papers', beside: 'changes' },
+      { name: 'clips', beside: 'changes' },
+      { name: 'row_counts', beside: 'changes' },
       { name: 'samples', beside: 'changes' },
       { name: 'tasks', beside: 'changes' },
       { name: 'child', beside: 'changes' },

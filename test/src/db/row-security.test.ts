@@ -43,7 +43,7 @@ t.test(
     // Each of these statements names its owner, as all statements of the service do. Their filter was forgotten.
     const named = OWNER_IS_NAMED
     const [alice, mallory] = [owner('alice'), owner('mallory')]
-    const secret = await store.create(alice, { title: 'secret' })
+    const { isNew: _new, ...secret } = await store.create(alice, { title: 'secret' })
 
     const { title } = getTableColumns(table)
     const select = prepare((db) => ({ statement: db.select({ title }).from(table).where(named), fields: { title } }))

@@ -61,3 +61,31 @@ t.test('the 404 of a resource is a problem like the others, defined once (issue 
   t.match(ProblemSchema.properties.code.enum, ['bad_request'])
   t.ok(ProblemSchema.properties.code.enum.includes('bank_account_not_found'), 'the schema has its code')
 })
+
+t.test(
+  'a detail that says more takes the place of the one in the table, with and without issues (issue 20)',
+  async (t) => {
+    const app = Fastify()
+    const issues = [{ in: 'body', pointer: '/title', detail: 'must be unique' }]
+    const { detail: usual } = preparedProblem('not_unique').members
+    const cases = {
+      table: [],
+      same: [undefined, usual],
+      detail: [undefined, 'You have two'],
+      issues: [issues],
+      both: [issues, 'You have two']
+    } satisfies Record<string, [issues?: typeof issues | undefined, detail?: string]>
+    for (const [name, [issues, detail]] of Object.entries(cases)) {
+      app.get(`/${name}`, (_request, reply) => sendProblem(reply, 'not_unique', issues, detail))
+    }
+    const answerOf = async (name: keyof typeof cases) => (await app.inject(`/${name}`)).body
+    const members = { type: 'about:blank', title: 'Conflict', status: 409, detail: usual, code: 'not_unique' }
+    t.equal(await answerOf('table'), JSON.stringify(members))
+    t.equal(await answerOf('same'), JSON.stringify(members), 'equal answers are equal bytes')
+    t.equal(await answerOf('detail'), JSON.stringify({ ...members, detail: 'You have two' }))
+    t.equal(await answerOf('issues'), JSON.stringify({ ...members, errors: issues }))
+    t.equal(await answerOf('both'), JSON.stringify({ ...members, detail: 'You have two', errors: issues }))
+    t.equal(new Problem('not_unique', issues, 'You have two').message, 'You have two')
+    t.equal(new Problem('not_unique').message, usual)
+  }
+)

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
-import { timeOf as textOf, uuidv7, uuidv7s } from '../../../src/http/uuid.ts'
+import { isRecentUuidv7, timeOf as textOf, uuidv7, uuidv7s } from '../../../src/http/uuid.ts'
 
 const UUIDV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 /** The time in an id, in milliseconds. */
@@ -101,4 +101,23 @@ t.test('the time of ids is in their order, to the microsecond (issue 16)', async
   const times = uuidv7s(10_000).map(textOf)
   t.same(times, [...times].sort())
   t.ok(new Set(times).size > 2000)
+})
+
+t.test('an id that a client makes is of about now, a day either way (issue 20)', async (t) => {
+  const now = Date.parse('2030-01-01T12:00:00Z')
+  t.intercept(Date, 'now', { value: () => now, configurable: true })
+  const idAt = (ms: number, rest = '-7000-8000-000000000000') => {
+    const time = ms.toString(16).padStart(12, '0')
+    return `${time.slice(0, 8)}-${time.slice(8)}${rest}`
+  }
+  const day = 86_400_000
+  for (const ms of [now - day, now, now + day]) {
+    t.ok(isRecentUuidv7(idAt(ms)))
+    t.ok(isRecentUuidv7(idAt(ms).toUpperCase()))
+    t.equal(Date.parse(textOf(idAt(ms).toUpperCase())), ms)
+  }
+  for (const ms of [now - day - 1, now + day + 1, 0, 2 ** 48 - 1]) t.notOk(isRecentUuidv7(idAt(ms)))
+  for (const rest of ['-4000-8000-000000000000', '-7000-c000-000000000000', '-7000-8000-00000000000', '']) {
+    t.notOk(isRecentUuidv7(idAt(now, rest)), rest)
+  }
 })

@@ -32,8 +32,8 @@ import type { FastifyPluginAsync } from 'fastify'
 import t, { type Test } from 'tap'
 import { ConfigError } from '../../../src/config/error.ts'
 import { dateTime, ownedTable, ownerId, policyOf } from '../../../src/db/tables.ts'
-import { type Options, type ResourceTable, declare as typed } from '../../../src/resource/declaration.ts'
-import type { Keywords } from '../../../src/resource/kinds.ts'
+import { type Options, declare as typed } from '../../../src/resource/declaration.ts'
+import type { Keywords } from '../../../src/resource/kind.ts'
 import {
   after,
   atLeast,
@@ -45,6 +45,7 @@ import {
   oneOf,
   resource
 } from '../../../src/resource/resource.ts'
+import type { ResourceTable } from '../../../src/resource/table.ts'
 import { buildAlone } from '../../support/app.ts'
 
 /** Declares a resource as untyped code can. `test/src/resource/types.test.ts` holds what the compiler refuses. */
@@ -451,19 +452,19 @@ t.test('a table is an ownedTable whose columns are members, or can do without a 
       // The error for a second one would tell a user what the rows of others have.
       'with a unique column',
       things({ it: text().unique() }),
-      'The column "it" must be unique among the rows of all users.'
+      'The column "it" must be unique among the rows of all users: use the unique of ownedTable.'
     ],
     [
       'with a second key',
       things({ it: text().primaryKey() }),
-      'The column "it" must be unique among the rows of all users.',
+      'The column "it" must be unique among the rows of all users: use the unique of ownedTable.',
       'The column "it" is not null and has no default, so it must be a member.'
     ],
     [
       // PostgreSQL exempts the checks of foreign keys from policies.
       'with a plain foreign key',
       things({ it: uuid().references((): AnyPgColumn => keyed.id) }),
-      'The column "it" may refer to the rows of other users.'
+      'The column "it" may refer to the rows of other users: use reference() of src/db/reference.ts.'
     ],
     [
       'with a name that is no word',

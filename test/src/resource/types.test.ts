@@ -1,8 +1,10 @@
 import { Type } from '@sinclair/typebox'
+import { sql } from 'drizzle-orm'
 import { boolean, integer, json, pgEnum, pgTable, text, uuid } from 'drizzle-orm/pg-core'
 import type { FastifyInstance } from 'fastify'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
+import { reference } from '../../../src/db/reference.ts'
 import { dateTime, ownedTable } from '../../../src/db/tables.ts'
 import { atLeast, before, contains, equals, has, isNull, oneOf, resource } from '../../../src/resource/resource.ts'
 
@@ -91,6 +93,42 @@ t.test('a table is an ownedTable (issue 18)', async (t) => {
   const plain = pgTable('notes', { userId: text('user_id').notNull(), id: uuid('id').notNull(), label: text('label') })
   // @ts-expect-error: a table of Drizzle's own
   refused(t, /is no ownedTable/, () => resource(plain, { name, members: {} }))
+})
+
+t.test('a reference leads to a table of rows that have an owner (issue 20)', async (t) => {
+  const ownerless = pgTable('ownerless', { id: uuid('id').notNull() })
+  // @ts-expect-error: its rows have no owner
+  const stray = ownedTable('lines', { noteId: reference('note_id', () => ownerless) })
+  t.throws(() => resource(stray, { name: 'line', members: { noteId: Type.String() } }))
+  // @ts-expect-error: nothing else can be done
+  const other = reference('note_id', () => notes, { onDelete: 'set null' })
+  t.type(other, 'object')
+  const lines = ownedTable('lines', { noteId: reference('note_id', () => notes) })
+  // @ts-expect-error: an id is a text
+  refused(t, /of type integer/, () => resource(lines, { name: 'line', members: { noteId: Type.Integer() } }))
+  // @ts-expect-error: it is for the service alone
+  refused(t, /for the service alone/, () => resource(notes, { name, members: { label: short, createDigest: short } }))
+})
+
+t.test('the rules of a table name its columns (issue 20)', async (t) => {
+  const columns = { label: text('label'), body: text('body') }
+  const members = { label: short }
+  // @ts-expect-error: no column of this name
+  const unknown = ownedTable('others', columns, { unique: [['label', 'lable']] })
+  refused(t, /names "lable", which is no member/, () => resource(unknown, { name, members }))
+  // @ts-expect-error: every set is within the owner
+  const owned = ownedTable('others', columns, { unique: [['userId', 'label']] })
+  refused(t, /names "userId", which is no member/, () => resource(owned, { name, members }))
+  // @ts-expect-error: no column of this name
+  const set = ownedTable('others', columns, { unique: [{ members: ['lable'] }] })
+  refused(t, /names "lable", which is no member/, () => resource(set, { name, members }))
+  // @ts-expect-error: no column of this name
+  const check = ownedTable('others', columns, { checks: { lable: () => sql`true` } })
+  refused(t, /"lable" is named by no member/, () => resource(check, { name, members }))
+  // @ts-expect-error: a condition is SQL
+  t.type(ownedTable('others', columns, { checks: { label: () => true } }), 'object')
+  // @ts-expect-error: a number, or what the configuration says
+  t.type(resource(ownedTable('others', columns), { name, members, max: '5' }), 'function')
 })
 
 t.test('a store takes what its columns take (issue 18)', async (t) => {
