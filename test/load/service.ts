@@ -27,12 +27,16 @@ function node(file: string, env: Env) {
   return spawn(process.execPath, [fileURLToPath(new URL(file, DIST))], { env, stdio: ['ignore', 'inherit', 'inherit'] })
 }
 
-/** Starts the built service on a free port and waits until it is ready. Throws when it ends before that. */
-export async function startService(env: Env): Promise<Service> {
+/**
+ * Starts the built service on a free port and waits until it is ready. Throws when it ends before that.
+ *
+ * @param file of the build that listens on `PORT`
+ */
+export async function startService(env: Env, file = 'src/server.js'): Promise<Service> {
   const port = await freePort()
   const url = `http://127.0.0.1:${port}`
   const began = performance.now()
-  const child = node('src/server.js', { ...env, HOST: '127.0.0.1', PORT: String(port) })
+  const child = node(file, { ...env, HOST: '127.0.0.1', PORT: String(port) })
   // This also runs when the process is interrupted, and before its folder is removed.
   process.prependOnceListener('exit', () => child.kill('SIGKILL'))
   const ended = once(child, 'exit')
