@@ -126,7 +126,7 @@ export function declare<T extends ResourceTable, M extends MembersOf<T>>(
     else members.push(made)
   }
   faults.push(...constraintFaults(table, members))
-  if (typeof max === 'number' && !(Number.isInteger(max) && max > 0 && max <= MAX_MAX)) {
+  if (typeof max !== 'function' && !(Number.isInteger(max) && max > 0 && max <= MAX_MAX)) {
     faults.push(`The max ${max} must be a whole number from 1 to ${MAX_MAX}.`)
   }
   const bytes = members.reduce((sum, { schema }) => sum + bytesOf(schema), 0)
