@@ -1,5 +1,7 @@
 import { Socket } from 'node:net'
 import { getTableName } from 'drizzle-orm'
+import type { Test } from 'tap'
+import type { OwnedTable } from '../../src/db/owned.ts'
 import { ownedTables } from '../../src/db/user-data.ts'
 import { testTables } from './tables.ts'
 
@@ -81,6 +83,14 @@ Socket.prototype.write = function (this: Socket, chunk: unknown, ...rest: unknow
   }
   return write.call(this, chunk as string, ...(rest as []))
 } as typeof write
+
+/** Makes more tables known to the audit of statements, until the end of `t`. */
+export function auditTables(t: Test, tables: OwnedTable[]): void {
+  testTables.push(...tables)
+  t.teardown(() => {
+    for (const table of tables) testTables.splice(testTables.indexOf(table), 1)
+  })
+}
 
 /** The text up to the parenthesis that closes its level. Text in parentheses of its own is blanked out. */
 function level(text: string): string {

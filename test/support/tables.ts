@@ -1,6 +1,5 @@
 import { generateDrizzleJson, generateMigration } from 'drizzle-kit/api'
 import { sql } from 'drizzle-orm'
-import type { Test } from 'tap'
 import type { OwnedTable } from '../../src/db/owned.ts'
 import type { Db } from '../../src/db/prepare.ts'
 import { clips, folders, papers } from './papers.ts'
@@ -8,14 +7,6 @@ import { sampleStatus, samples } from './samples.ts'
 
 /** The tables whose rows belong to users, in the databases of the tests only. */
 export const testTables: OwnedTable[] = [samples, folders, papers, clips]
-
-/** Makes more tables known to the audit of statements, until the end of `t`. */
-export function auditTables(t: Test, tables: OwnedTable[]): void {
-  testTables.push(...tables)
-  t.teardown(() => {
-    for (const table of tables) testTables.splice(testTables.indexOf(table), 1)
-  })
-}
 
 /** Creates tables, as the generated migration of a team would. */
 export async function createTables(db: Db, schema: Record<string, unknown>): Promise<void> {

@@ -9,8 +9,8 @@ import { History } from '../../schemas/history.ts'
 import { type Gen, type Made, make, shapesOf } from '../../schemas/shape.ts'
 import { build, newUser, testConfig } from '../../support/app.ts'
 import { mount } from '../../support/mount.ts'
-import { violation } from '../../support/statements.ts'
-import { auditTables, createTables } from '../../support/tables.ts'
+import { auditTables, violation } from '../../support/statements.ts'
+import { createTables } from '../../support/tables.ts'
 
 /** `SCHEMAS=100 SEED=7 node dist/test/src/resource/schemas-property.test.js` takes so many, and others. */
 const { SCHEMAS = '14', SEED = '20261129' } = process.env
