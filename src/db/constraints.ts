@@ -8,7 +8,7 @@ export interface UniqueSet<Name extends string = string> {
   members: readonly Name[]
   /** Whether texts that differ in upper and lower case only are the same. */
   caseInsensitive?: boolean
-  /** Whether null is a value as any other. Otherwise rows with a null in the set never conflict (as in SQL). */
+  /** Whether two nulls are the same. Otherwise rows with a null in the set never conflict, as in SQL. */
   nullsNotDistinct?: boolean
 }
 

@@ -45,7 +45,7 @@ const history = {
   createdAt: dateTime('created_at').notNull().defaultNow(),
   updatedAt: dateTime('updated_at').notNull().defaultNow(),
   version: integer('version').notNull().default(1),
-  /** What a create sent that chose the id of its row: by that a repeated create is known (`src/resource/store.ts`). */
+  /** A digest of the create that chose the id of its row, by which a repeat is known (`src/resource/inserts.ts`). */
   createDigest: text('create_digest')
 }
 

@@ -54,17 +54,15 @@ export class Cascade {
   readonly #removals = new Map<OwnedTable, Rows>()
   /** The tables of which rows are deleted, in an order that the references allow. */
   readonly #order: OwnedTable[]
+  /** Whether nothing follows a deleted row. */
+  readonly isEmpty: boolean
 
   /** @param tables all that may refer to `table` */
   constructor(owned: OwnedBy, table: ResourceTable, tables: readonly OwnedTable[]) {
     this.#table = table
     this.#prepare(owned, table, tables as readonly ResourceTable[])
     this.#order = deletionOrder([...this.#removals.keys()])
-  }
-
-  /** Whether there is anything that follows a deleted row. */
-  get isEmpty(): boolean {
-    return [...this.#followers.values()].every((followers) => followers.length === 0)
+    this.isEmpty = this.#followers.get(table)?.length === 0
   }
 
   #prepare(owned: OwnedBy, table: ResourceTable, tables: readonly ResourceTable[]): void {

@@ -63,11 +63,9 @@ export class RowCount {
     ])
     const { rows, named } = counted as { rows: number; named: number }
     const after = rows + n - named
-    if (after > this.max) throw this.exceeded()
+    if (after > this.max) {
+      throw new Problem('quota_exceeded', undefined, `You may have at most ${this.max} ${this.#plural}`)
+    }
     await set(owner, { n: after }, transaction)
-  }
-
-  exceeded(): Problem {
-    return new Problem('quota_exceeded', undefined, `You may have at most ${this.max} ${this.#plural}`)
   }
 }

@@ -4,28 +4,16 @@ import { sql } from 'drizzle-orm'
 import { getTableConfig, json, type PgColumnBuilderBase, pgTable, text, uuid, varchar } from 'drizzle-orm/pg-core'
 import t from 'tap'
 import type { Config } from '../../../src/config/config.ts'
-import { ConfigError } from '../../../src/config/error.ts'
 import { constraintsOf, deletionOrder, insertionOrder, nameOf, type Rules } from '../../../src/db/constraints.ts'
 import { type OnDelete, reference, type Target } from '../../../src/db/reference.ts'
 import { ownedTable, ownerId } from '../../../src/db/tables.ts'
-import { type Options, declare as typed } from '../../../src/resource/declaration.ts'
 import type { ResourceTable } from '../../../src/resource/table.ts'
 import { problemOfRemoval, problemOfWrite } from '../../../src/resource/violations.ts'
+import { declare, faultsOf as refusalsOf } from '../../support/untyped.ts'
 
-/** Declares a resource as untyped code can. */
-const declare = (table: ResourceTable, options: object) =>
-  typed(table, { name: 'thing', members: {}, ...options } as unknown as Options<ResourceTable, object>)
-
-/** The sentences for which a declaration is refused. */
-function faultsOf(table: ResourceTable, options: object): string[] {
-  try {
-    declare(table, options)
-  } catch (error) {
-    if (error instanceof ConfigError) return error.faults.map((fault) => fault.replace('The resource "thing": ', ''))
-    throw error
-  }
-  return []
-}
+/** The sentences for which a declaration is refused, without the name of the resource. */
+const faultsOf = (table: ResourceTable, options: object) =>
+  refusalsOf(table, options).map((fault) => fault.replace('The resource "thing": ', ''))
 
 const table = (name: string, columns: Record<string, PgColumnBuilderBase>, rules: Rules = {}) =>
   ownedTable(name, columns, rules) as unknown as ResourceTable & Target

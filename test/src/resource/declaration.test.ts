@@ -32,7 +32,6 @@ import type { FastifyPluginAsync } from 'fastify'
 import t, { type Test } from 'tap'
 import { ConfigError } from '../../../src/config/error.ts'
 import { dateTime, ownedTable, ownerId, policyOf } from '../../../src/db/tables.ts'
-import { type Options, declare as typed } from '../../../src/resource/declaration.ts'
 import type { Keywords } from '../../../src/resource/kind.ts'
 import {
   after,
@@ -47,21 +46,7 @@ import {
 } from '../../../src/resource/resource.ts'
 import type { ResourceTable } from '../../../src/resource/table.ts'
 import { buildAlone } from '../../support/app.ts'
-
-/** Declares a resource as untyped code can. `test/src/resource/types.test.ts` holds what the compiler refuses. */
-const declare = (table: ResourceTable, options: object) =>
-  typed(table, { name: 'thing', members: {}, ...options } as unknown as Options<ResourceTable, object>)
-
-/** The sentences for which a declaration is refused. */
-function faultsOf(table: ResourceTable, options: object): string[] {
-  try {
-    declare(table, options)
-  } catch (error) {
-    if (error instanceof ConfigError) return error.faults
-    throw error
-  }
-  return []
-}
+import { declare, faultsOf } from '../../support/untyped.ts'
 
 const things = (columns: Record<string, PgColumnBuilderBase>) => ownedTable('things', columns) as ResourceTable
 
