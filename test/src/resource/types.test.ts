@@ -127,8 +127,9 @@ t.test('the rules of a table name its columns (issue 20)', async (t) => {
   refused(t, /"lable" is named by no member/, () => resource(check, { name, members }))
   // @ts-expect-error: a condition is SQL
   t.type(ownedTable('others', columns, { checks: { label: () => true } }), 'object')
+  const plain = ownedTable('others', columns)
   // @ts-expect-error: a number, or what the configuration says
-  t.type(resource(ownedTable('others', columns), { name, members, max: '5' }), 'function')
+  refused(t, /The max 5 must be a whole number/, () => resource(plain, { name, members, max: '5' }))
 })
 
 t.test('a store takes what its columns take (issue 18)', async (t) => {
