@@ -8,7 +8,7 @@ const folder = embeddedFolder(database.url)
 
 export default defineConfig({
   dialect: 'postgresql',
-  schema: ['./src/db/schema.ts', './src/db/system-tables.ts'],
+  schema: './src/db/schema.ts',
   out: './drizzle',
   migrations: RECORD,
   ...(folder === undefined

@@ -85,11 +85,14 @@ begin
     perform create_distributed_table(one.name, 'user_id', colocate_with => coalesce(one.beside::text, 'none'));
   end loop;
   -- Every node reads it, to find out whether the schema fits the service.
-  if not exists (
-    select from pg_dist_partition where logicalrelid = 'drizzle.rowkeeper_migrations'::regclass
-  ) then
-    perform create_reference_table('drizzle.rowkeeper_migrations');
-  end if;
+  for one in
+    select record.oid::regclass as name from pg_class record
+      where record.oid = any ('{drizzle.rowkeeper_migrations,drizzle.rowkeeper_system_migrations}'::regclass[])
+        and not exists (select from pg_dist_partition where logicalrelid = record.oid)
+      order by relname
+  loop
+    perform create_reference_table(one.name);
+  end loop;
   perform create_distributed_function(one_function) from unnest(array[
     'record_change(text, text, uuid, integer, text)', 'rowkeeper_name_owner(text)', 'rowkeeper_record_change()',
     'rowkeeper_mark_feed()'

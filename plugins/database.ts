@@ -1,4 +1,4 @@
-import { getTableName } from 'drizzle-orm'
+import { getTableColumns, getTableName } from 'drizzle-orm'
 import fp from 'fastify-plugin'
 import { ConfigError } from '../src/config/error.ts'
 import { classify, codeOf } from '../src/db/errors.ts'
@@ -7,7 +7,6 @@ import { type Database, openDatabase } from '../src/db/open.ts'
 import { type OwnedBy, type OwnedTable, ownedBy } from '../src/db/owned.ts'
 import { measureStored, StorageQuota } from '../src/db/storage-quota.ts'
 import type { Transact } from '../src/db/transaction.ts'
-import { ownedTables } from '../src/db/user-data.ts'
 import { databaseMetrics } from '../src/telemetry/database-metrics.ts'
 import { addMetrics } from '../src/telemetry/metrics.ts'
 
@@ -41,22 +40,22 @@ export const READINESS_MS = 1000
 export const RETENTION_MS = 3_600_000
 
 interface Options {
-  /** The folder of the migrations, which are applied to the embedded database. Rowkeeper's own by default. */
+  /** The folder of the application's migrations, which are applied to the embedded database. */
   migrations?: string
   /** The tables whose rows belong to users. Readiness checks them, and their rows count against the storage quota. */
-  tables?: OwnedTable[]
+  tables: OwnedTable[]
 }
 
 /** Opens the database (`src/db/open.ts`), and closes it with the instance. */
 export default fp(
-  async (app, { migrations, tables = ownedTables }: Options) => {
+  async (app, { migrations, tables }: Options) => {
     const { database, userStorageMaxBytes } = app.config
     const opened = await openDatabase(database, app.log, migrations)
     app.addHook('onClose', opened.close)
     const known = new Set(tables.map(getTableName))
     app.decorate('owned', (table, { recorded = false } = {}) => {
       const name = getTableName(table)
-      if (!known.has(name)) throw new ConfigError([`${UNKNOWN_TABLE} "${name}": export it from src/db/schema.ts.`])
+      if (!known.has(name)) throw new ConfigError([`${UNKNOWN_TABLE} "${name}": export it from schema.ts.`])
       return ownedBy(opened.prepare, table, recorded)
     })
     app.decorate('tables', tables)
@@ -68,7 +67,10 @@ export default fp(
     const retention = setInterval(() => void opened.deleteExpired(), RETENTION_MS).unref()
     app.addHook('onClose', async () => clearInterval(retention))
 
-    const findProblem = () => opened.readinessProblem(tables.map(getTableName))
+    const columns = tables.flatMap((table) =>
+      Object.values(getTableColumns(table)).map(({ name }) => [getTableName(table), name] as const)
+    )
+    const findProblem = () => opened.readinessProblem(tables.map(getTableName), columns)
     let logged: string | undefined
     const check = async () => {
       const problem = await findProblem()

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto'
+import { existsSync } from 'node:fs'
 import type { Server } from 'node:http'
+import { join, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import fastifyAutoload from '@fastify/autoload'
-import type { FastifyHttpOptions } from 'fastify'
+import type { FastifyHttpOptions, FastifyInstance } from 'fastify'
 import fp from 'fastify-plugin'
 import auth from '../plugins/auth.ts'
 import connections from '../plugins/connections.ts'
@@ -22,13 +24,16 @@ import requestChecks from '../plugins/request-checks.ts'
 import requestId from '../plugins/request-id.ts'
 import stores from '../plugins/stores.ts'
 import streams from '../plugins/streams.ts'
+import protect from '../routes/api/autohooks.ts'
 import { type Config, loadConfig } from './config/config.ts'
-import type { OwnedTable } from './db/owned.ts'
+import { ownedTablesOf } from './db/owned-tables.ts'
+import type { App } from './http/application.ts'
 import { problemOfFramework } from './http/framework-errors.ts'
 import { BODY_LIMIT_BYTES } from './http/json-body.ts'
 import { validatorCompiler } from './http/validation.ts'
 import { schemaErrorFormatter } from './http/validation-errors.ts'
 import { trustedProxies } from './limits/address.ts'
+import { loadProject, type Project } from './project.ts'
 import { errorSerializer } from './telemetry/error-serializer.ts'
 import { RequestLog } from './telemetry/request-log.ts'
 import { trace } from './telemetry/tracing.ts'
@@ -89,8 +94,36 @@ export const serverOptions = (config: Config) =>
     clientErrorHandler: () => {}
   }) satisfies FastifyHttpOptions<Server>
 
-/** The options by the environment, for fastify-cli (`--options`). */
-export const options = serverOptions(loadConfig())
+/** The routes that every application has, such as health and session. In this repository they are all. */
+const ROUTES = fileURLToPath(new URL('../routes', import.meta.url))
+
+const AUTOLOAD = { options: {}, autoHooks: true, cascadeHooks: true }
+
+/** The routes of an application that installed the package. Those of its folder `api` are for verified callers only. */
+async function applicationRoutes(fastify: FastifyInstance, { routes }: { routes: string }): Promise<void> {
+  const api = join(routes, 'api')
+  const ignoreFilter = (path: string) => /^[\\/]?api[\\/]/.test(path)
+  await fastify.register(fastifyAutoload, { ...AUTOLOAD, dir: routes, ignoreFilter })
+  if (!existsSync(api)) return
+  await fastify.register(
+    async (context) => {
+      await protect(context as unknown as App)
+      await context.register(fastifyAutoload, { ...AUTOLOAD, dir: api })
+    },
+    { prefix: '/api' }
+  )
+}
+
+/** Where a project has its routes and its migrations, unless it says so. */
+const DEFAULTS = { routes: 'routes', migrations: 'drizzle' }
+
+/** The options of the application. */
+export interface Options extends Partial<Project> {
+  /** The configuration, read from the environment unless given. */
+  config?: Config
+  /** Whether the sources of the project are loaded, and not its build (`src/project.ts`). */
+  sources?: boolean
+}
 
 /**
  * The application: the configuration, the plugins, then the routes.
@@ -101,12 +134,14 @@ export const options = serverOptions(loadConfig())
  *
  * It is not encapsulated: `frameworkErrors` above gets the root instance, and needs the decorators of the plugins.
  *
- * @param opts.config the configuration, read from the environment unless given
- * @param opts.tables the tables whose rows belong to users, those of `src/db/schema.ts` unless given
+ * @param opts.schema the module that exports the tables. Without it, all of a project is found by its layout
+ * @param opts.routes the folder of the routes, relative to the working directory
+ * @param opts.migrations the folder of the migrations
  */
 export default fp(
-  async (fastify, opts: { config?: Config; tables?: OwnedTable[] }) => {
-    const config = opts.config ?? loadConfig()
+  async (fastify, opts: Options) => {
+    const { config = loadConfig(), schema } = opts
+    const project = schema === undefined ? await loadProject(opts.sources) : { ...DEFAULTS, ...opts, schema }
     fastify.decorate('config', config)
     for (const warning of config.warnings) fastify.log.warn(warning)
     fastify.setValidatorCompiler(validatorCompiler)
@@ -130,7 +165,8 @@ export default fp(
     await fastify.register(requestChecks)
     // A preflight ends here: it carries no token, and has no place in flight.
     await fastify.register(cors)
-    await fastify.register(database, opts.tables === undefined ? {} : { tables: opts.tables })
+    const tables = ownedTablesOf(project.schema)
+    await fastify.register(database, { tables, migrations: resolve(project.migrations) })
     await fastify.register(stores)
     // The bound on requests in flight, and the deadline. They cover unknown paths too, so they come before not-found.
     await fastify.register(inFlight)
@@ -143,8 +179,9 @@ export default fp(
     await fastify.register(openapi)
     await fastify.register(streams)
 
-    const dir = fileURLToPath(new URL('../routes', import.meta.url))
-    await fastify.register(fastifyAutoload, { dir, options: {}, autoHooks: true, cascadeHooks: true })
+    await fastify.register(fastifyAutoload, { ...AUTOLOAD, dir: ROUTES })
+    const routes = resolve(project.routes)
+    if (routes !== ROUTES) await fastify.register(applicationRoutes, { routes })
   },
   { name: 'rowkeeper' }
 )

@@ -72,7 +72,7 @@ const compile = (folder: string, file: string) =>
   )
 
 const token = (sub: string) =>
-  execFileSync(process.execPath, ['dist/src/commands/token.js', '--sub', sub], {
+  execFileSync(process.execPath, ['dist/src/commands/main.js', 'token', '--sub', sub], {
     env: { ...env, NODE_ENV: 'test' },
     encoding: 'utf8'
   }).trim()
@@ -233,16 +233,16 @@ async function walkService(): Promise<void> {
   })
 
   await serve(copy, ['dist/src/server.js'], /http:\/\/127\.0\.0\.1:\d+/, (url) => useNotes(copy, url))
-  const exported = () => node(copy, 'dist/src/commands/user-export.js', '--sub', 'alice')
+  const exported = () => node(copy, 'dist/src/commands/main.js', 'export', '--sub', 'alice')
   const tables = (lines: string) => lines.match(/(?<="table" : ")\w+/g)
   assert.deepEqual(
     tables(exported())?.filter((table) => table === 'notes'),
     ['notes', 'notes']
   )
-  const purged = node(copy, 'dist/src/commands/user-purge.js', '--sub', 'alice', '--confirm', 'alice')
+  const purged = node(copy, 'dist/src/commands/main.js', 'purge', '--sub', 'alice', '--confirm', 'alice')
   assert.match(purged, /^notes: 2 deleted$/m)
   assert.equal(tables(exported()), null)
-  assert.match(node(copy, 'dist/src/commands/user-export.js', '--sub', 'bob'), /Bob's/)
+  assert.match(node(copy, 'dist/src/commands/main.js', 'export', '--sub', 'bob'), /Bob's/)
 }
 
 async function walkApplication(): Promise<void> {

@@ -1,13 +1,14 @@
 import { migrate } from '../db/migrate.ts'
-import { readOptions, run, withDatabase } from './run.ts'
+import { command } from './command.ts'
+import { builtProject, withDatabase } from './run.ts'
 
-const USAGE = 'Usage: npm run db:migrate\n\nApplies the pending migrations to the database of DATABASE_URL.'
-
-/**
- * `npm run db:migrate`: applies the pending migrations to the database of `DATABASE_URL`. It needs no other variable.
- */
-await run(async () => {
-  readOptions(USAGE)
-  await withDatabase(({ db }) => migrate(db))
-  console.log('The database is up to date.')
+/** `rowkeeper migrate`: applies the migrations to the database of `DATABASE_URL`. It needs no other variable. */
+export default command({
+  synopsis: '',
+  about: "Applies the project's pending migrations, and the service's own, to the database of DATABASE_URL.",
+  async run() {
+    const { migrations } = await builtProject()
+    await withDatabase(migrations, ({ db }) => migrate(db, migrations))
+    console.log('The database is up to date.')
+  }
 })

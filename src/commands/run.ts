@@ -1,10 +1,12 @@
 import { readFileSync } from 'node:fs'
-import { parseArgs } from 'node:util'
 import pino from 'pino'
 import { type Config, ConfigError, loadConfig } from '../config/config.ts'
 import { type Client, openClient } from '../db/client.ts'
 import { classify } from '../db/errors.ts'
 import { misconfiguration } from '../db/misconfiguration.ts'
+import { loadProject, type Project } from '../project.ts'
+import { buildProject } from './build-project.js'
+import type { Command } from './command.ts'
 
 /**
  * Refuses a Node.js that is too old.
@@ -34,19 +36,14 @@ export async function run(main: () => Promise<void>): Promise<void> {
   }
 }
 
-/**
- * Reads the options of a command. Each has a text as its value. With `--help` it prints the usage and ends the process.
- *
- * @throws for an unknown option, and for an argument that is not an option
- */
-export function readOptions<Name extends string>(usage: string, names: Name[] = []): Partial<Record<Name, string>> {
-  const texts = names.map((name) => [name, { type: 'string' }] as const)
-  const { values } = parseArgs({ options: { ...Object.fromEntries(texts), help: { type: 'boolean', short: 'h' } } })
-  if (values.help) {
-    console.log(`${usage}\n\nExit code: 0 when it is done, 1 when it is not, with a sentence that says why.`)
-    process.exit(0)
-  }
-  return values as Partial<Record<Name, string>>
+export const EXIT_CODES = 'Exit code: 0 when it is done, 1 when it is not, with a sentence that says why.'
+
+/** Runs a command with what was given to it. With `--help` it prints how it is used, and does nothing else. */
+export async function runCommand(name: string, command: Command, given: string[]): Promise<void> {
+  if (given.includes('--help') || given.includes('-h')) {
+    console.log(`Usage: rowkeeper ${name} ${command.synopsis}`.trimEnd())
+    console.log(`\n${command.about}\n\n${EXIT_CODES}`)
+  } else await run(() => command.execute(name, given))
 }
 
 /** Loads the configuration of a command. A command has no log, so warnings go to standard error. */
@@ -56,12 +53,26 @@ export function commandConfig(part: 'all' | 'database'): Config {
   return config
 }
 
+/**
+ * Loads what the project declares, from its build if it has one, which is made anew when its sources changed.
+ *
+ * @throws {ConfigError} when it does not compile
+ */
+export async function builtProject(): Promise<Project> {
+  if (!(await buildProject())) throw new ConfigError(['The project does not compile.'])
+  return loadProject()
+}
+
 const UNREACHABLE = 'PostgreSQL cannot be used by DATABASE_URL: check its host, its port, and that it runs.'
 
-/** Opens the database of `DATABASE_URL` for `work`, and closes it afterwards. It needs no other variable. */
-export async function withDatabase(work: (client: Client) => Promise<void>): Promise<void> {
+/**
+ * Opens the database of `DATABASE_URL` for `work`, and closes it afterwards. It needs no other variable.
+ *
+ * @param migrations those of the project, for an embedded database
+ */
+export async function withDatabase(migrations: string, work: (client: Client) => Promise<void>): Promise<void> {
   const { database } = commandConfig('database')
-  const client = await openClient(database, pino({ level: 'silent' }))
+  const client = await openClient(database, pino({ level: 'silent' }), migrations)
   try {
     await work(client)
   } catch (error) {

@@ -1,12 +1,16 @@
 import { developmentToken } from '../auth/development-token.ts'
-import { commandConfig, readOptions, run } from './run.ts'
+import { ConfigError } from '../config/error.ts'
+import { command } from './command.ts'
+import { commandConfig } from './run.ts'
 
-const USAGE = 'Usage: npm run token -- --sub USER [--minutes N] [--scope "tasks:read tasks:write"]'
-
-/** `npm run token -- --sub alice [--minutes 30] [--scope tasks:read]`: prints a token for development. */
-await run(async () => {
-  const values = readOptions(USAGE, ['sub', 'minutes', 'scope'])
-  if (!values.sub) throw new Error(USAGE)
-  const minutes = values.minutes === undefined ? undefined : Number(values.minutes)
-  console.log(await developmentToken(commandConfig('all'), values.sub, { minutes, scope: values.scope }))
+/** `rowkeeper token --sub alice [--minutes 30] [--scope tasks:read]`: prints a token for development. */
+export default command({
+  synopsis: '--sub USER [--minutes N] [--scope "tasks:read tasks:write"]',
+  about: 'Prints a token for development, as an issuer with the same secret would sign it.',
+  options: { sub: 'string', minutes: 'string', scope: 'string' },
+  async run({ sub, minutes, scope }) {
+    if (!sub) throw new ConfigError(['rowkeeper token needs --sub USER.'])
+    const lifetime = minutes === undefined ? undefined : Number(minutes)
+    console.log(await developmentToken(commandConfig('all'), sub, { minutes: lifetime, scope }))
+  }
 })

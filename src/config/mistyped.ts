@@ -1,3 +1,4 @@
+import { closest } from './closest.ts'
 import { Environment } from './environment.ts'
 
 const NAMES = Object.keys(Environment.properties)
@@ -12,49 +13,10 @@ const BETTER_AUTH_SECRETS = 'BETTER_AUTH_SECRETS'
 const SERVICE_NAME = /_SERVICE_(?:HOST|PORT)|_PORT_\d+_(?:TCP|UDP|SCTP)/
 const SERVICE_ADDRESS = /^(?:tcp|udp|sctp):\/\//
 
-/** In a name this short, two slips make another word: HOME is not a mistyped HOST. */
-const SHORT_LENGTH = 5
-const SLIPS_MAX = 2
-
 /**
  * These variables decide which rows are used, and whether PostgreSQL guards them. No default may replace them unseen.
  */
 const DECIDES_DATA = new Set(['DATABASE_URL', 'DATABASE_RLS'])
-
-/** Counts the letters that are wrong, missing, extra or swapped (the optimal string alignment distance). */
-function slips(from: string, to: string): number {
-  let before: number[] = []
-  let above = Array.from({ length: to.length + 1 }, (_, j) => j)
-  for (let i = 1; i <= from.length; i++) {
-    const row = [i]
-    for (let j = 1; j <= to.length; j++) {
-      const swapped = from[i - 1] === to[j - 2] && from[i - 2] === to[j - 1]
-      row[j] = Math.min(
-        Number(above[j - 1]) + Number(from[i - 1] !== to[j - 1]),
-        Number(above[j]) + 1,
-        Number(row[j - 1]) + 1,
-        swapped ? Number(before[j - 2]) + 1 : Number.POSITIVE_INFINITY
-      )
-    }
-    before = above
-    above = row
-  }
-  return Number(above[to.length])
-}
-
-/** Returns our variable whose name is closest to `name` in any case, or undefined when none is close. */
-function closest(name: string): string | undefined {
-  let found: string | undefined
-  let fewest = SLIPS_MAX + 1
-  for (const ours of NAMES) {
-    if (Math.abs(ours.length - name.length) > SLIPS_MAX) continue
-    const count = slips(name.toUpperCase(), ours)
-    if (count >= fewest || (count > 1 && ours.length <= SHORT_LENGTH)) continue
-    found = ours
-    fewest = count
-  }
-  return found
-}
 
 /**
  * Finds variables that the service does not read but whose names suggest a slip: a name that is close to one of ours,
@@ -71,7 +33,7 @@ export function mistyped(data: NodeJS.ProcessEnv): { warnings: string[]; faults:
   for (const [name, value = ''] of Object.entries(data)) {
     if (NAMES.includes(name) || name === BETTER_AUTH_SECRETS) continue
     if (SERVICE_NAME.test(name) || SERVICE_ADDRESS.test(value)) continue
-    const ours = closest(name)
+    const ours = closest(name.toUpperCase(), NAMES)
     if (ours === undefined) {
       if (PREFIX.test(name)) warnings.push(`${name} has no effect: this service has no variable of that name.`)
     } else if (

@@ -7,7 +7,7 @@ import { Distribution } from './distribution.ts'
 import { MIGRATIONS, migrate, versionsOf } from './migrate.ts'
 import type { Db } from './prepare.ts'
 import { DRIVER_OPTIONS } from './query.ts'
-import { Readiness } from './readiness.ts'
+import { type ColumnName, Readiness } from './readiness.ts'
 import { ROW_SECURITY_ROLE } from './row-security.ts'
 
 /**
@@ -18,7 +18,7 @@ export interface Client {
   sql: postgres.Sql
   db: Db
   /** See `readinessProblem` of a database. */
-  readinessProblem(tables: Iterable<string>): Promise<string | undefined>
+  readinessProblem(tables: Iterable<string>, columns?: readonly ColumnName[]): Promise<string | undefined>
   /** See `nameOwner` of `Distribution`: `readinessProblem` finds out which it is. */
   nameOwner(): string
   /** Closes the connection, and the embedded engine. */
@@ -40,7 +40,7 @@ function clientOf(sql: postgres.Sql, rls: boolean, migrations: string) {
   return {
     sql,
     db: drizzle({ client: sql }),
-    readinessProblem: (tables: Iterable<string>) => readiness.problem(tables),
+    readinessProblem: (tables: Iterable<string>, columns?: readonly ColumnName[]) => readiness.problem(tables, columns),
     nameOwner: () => distribution.nameOwner,
     close: () => sql.end({ timeout: 0.5 })
   }

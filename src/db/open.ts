@@ -9,7 +9,7 @@ import { MIGRATIONS, versionsOf } from './migrate.ts'
 import { type Load, Pool } from './pool.ts'
 import type { Prepare } from './prepare.ts'
 import { DRIVER_OPTIONS, type DriverOptions, TYPES } from './query.ts'
-import { Readiness } from './readiness.ts'
+import { type ColumnName, Readiness } from './readiness.ts'
 import { deleteExpired } from './retention.ts'
 import { sendNamed } from './row-security.ts'
 import type { Address } from './session.ts'
@@ -37,12 +37,13 @@ export interface Database {
   /** Deletes the rows whose time is over, whosever they are (`src/db/retention.ts`). */
   deleteExpired(): Promise<void>
   /**
-   * Why the service cannot work with `tables`, or undefined when it can: they are there, it may use them, the policies
-   * bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our statements rely on, the
-   * tables are all prepared for Citus or none is, and the schema has the version of this service. A service does not
-   * start with a newer schema, but one that runs goes on: each migration fits the version before.
+   * Why the service cannot work with `tables`, or undefined when it can: they are there with `columns`, it may use
+   * them, the policies bind it if and only if they should (`DATABASE_RLS`), sessions have the settings that our
+   * statements rely on, the tables are all prepared for Citus or none is, and the schema has the version of this
+   * service. A service does not start with a newer schema, but one that runs goes on: each migration fits the version
+   * before.
    */
-  readinessProblem(tables: Iterable<string>): Promise<string | undefined>
+  readinessProblem(tables: Iterable<string>, columns?: readonly ColumnName[]): Promise<string | undefined>
   /**
    * Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection
    * and the embedded engine.
@@ -171,7 +172,7 @@ function database(
       await Promise.all(listeners.map((listener) => listener.begin()))
     },
     deleteExpired: () => deleteExpired(send, log, distribution.distributed),
-    readinessProblem: (tables) => readiness.problem(tables),
+    readinessProblem: (tables, columns) => readiness.problem(tables, columns),
     async close() {
       for (const listener of listeners) listener.close()
       await Promise.all([...new Set([...pooled, service, ...listening])].map((slot) => slot.end()))

@@ -95,3 +95,9 @@ export const changes = pgTable(
     ]
   }
 )
+
+/**
+ * The service's own tables, in the order in which a write locks them, after its row: how many there are, the key, the
+ * feed, the change. `drizzle/system` has their migrations.
+ */
+export const systemTables = [rowCounts, idempotencyKeys, feeds, changes]

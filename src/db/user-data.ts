@@ -1,31 +1,8 @@
-import { getTableName, is } from 'drizzle-orm'
-import { PgTable } from 'drizzle-orm/pg-core'
+import { getTableName } from 'drizzle-orm'
 import type { Owner } from '../auth/user.ts'
 import type { Client } from './client.ts'
 import { deletionOrder, insertionOrder } from './constraints.ts'
 import type { OwnedTable } from './owned.ts'
-import * as schema from './schema.ts'
-import { changes, feeds, idempotencyKeys, rowCounts } from './system-tables.ts'
-
-/**
- * Every table whose rows belong to users: those of the resources, then the service's own. This is the order in which a
- * write locks them: the row, the feed, the change. A purge in another order would end in a deadlock with a write. A row
- * comes before those that it refers to, so that a purge can delete them.
- *
- * @param schema a module that exports the tables of the resources
- */
-export const ownedTablesOf = (schema: Record<string, unknown>): OwnedTable[] => [
-  ...deletionOrder(
-    Object.values<unknown>(schema).filter((one): one is OwnedTable => is(one, PgTable) && 'userId' in one)
-  ),
-  rowCounts,
-  idempotencyKeys,
-  feeds,
-  changes
-]
-
-/** The owned tables of this repository: a new resource is here by being exported from `src/db/schema.ts`. */
-export const ownedTables = ownedTablesOf(schema)
 
 /** Rows that are fetched, and written, at once. */
 const BATCH = 500
@@ -58,8 +35,8 @@ type TransactionClient = Parameters<Parameters<Client['sql']['begin']>[1]>[0]
 export const exportUser = (
   client: Client,
   owner: Owner,
-  write: (lines: string) => Promise<void>,
-  tables = ownedTables
+  tables: OwnedTable[],
+  write: (lines: string) => Promise<void>
 ) =>
   eachTable(
     client,
@@ -75,7 +52,7 @@ export const exportUser = (
   )
 
 /** Deletes all that `owner` owns, or nothing when that fails. Resolves with the number of rows of each table. */
-export async function purgeUser(client: Client, owner: Owner, tables = ownedTables): Promise<Record<string, number>> {
+export async function purgeUser(client: Client, owner: Owner, tables: OwnedTable[]): Promise<Record<string, number>> {
   const deleted: Record<string, number> = {}
   await eachTable(client, owner, deletionOrder(tables), '', async (client, table, userId) => {
     const { count } = await client`delete from ${client(table)} where ${client(userId)} = ${owner}`

@@ -1,5 +1,6 @@
 import { ConfigError } from '../config/error.ts'
 import type { App } from '../http/application.ts'
+import { loadTags } from '../http/entity-tag.ts'
 import { defineNotFound, type NotFoundCode } from '../http/problems.ts'
 import { schemaErrorFormatter } from '../http/validation-errors.ts'
 import {
@@ -65,6 +66,7 @@ export function resource<T extends ResourceTable, M extends MembersOf<T>>(
       store,
       size: new Size(app.storage, store, declaration.members),
       idempotent: idempotency(app),
+      tagOf: await loadTags(),
       read: app.requireScope(scopeOf(words.collection, 'read')),
       write: app.requireScope(scopeOf(words.collection, 'write'))
     }

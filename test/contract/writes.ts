@@ -4,7 +4,7 @@ import type { Test } from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
 import { openClient } from '../../src/db/client.ts'
 import { Reference } from '../../src/db/reference.ts'
-import { exportUser, ownedTables, purgeUser } from '../../src/db/user-data.ts'
+import { exportUser, purgeUser } from '../../src/db/user-data.ts'
 import { problemMembers } from '../../src/http/problems.ts'
 import type { Member } from '../../src/resource/members.ts'
 import { asUser, newUser, testConfig } from '../support/app.ts'
@@ -389,13 +389,13 @@ export function writesSuite(t: Test, subject: Subject): void {
     const client = await openClient(database, pino({ level: 'silent' }))
     t.teardown(() => client.close())
     const of = [declaration, ...subject.parents.map((one) => one.declaration)]
-    const tables = [...new Set([...of.map(({ table }) => table), ...ownedTables])]
+    const tables = [...app.tables]
     const rowsOf = async (user: Owner): Promise<{ table: string; row: { user_id: string } }[]> => {
       let text = ''
       const write = async (lines: string) => {
         text += lines
       }
-      await exportUser(client, user, write, tables)
+      await exportUser(client, user, tables, write)
       const rows = text.split('\n').slice(0, -1)
       return rows.map((line) => JSON.parse(line))
     }

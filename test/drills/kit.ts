@@ -134,7 +134,7 @@ export async function cluster(settings: string[] = []) {
   }
   afterwards(() => it.stop('SIGKILL'))
   await it.start()
-  execFileSync(process.execPath, [fileURLToPath(new URL('../../src/commands/migrate.js', import.meta.url))], {
+  execFileSync(process.execPath, [fileURLToPath(new URL('../../src/commands/main.js', import.meta.url)), 'migrate'], {
     env: { ...process.env, DATABASE_URL: url },
     stdio: 'ignore'
   })

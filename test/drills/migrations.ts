@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { fileURLToPath } from 'node:url'
-import { readMigrationFiles } from 'drizzle-orm/migrator'
 import postgres from 'postgres'
-import { MIGRATIONS } from '../../src/db/migrate.ts'
+import { MIGRATIONS, versionsOf } from '../../src/db/migrate.ts'
 
 // Several instances that start at once on a new database, each migrating it first: every one succeeds, and every
 // migration is applied once. TEST_DATABASE_URL is an administrator's.
@@ -11,11 +10,12 @@ const ROUNDS = 5
 const INSTANCES = 3
 
 const server = process.env.TEST_DATABASE_URL ?? 'postgres://postgres@127.0.0.1:5432/postgres'
-const command = fileURLToPath(new URL('../../src/commands/migrate.js', import.meta.url))
-const expected = readMigrationFiles({ migrationsFolder: MIGRATIONS }).length
+const command = fileURLToPath(new URL('../../src/commands/main.js', import.meta.url))
+const { application, system } = versionsOf(MIGRATIONS)
+const expected = application.length + system.length
 
 async function migrate(url: string): Promise<string> {
-  const child = spawn(process.execPath, [command], { env: { ...process.env, DATABASE_URL: url } })
+  const child = spawn(process.execPath, [command, 'migrate'], { env: { ...process.env, DATABASE_URL: url } })
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk) => (output += chunk))
   const [code] = await once(child, 'close')
@@ -30,7 +30,9 @@ for (let round = 1; round <= ROUNDS; round++) {
   const { href } = Object.assign(new URL(server), { pathname: `/${name}` })
   const faults = await Promise.all(Array.from({ length: INSTANCES }, () => migrate(href)))
   const client = postgres(href, { max: 1 })
-  const [row] = await client`select count(*)::int as applied from drizzle.rowkeeper_migrations`
+  const [row] = await client`
+    select (select count(*) from drizzle.rowkeeper_migrations)::int
+      + (select count(*) from drizzle.rowkeeper_system_migrations)::int as applied`
   await client.end()
   await admin.unsafe(`drop database ${name} with (force)`)
   const told = faults.filter((fault) => fault !== '')

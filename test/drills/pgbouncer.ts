@@ -26,8 +26,11 @@ const bounced = `postgres://${server.username}@127.0.0.1:${BOUNCER}/${name}`
 const api = `http://127.0.0.1:${PORT}`
 
 const program = (file: string) => fileURLToPath(new URL(`../../src/${file}`, import.meta.url))
-const run = (file: string, env: Record<string, string>) =>
-  spawn(process.execPath, [program(file)], { env: { ...process.env, ...env }, stdio: ['ignore', 'ignore', 'inherit'] })
+const run = (file: string, env: Record<string, string>, ...args: string[]) =>
+  spawn(process.execPath, [program(file), ...args], {
+    env: { ...process.env, ...env },
+    stdio: ['ignore', 'ignore', 'inherit']
+  })
 
 async function end(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null) return
@@ -99,7 +102,7 @@ for (const setting of ["DateStyle = 'German'", "TimeZone = 'Asia/Kolkata'"]) {
 const started: ChildProcess[] = []
 let failed = false
 try {
-  const [migrated] = await once(run('commands/migrate.js', { DATABASE_URL: direct }), 'exit')
+  const [migrated] = await once(run('commands/main.js', { DATABASE_URL: direct }, 'migrate'), 'exit')
   if (migrated !== 0) throw new Error('not migrated')
   await makeBoundRole()
   // It refuses to run as root.

@@ -138,9 +138,10 @@ t.test('the load of tasks stays what it was, so that reports compare', async (t)
 
 t.test('a declaration is found by its name, and one that cannot be loaded is refused', async (t) => {
   t.equal((await readResource('tasks')).path, '/api/tasks')
+  t.equal((await readResource()).path, '/api/tasks', 'the first that there is')
   for (const name of ['nothing', 'session']) {
     await t.rejects(readResource(name), {
-      message: `--resource is "${name}", and routes/api/${name}/index.ts declares no`
+      message: `routes/api/${name}/index declares no resource.`
     })
   }
   const parcels = (schema: TString) =>

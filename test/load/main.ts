@@ -6,9 +6,8 @@ import { randomBytes, randomUUID } from 'node:crypto'
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { cpus, tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { parseArgs } from 'node:util'
 import { developmentToken } from '../../src/auth/development-token.ts'
-import { run } from '../../src/commands/run.ts'
+import { command } from '../../src/commands/command.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { version } from '../../src/version.ts'
 import { measure } from './measure.ts'
@@ -19,16 +18,17 @@ import { budgetOf, limited, type Scenario, scenariosFor } from './scenarios.ts'
 import { memoryMb, migrate, type Server, type Service, startService, watchServer } from './service.ts'
 import { type LoadUser, populate } from './users.ts'
 
-const USAGE = `Usage: npm run load -- [options]
+const ABOUT = `Fills the built service, puts it under load, checks every answer, and writes load-report.html and
+load-report.json.
 
-  --resource NAME   the resource: /api/NAME, with bodies that fit the declaration in routes/api/NAME (tasks)
+  --resource NAME   the resource: /api/NAME, with bodies that fit the declaration in routes/api/NAME (the first)
   --users N         users to fill the service with (1000, or 20 with --quick)
   --items N         items of each (50)
   --connections N   requests under way at once (32)
   --duration N      seconds that each scenario is measured for (10, or half of one with --quick)
   --quick           a smoke test within 30 s; its figures say little
   --compare FILE    the JSON of an earlier run, to put beside this one
-  --url URL         a service that runs already; tokens are signed with BETTER_AUTH_SECRET, as npm run token does
+  --url URL         a service that runs already; tokens are signed with BETTER_AUTH_SECRET, as rowkeeper token does
 
 Without --url it starts the built service, on DATABASE_URL or else on the embedded engine in a folder of its own.`
 
@@ -36,33 +36,25 @@ Without --url it starts the built service, on DATABASE_URL or else on the embedd
 const BUDGET = 100
 
 const OPTIONS = {
-  resource: { type: 'string', default: 'tasks' },
-  users: { type: 'string' },
-  items: { type: 'string' },
-  connections: { type: 'string' },
-  duration: { type: 'string' },
-  quick: { type: 'boolean', default: false },
-  compare: { type: 'string' },
-  url: { type: 'string' },
-  help: { type: 'boolean', short: 'h', default: false }
+  resource: 'string',
+  users: 'string',
+  items: 'string',
+  connections: 'string',
+  duration: 'string',
+  quick: 'boolean',
+  compare: 'string',
+  url: 'string'
 } as const
 
-function parse() {
-  try {
-    return parseArgs({ options: OPTIONS }).values
-  } catch (error) {
-    throw new Error(`${(error as Error).message} (npm run load -- --help lists the options)`)
-  }
-}
+type Given = { [Name in keyof typeof OPTIONS]?: (typeof OPTIONS)[Name] extends 'string' ? string : boolean }
 
-function readArguments() {
-  const values = parse()
+function readOptions(values: Given) {
   const whole = (name: 'users' | 'items' | 'connections' | 'duration', initial: number, min: number, max: number) => {
     const value = values[name] === undefined ? initial : Number(values[name])
     if (Number.isInteger(value) && value >= min && value <= max) return value
     throw new Error(`--${name} is "${values[name]}": give a whole number from ${min} to ${max}.`)
   }
-  const { quick, resource, compare, url, help } = values
+  const { quick = false, resource, compare, url } = values
   if (url !== undefined && !(URL.canParse(url) && /^https?:$/.test(new URL(url).protocol))) {
     throw new Error(`--url is "${url}": give the URL of a service, such as http://127.0.0.1:3000.`)
   }
@@ -75,12 +67,11 @@ function readArguments() {
     seconds: quick && values.duration === undefined ? 0.5 : whole('duration', 10, 1, 3600),
     warmUpSeconds: quick ? 0.1 : 1,
     compare,
-    url,
-    help
+    url
   }
 }
 
-type Options = ReturnType<typeof readArguments>
+type Options = ReturnType<typeof readOptions>
 
 /** What is put under load. */
 interface Target {
@@ -228,12 +219,10 @@ async function test(
   }
 }
 
-// The started services end with this process (service.ts), however it ends.
-for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
-
-await run(async () => {
-  const options = readArguments()
-  if (options.help) return console.log(USAGE)
+async function load(given: Given): Promise<void> {
+  const options = readOptions(given)
+  // The started services end with this process (service.ts), however it ends.
+  for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => process.exit(1))
   const resource = await readResource(options.resource)
   const earlier = options.compare === undefined ? undefined : readReport(options.compare)
   const target = options.url === undefined ? await started() : await running(options.url)
@@ -265,4 +254,12 @@ await run(async () => {
   } finally {
     await target.close()
   }
+}
+
+/** `rowkeeper load`, and \`npm run load\` here. */
+export default command({
+  synopsis: '[--quick] [--resource NAME] [OPTION…]',
+  about: ABOUT,
+  options: OPTIONS,
+  run: load
 })

@@ -2,11 +2,11 @@
 import { Type } from '@sinclair/typebox'
 import { boolean, text } from 'drizzle-orm/pg-core'
 import Fastify from 'fastify'
-import appPlugin, { options } from '../../src/app.ts'
+import appPlugin, { serverOptions } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { dateTime, ownedTable } from '../../src/db/tables.ts'
-import { ownedTables } from '../../src/db/user-data.ts'
 import { resource } from '../../src/resource/resource.ts'
+import { projectOf } from '../support/app.ts'
 import { mount } from '../support/mount.ts'
 
 const columns = () => ({
@@ -27,8 +27,8 @@ export const bounded = ownedTable('bounded_tasks', columns())
 
 if (process.env.PORT !== undefined) {
   const config = loadConfig()
-  const app = Fastify(options)
-  await app.register(appPlugin, { config, tables: [free, bounded, ...ownedTables] })
+  const app = Fastify(serverOptions(config))
+  await app.register(appPlugin, { config, ...projectOf({ free, bounded }) })
   await mount(app, resource(free, { name: 'freeTask', members }))
   await mount(app, resource(bounded, { name: 'boundedTask', members, max: 999_999_999 }))
   await app.listen({ host: config.host, port: config.port, backlog: 4096 })

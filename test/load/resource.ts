@@ -1,7 +1,11 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { pathToFileURL } from 'node:url'
 import type { TSchema } from '@sinclair/typebox'
+import { builtProject } from '../../src/commands/run.ts'
 import { validatorCompiler } from '../../src/http/validation.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
+import { exampleOf } from '../../src/resource/example.ts'
 import type { Keywords } from '../../src/resource/kind.ts'
 import type { Member } from '../../src/resource/members.ts'
 import type { Resource } from '../../src/resource/resource.ts'
@@ -35,16 +39,6 @@ const fits = (schema: Keywords, value: unknown) =>
 const sized = (text: string, { minLength = 0, maxLength }: Partial<TSchema>): string =>
   text.slice(0, maxLength).padEnd(minLength, '.')
 
-/** A value that fits a schema, always the same one; undefined when none of those that we try does. */
-export function exampleOf(schema: Keywords): unknown {
-  const { examples = [], minimum = 1, maximum = 1, items } = schema as Partial<TSchema>
-  // A JSON document, which has no type, gets the array.
-  const array = [items === undefined ? TEXT : exampleOf(items)]
-  return [...examples, array, sized(TEXT, schema), 1, minimum, maximum, '1', '1.00'].find((value) =>
-    fits(schema, value)
-  )
-}
-
 /** Whether a member holds any text, and enough of it to begin with a mark. */
 function holdsMark({ kind, schema }: Member): boolean {
   const text = sized(LONGEST_MARK, schema)
@@ -61,7 +55,7 @@ export function loadResource(
   { words, tableName, members }: Pick<Declaration, 'words' | 'tableName' | 'members'>,
   path: string
 ): LoadResource {
-  const values = new Map(members.map((member) => [member, exampleOf(member.schema)]))
+  const values = new Map(members.map((member) => [member, exampleOf(member.schema, TEXT)]))
   const settable = members.filter(({ setBy }) => setBy !== 'server')
   const unknown = settable.find((member) => member.required && values.get(member) === undefined)
   if (unknown !== undefined) {
@@ -91,12 +85,20 @@ export function loadResource(
   }
 }
 
-/** Loads the built declaration of `/api/<name>`. Throws a sentence when there is none. */
-export async function readResource(name: string): Promise<LoadResource> {
-  const file = `routes/api/${name}/index`
-  const url = new URL(`../../${file}.js`, import.meta.url)
-  const module = existsSync(url) ? await import(url.href) : {}
-  const { declaration } = (module.default ?? {}) as Partial<Resource>
-  if (declaration === undefined) throw new Error(`--resource is "${name}", and ${file}.ts declares no resource.`)
-  return loadResource(declaration, `/api/${name}`)
+/**
+ * Loads the built declaration of `/api/<name>`; without a name, of the first that there is. Throws a sentence when there
+ * is none.
+ */
+export async function readResource(name?: string): Promise<LoadResource> {
+  const { routes } = await builtProject()
+  const folder = join(routes, 'api')
+  for (const one of name === undefined ? readdirSync(folder).sort() : [name]) {
+    const file = join(folder, one, 'index.js')
+    const module = existsSync(file) ? await import(pathToFileURL(file).href) : {}
+    const { declaration } = (module.default ?? {}) as Partial<Resource>
+    if (declaration !== undefined) return loadResource(declaration, `/api/${one}`)
+  }
+  throw new Error(
+    name === undefined ? 'No file of routes/api declares a resource.' : `routes/api/${name}/index declares no resource.`
+  )
 }

@@ -23,8 +23,11 @@ export interface Service {
 }
 
 /** Runs `dist/<file>` with `env`; its output is shown. */
-function node(file: string, env: Env) {
-  return spawn(process.execPath, [fileURLToPath(new URL(file, DIST))], { env, stdio: ['ignore', 'inherit', 'inherit'] })
+function node(file: string, env: Env, ...args: string[]) {
+  return spawn(process.execPath, [fileURLToPath(new URL(file, DIST)), ...args], {
+    env,
+    stdio: ['ignore', 'inherit', 'inherit']
+  })
 }
 
 /**
@@ -55,9 +58,9 @@ export async function startService(env: Env, file = 'src/server.js'): Promise<Se
   return { url, pid: Number(child.pid), readyMs: performance.now() - began, stop }
 }
 
-/** Applies the migrations, as `npm run db:migrate` does. */
+/** Applies the migrations, as `rowkeeper migrate` does. */
 export async function migrate(env: Env): Promise<void> {
-  const [code] = await once(node('src/commands/migrate.js', env), 'exit')
+  const [code] = await once(node('src/commands/main.js', env, 'migrate'), 'exit')
   if (code !== 0) throw new Error('DATABASE_URL could not be migrated.')
 }
 

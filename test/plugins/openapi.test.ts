@@ -6,10 +6,9 @@ import t from 'tap'
 import autohooks from '../../routes/api/autohooks.ts'
 import appPlugin, { serverOptions } from '../../src/app.ts'
 import { ownedTable } from '../../src/db/tables.ts'
-import { ownedTables } from '../../src/db/user-data.ts'
 import type { App } from '../../src/http/application.ts'
 import { resource } from '../../src/resource/resource.ts'
-import { asUser, build, buildAlone, newUser, routesOf, testConfig } from '../support/app.ts'
+import { asUser, build, buildAlone, newUser, projectOf, routesOf, testConfig } from '../support/app.ts'
 import samples from '../support/samples.ts'
 
 /** What the linter says of a document. */
@@ -74,7 +73,7 @@ t.test('issue 18: two resources whose schemas have one name end the start', asyn
   const config = await testConfig({ DATABASE_URL: 'postgres://127.0.0.1:1/none' })
   const app = Fastify(serverOptions(config))
   t.teardown(() => app.close())
-  await app.register(appPlugin, { config, tables: [table, ...ownedTables] })
+  await app.register(appPlugin, { config, ...projectOf({ table }) })
   await app.register(
     async (api) => {
       await autohooks(api as App)

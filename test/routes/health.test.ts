@@ -1,6 +1,6 @@
 import { pgTable, text } from 'drizzle-orm/pg-core'
 import t from 'tap'
-import { ownedTables } from '../../src/db/user-data.ts'
+import type { OwnedTable } from '../../src/db/owned.ts'
 import { asUser, build, newUser } from '../support/app.ts'
 
 t.test('health is public, never limited, and says nothing', async (t) => {
@@ -28,11 +28,11 @@ t.test('a database that is away is a 503 that tells nothing of it', async (t) =>
 
 t.test('readiness is red, and says why once, while the database cannot be used', async (t) => {
   const lines: string[] = []
-  const tables = [...ownedTables]
-  const app = await build(t, { DATABASE_RLS: 'true' }, undefined, tables)
+  const app = await build(t, { DATABASE_RLS: 'true' })
   t.equal((await app.inject('/health/ready')).statusCode, 200)
   app.log.error = (line: unknown) => void lines.push(String(line))
   // A table that its role has no right to.
+  const tables = app.tables as OwnedTable[]
   tables.push(pgTable('pg_authid', { userId: text('user_id') }))
   for (let i = 0; i < 2; i++) t.match((await app.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
   t.match(lines, [/may not read and write/])

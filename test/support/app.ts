@@ -3,6 +3,7 @@ import { cpSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Readable } from 'node:stream'
+import { fileURLToPath } from 'node:url'
 import { Ajv } from 'ajv'
 import addFormats from 'ajv-formats'
 import { sql } from 'drizzle-orm'
@@ -17,12 +18,20 @@ import type { User } from '../../src/auth/user.ts'
 import { type Config, loadConfig } from '../../src/config/config.ts'
 import { openClient } from '../../src/db/client.ts'
 import { MIGRATIONS, migrate, versionsOf } from '../../src/db/migrate.ts'
-import type { OwnedTable } from '../../src/db/owned.ts'
-import { ownedTables } from '../../src/db/user-data.ts'
+import * as schema from '../../src/db/schema.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
 import { violation, watchStatements } from './statements.ts'
-import { createTestTables, testTables } from './tables.ts'
+import { createTestTables, testSchema } from './tables.ts'
 import { TEMPLATE } from './template.ts'
+
+/** This repository, with more tables whose rows belong to users. */
+export const projectOf = (more: Record<string, unknown>) => ({
+  schema: { ...schema, ...more },
+  routes: ROUTES,
+  migrations: MIGRATIONS
+})
+
+const ROUTES = fileURLToPath(new URL('../../routes', import.meta.url))
 
 export const SECRET = 'the secret of the test suite, which is long enough'
 
@@ -72,7 +81,7 @@ async function makeDatabase() {
   for (const { folderMillis, sql: statements } of later === undefined
     ? []
     : readMigrationFiles({ migrationsFolder: later })) {
-    if (!versionsOf(MIGRATIONS).includes(folderMillis))
+    if (!versionsOf(MIGRATIONS).application.includes(folderMillis))
       for (const statement of statements) await client.unsafe(statement)
   }
   await client.unsafe(documentedRole(name))
@@ -124,13 +133,13 @@ export const metric = (app: FastifyInstance, name: string) => app.metrics.find((
  *
  * @param env variables as in the environment, `{ RATE_LIMIT_MAX: '2' }`
  * @param extend registers more before the application starts
- * @param tables the tables whose rows belong to users
+ * @param more tables whose rows belong to users, by any names
  */
 export async function build(
   t: Test,
   env: Record<string, string> = {},
   extend?: (app: FastifyInstance) => Promise<void> | void,
-  tables: OwnedTable[] = [...testTables, ...ownedTables]
+  more: Record<string, unknown> = testSchema
 ): Promise<FastifyInstance> {
   const config = await testConfig(env)
   const app = Fastify(serverOptions(config))
@@ -148,7 +157,7 @@ export async function build(
     const resource = () => route.config?.resource
     for (const method of [route.method].flat()) routes.push({ method, url: route.url, resource })
   })
-  await app.register(appPlugin, { config, tables })
+  await app.register(appPlugin, { config, ...projectOf(more) })
   await extend?.(app)
   await app.ready()
   return app

@@ -3,4 +3,5 @@ process.once('SIGUSR2', () => {
   throw new Error('nobody catches this')
 })
 
-await import('../../src/server.ts')
+const { start } = await import('../../src/server.ts')
+await start()

@@ -2,7 +2,7 @@ import { Socket } from 'node:net'
 import { getTableName } from 'drizzle-orm'
 import type { Test } from 'tap'
 import type { OwnedTable } from '../../src/db/owned.ts'
-import { ownedTables } from '../../src/db/user-data.ts'
+import { ownedTables } from './owned-tables.ts'
 import { testTables } from './tables.ts'
 
 /** A statement as it left for the database, with its parameters as text. */

@@ -6,7 +6,8 @@ import { clips, folders, papers } from './papers.ts'
 import { sampleStatus, samples } from './samples.ts'
 
 /** The tables whose rows belong to users, in the databases of the tests only. */
-export const testTables: OwnedTable[] = [samples, folders, papers, clips]
+export const testSchema = { samples, folders, papers, clips }
+export const testTables: OwnedTable[] = Object.values(testSchema)
 
 /** Creates tables, as the generated migration of a team would. */
 export async function createTables(db: Db, schema: Record<string, unknown>): Promise<void> {
@@ -15,4 +16,4 @@ export async function createTables(db: Db, schema: Record<string, unknown>): Pro
 }
 
 /** Creates the tables of the tests. */
-export const createTestTables = (db: Db) => createTables(db, { sampleStatus, samples, folders, papers, clips })
+export const createTestTables = (db: Db) => createTables(db, { sampleStatus, ...testSchema })

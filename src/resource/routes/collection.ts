@@ -1,7 +1,6 @@
 import { Type } from '@sinclair/typebox'
 import type { Transaction } from '../../db/transaction.ts'
 import type { App } from '../../http/application.ts'
-import { tagOf } from '../../http/entity-tag.ts'
 import { JSON_TYPE } from '../../http/openapi.ts'
 import { Problem, sendProblem } from '../../http/problems.ts'
 import { pageLinks } from '../cursor.ts'
@@ -18,7 +17,7 @@ const Link = {
 }
 
 /** GET of the list. */
-export function listRoute(app: App, { declaration, path, store, read }: Context): void {
+export function listRoute(app: App, { declaration, path, store, tagOf, read }: Context): void {
   const { words, schemas, filters } = declaration
   const TotalCount = { type: 'string', description: `How many ${words.plural} there are in all, with \`count=exact\`` }
   const page = {

@@ -1,4 +1,5 @@
 import type { FastifyReply, onRequestHookHandler } from 'fastify'
+import type { TagOf } from '../../http/entity-tag.ts'
 import { JSON_TYPE } from '../../http/openapi.ts'
 import type { NotFoundCode } from '../../http/problems.ts'
 import type { Declaration } from '../declaration.ts'
@@ -15,6 +16,7 @@ export interface Context {
   store: Store
   size: Size
   idempotent: Idempotent
+  tagOf: TagOf
   /** Hooks that require the scopes of the resource. */
   read: onRequestHookHandler
   write: onRequestHookHandler

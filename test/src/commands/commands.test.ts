@@ -9,16 +9,15 @@ import { buildAlone, SECRET } from '../../support/app.ts'
 import { folder, start } from '../../support/program.ts'
 import { TEMPLATE } from '../../support/template.ts'
 
-const TOKEN = 'src/commands/token.js'
-const MIGRATE = 'src/commands/migrate.js'
+const MAIN = 'src/commands/main.js'
 const SERVER = 'src/server.js'
 
 const SKIP = process.env.TEST_DATABASE_URL === undefined && 'needs TEST_DATABASE_URL'
 
-t.test('npm run token', async (t) => {
+t.test('rowkeeper token', async (t) => {
   const env = { BETTER_AUTH_SECRET: SECRET }
   const token = async (args: string[], more: Record<string, string> = {}) => {
-    const { code, output } = await start(t, TOKEN, folder(t), { ...env, ...more }, args).ended
+    const { code, output } = await start(t, MAIN, folder(t), { ...env, ...more }, ['token', ...args]).ended
     return { code, output: output.trim() }
   }
   t.test('makes a token that the service takes', async (t) => {
@@ -41,15 +40,15 @@ t.test('npm run token', async (t) => {
   })
   t.test('keeps the development secret', async (t) => {
     const cwd = folder(t)
-    const first = await start(t, TOKEN, cwd, {}, ['--sub', 'alice']).ended
-    const second = await start(t, TOKEN, cwd, { BETTER_AUTH_SECRET: '' }, ['--sub', 'alice']).ended
+    const first = await start(t, MAIN, cwd, {}, ['token', '--sub', 'alice']).ended
+    const second = await start(t, MAIN, cwd, { BETTER_AUTH_SECRET: '' }, ['token', '--sub', 'alice']).ended
     const header = (output: string) => output.split('.')[0]
     t.equal(first.code, 0)
     t.equal(header(first.output), header(second.output))
   })
   for (const [what, args, more, sentence] of [
-    ['without a user', [], {}, /^Failed: Usage: npm run token -- --sub USER/],
-    ['with an option that it does not know', ['--subject', 'x'], {}, /^Failed: Unknown option/],
+    ['without a user', [], {}, /^rowkeeper token needs --sub USER/],
+    ['with an option that it does not know', ['--subb', 'x'], {}, /^Unknown option --subb\. Is --sub meant\?/],
     [
       'for longer than the service accepts',
       ['--sub', 'a', '--minutes', '31'],
@@ -80,20 +79,20 @@ t.test('npm run token', async (t) => {
   }
 })
 
-t.test('npm run db:migrate', async (t) => {
+t.test('rowkeeper migrate', async (t) => {
   t.test('needs only DATABASE_URL, and may run twice', async (t) => {
     const cwd = folder(t)
     cpSync(TEMPLATE, join(cwd, 'pg'), { recursive: true })
     const env = { NODE_ENV: 'production', DATABASE_URL: 'pglite://pg' }
     for (let i = 0; i < 2; i++) {
-      t.match(await start(t, MIGRATE, cwd, env).ended, { code: 0, output: 'The database is up to date.\n' })
+      t.match(await start(t, MAIN, cwd, env, ['migrate']).ended, { code: 0, output: 'The database is up to date.\n' })
     }
   })
   t.test('says what is wrong', async (t) => {
-    const away = await start(t, MIGRATE, folder(t), { DATABASE_URL: 'postgres://127.0.0.1:1/x' }).ended
+    const away = await start(t, MAIN, folder(t), { DATABASE_URL: 'postgres://127.0.0.1:1/x' }, ['migrate']).ended
     t.equal(away.code, 1)
     t.match(away.output, /^Failed: PostgreSQL cannot be used by DATABASE_URL: check its host, .*ECONNREFUSED/)
-    const missing = await start(t, MIGRATE, folder(t), { NODE_ENV: 'production' }).ended
+    const missing = await start(t, MAIN, folder(t), { NODE_ENV: 'production' }, ['migrate']).ended
     t.match(missing, { code: 1, output: /^DATABASE_URL is missing/ })
   })
 })
@@ -107,9 +106,9 @@ t.test(
       [{ pathname: '/nowhere' }, /^Failed: The database that DATABASE_URL names does not exist: create it/],
       [{ username: 'nobody' }, /^Failed: PostgreSQL does not let in the user of DATABASE_URL/]
     ] as const) {
-      for (const file of [MIGRATE, SERVER]) {
+      for (const name of ['migrate', 'start']) {
         const env = { NODE_ENV: 'production', BETTER_AUTH_SECRET: SECRET, PORT: '0', DATABASE_URL: url(part) }
-        const { code, output } = await start(t, file, folder(t), env).ended
+        const { code, output } = await start(t, MAIN, folder(t), env, [name]).ended
         t.equal(code, 1)
         t.match(output.replace(/^(?:\{.*\n)*(?:Failed: )?/, 'Failed: '), sentence)
       }
@@ -122,20 +121,26 @@ t.test(
   async (t) => {
     // Nothing of the environment is read before.
     const env = { PORT: 'x' }
-    for (const name of ['migrate', 'token', 'user-export', 'user-purge']) {
-      const help = await start(t, `src/commands/${name}.js`, folder(t), env, ['--help']).ended
-      t.match(help, { code: 0, output: /^Usage: npm run [\s\S]*Exit code: 0 when it is done/ }, name)
+    const rowkeeper = (...args: string[]) => start(t, MAIN, folder(t), env, args).ended
+    const { code, output } = await rowkeeper()
+    t.equal(code, 0)
+    const names = [...output.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => String(name))
+    t.ok(names.length > 9)
+    for (const name of names) {
+      const help = await rowkeeper(name, '--help')
+      t.match(help, { code: 0, output: /^Usage: rowkeeper [\s\S]*Exit code: 0 when it is done/ }, name)
+      const refused = { code: 1, output: new RegExp(`^Unknown option --yes\\. rowkeeper ${name} --help`) }
+      t.match(await rowkeeper(name, '--yes'), refused, name)
     }
-    t.match(await start(t, SERVER, folder(t), env, ['-h']).ended, {
-      code: 0,
-      output: /^Usage: node dist\/src\/server.js/
+    t.match(await rowkeeper('start', 'now'), { code: 1, output: /^rowkeeper start takes no argument/ })
+    t.match(await rowkeeper('token', '--sub'), { code: 1, output: /^Option '--sub <value>' argument missing\./ })
+    t.match(await rowkeeper('--version'), { code: 0, output: /^\d+\.\d+\.\d+\n$/ })
+    t.match(await rowkeeper('strat'), { code: 1, output: /^There is no command "strat"\. Is start meant\?/ })
+    t.match(await rowkeeper('constructor'), {
+      code: 1,
+      output: /^There is no command "constructor"\. rowkeeper --help/
     })
-    for (const file of [MIGRATE, SERVER]) {
-      t.match(await start(t, file, folder(t), env, ['--yes']).ended, {
-        code: 1,
-        output: /^Failed: Unknown option '--yes'/
-      })
-    }
+    t.match(await start(t, SERVER, folder(t), env, ['-h']).ended, { code: 0, output: /^Usage: rowkeeper start/ })
   }
 )
 
@@ -148,7 +153,8 @@ t.test('a version of Node.js that is too old is told in a sentence (issue 16)', 
 t.test('an error of the database is told with its remedy, any other as it is', async (t) => {
   process.env.DATABASE_URL = 'postgres://127.0.0.1:1/none'
   t.teardown(() => delete process.env.DATABASE_URL)
-  const thrown = (code?: string) => withDatabase(() => Promise.reject(Object.assign(new Error('the reason'), { code })))
+  const thrown = (code?: string) =>
+    withDatabase('', () => Promise.reject(Object.assign(new Error('the reason'), { code })))
   await t.rejects(thrown('3D000'), {
     message: /^The database that DATABASE_URL names does not exist: .* \(the reason\)$/
   })
@@ -158,7 +164,7 @@ t.test('an error of the database is told with its remedy, any other as it is', a
 
 t.test('fastify-cli mounts the same application, by the environment', async (t) => {
   const cli = createRequire(import.meta.url).resolve('fastify-cli/cli.js')
-  const app = fileURLToPath(new URL('../../../src/app.js', import.meta.url))
+  const app = fileURLToPath(new URL('../../../src/fastify-cli.js', import.meta.url))
   const env = { LOG_LEVEL: 'silent', DATABASE_URL: 'postgres://127.0.0.1:1/none', BETTER_AUTH_SECRET: SECRET }
   const { code, output } = await start(t, cli, folder(t), env, ['print-routes', app]).ended
   t.equal(code, 0)
@@ -175,4 +181,11 @@ t.test('what a command throws ends it: in a sentence, or the code of an error th
   t.same(told.args(), [['Failed: ECONNREFUSED']])
   // A start that failed may have left the embedded database open, which would keep the process.
   t.same(exited.args(), [[1]])
+})
+
+t.test('rowkeeper routes lists the routes, and needs no database', async (t) => {
+  const { code, output } = await start(t, MAIN, folder(t), { DATABASE_URL: 'postgres://127.0.0.1:1/none' }, ['routes'])
+    .ended
+  t.equal(code, 0)
+  t.match(output, /api\/tasks \(GET, HEAD, POST\)|tasks \(GET, HEAD, POST\)/)
 })

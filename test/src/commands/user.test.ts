@@ -7,13 +7,14 @@ import { FeedStore } from '../../../src/changes/feed.ts'
 import { type Client, openClient } from '../../../src/db/client.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
-import { exportUser, ownedTables, purgeUser } from '../../../src/db/user-data.ts'
+import { exportUser, purgeUser } from '../../../src/db/user-data.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
+import { ownedTables } from '../../support/owned-tables.ts'
 import { folder, start } from '../../support/program.ts'
 import { taskStore } from '../../support/tasks.ts'
 
-const EXPORT = 'src/commands/user-export.js'
-const PURGE = 'src/commands/user-purge.js'
+const EXPORT = 'export'
+const PURGE = 'purge'
 
 interface Line {
   table: string
@@ -31,7 +32,7 @@ const linesOf = (text: string): Line[] =>
 
 async function all(client: Client, user: Owner): Promise<Line[]> {
   let text = ''
-  await exportUser(client, user, async (lines) => {
+  await exportUser(client, user, ownedTables, async (lines) => {
     text += lines
   })
   return linesOf(text)
@@ -85,10 +86,10 @@ for (const DATABASE_RLS of ['false', 'true']) {
       { table: 'tasks', row: kept }
     )
 
-    t.same(await purgeUser(client, alice), { ...NONE, tasks: 1201, idempotency_keys: 1 })
+    t.same(await purgeUser(client, alice, ownedTables), { ...NONE, tasks: 1201, idempotency_keys: 1 })
     t.same(await all(client, alice), [])
     t.same(await all(client, bob), before)
-    t.same(await purgeUser(client, alice), NONE)
+    t.same(await purgeUser(client, alice, ownedTables), NONE)
   })
 }
 
@@ -102,7 +103,7 @@ t.test(
     t.teardown(() => other.end())
     await other`begin`
     await other`update tasks set version = 2 where user_id = ${alice}`
-    const purged = purgeUser(client, alice)
+    const purged = purgeUser(client, alice, ownedTables)
     const waits = async () => {
       // A transaction looks at the sessions once.
       await other`select pg_stat_clear_snapshot()`
@@ -119,26 +120,30 @@ t.test('nothing is purged when a part of it cannot be, nor by a command that may
   const [alice] = await fill()
   const client = await openFor(t)
   ownedTables.push(Object.assign(Object.create(ownedTables[0] ?? null), { userId: { name: 'nothing' } }))
-  await t.rejects(purgeUser(client, alice), { code: '42703' })
+  await t.rejects(purgeUser(client, alice, ownedTables), { code: '42703' })
   ownedTables.pop()
   t.equal((await all(client, alice)).length, 1)
   const shift = (by: number) =>
     client.db.execute(sql`update drizzle.rowkeeper_migrations set created_at = created_at - ${by}::int
       where created_at = (select max(created_at) from drizzle.rowkeeper_migrations)`)
   await shift(1)
-  await t.rejects(purgeUser(client, alice), { message: /is older than/ })
+  await t.rejects(purgeUser(client, alice, ownedTables), { message: /is older than/ })
   await shift(-1)
 })
 
 t.test('the commands', async (t) => {
   const [alice] = await fill()
-  const command = (file: string, args: string[]) =>
+  const command = (name: string, args: string[]) =>
     databaseUrl().then(
-      (DATABASE_URL) => start(t, file, folder(t), { NODE_ENV: 'production', DATABASE_URL }, args).ended
+      (DATABASE_URL) =>
+        start(t, 'src/commands/main.js', folder(t), { NODE_ENV: 'production', DATABASE_URL }, [name, ...args]).ended
     )
 
-  t.match(await command(PURGE, ['--sub', alice, '--confirm', 'bob']), { code: 1, output: /^Failed: Usage: .* twice/ })
-  t.match(await command(EXPORT, []), { code: 1, output: /^Failed: Usage: npm run user:export/ })
+  t.match(await command(PURGE, ['--sub', alice, '--confirm', 'bob']), {
+    code: 1,
+    output: /^rowkeeper purge needs --sub USER --confirm USER, the same twice/
+  })
+  t.match(await command(EXPORT, []), { code: 1, output: /^rowkeeper export needs --sub USER/ })
   const { code, output } = await command(EXPORT, ['--sub', alice])
   t.equal(code, 0)
   t.match(linesOf(output), [{ table: 'tasks', row: { user_id: alice } }])

@@ -7,9 +7,9 @@ import { FeedStore } from '../../../src/changes/feed.ts'
 import { openClient } from '../../../src/db/client.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
-import { ownedTables } from '../../../src/db/user-data.ts'
 import { contractSuite } from '../../contract/contract.ts'
 import { newUser, testConfig } from '../../support/app.ts'
+import { ownedTables } from '../../support/owned-tables.ts'
 import { watchStatements } from '../../support/statements.ts'
 import { taskStore, tasksResource } from '../../support/tasks.ts'
 
@@ -175,7 +175,8 @@ t.test('the script distributes each table beside the others, and does so once', 
       { name: 'tasks', beside: 'changes' },
       { name: 'child', beside: 'changes' },
       { name: 'a_child', beside: 'changes' },
-      { name: 'drizzle.rowkeeper_migrations', beside: null }
+      { name: 'drizzle.rowkeeper_migrations', beside: null },
+      { name: 'drizzle.rowkeeper_system_migrations', beside: null }
     ])
     t.equal(await readinessProblem([...NAMES, 'child', 'a_child']), undefined)
   }

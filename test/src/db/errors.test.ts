@@ -37,7 +37,7 @@ t.test('an error is classified by the code that the driver gave it, if any', asy
 
 t.test('what only the operator can end is a sentence with the remedy (issue 16)', async (t) => {
   for (const code of ['28000', '28P01', '3D000', '42501']) t.match(misconfiguration({ code }), 'DATABASE_URL', code)
-  for (const code of ['42P01', '3F000']) t.match(misconfiguration({ cause: { code } }), 'npm run db:migrate', code)
+  for (const code of ['42P01', '3F000']) t.match(misconfiguration({ cause: { code } }), 'npx rowkeeper migrate', code)
   for (const code of ['ECONNREFUSED', '53300', '57P03']) t.equal(misconfiguration({ code }), undefined, code)
   t.equal(misconfiguration(new Error()), undefined)
 })

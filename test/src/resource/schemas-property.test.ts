@@ -4,7 +4,9 @@ import pino from 'pino'
 import t, { type Test } from 'tap'
 import type { Owner } from '../../../src/auth/user.ts'
 import { type Client, openClient } from '../../../src/db/client.ts'
-import { exportUser, ownedTables, ownedTablesOf, purgeUser } from '../../../src/db/user-data.ts'
+import type { OwnedTable } from '../../../src/db/owned.ts'
+import { ownedTablesOf } from '../../../src/db/owned-tables.ts'
+import { exportUser, purgeUser } from '../../../src/db/user-data.ts'
 import { History } from '../../schemas/history.ts'
 import { type Gen, type Made, make, shapesOf } from '../../schemas/shape.ts'
 import { build, newUser, testConfig } from '../../support/app.ts'
@@ -46,9 +48,9 @@ async function withClient<R>(work: (client: Client) => Promise<R>, env?: Record<
   }
 }
 
-async function linesOf(client: Client, owner: Owner, tables: typeof ownedTables): Promise<string[]> {
+async function linesOf(client: Client, owner: Owner, tables: OwnedTable[]): Promise<string[]> {
   const lines: string[] = []
-  await exportUser(client, owner, async (more) => void lines.push(...more.split('\n').slice(0, -1)), tables)
+  await exportUser(client, owner, tables, async (more) => void lines.push(...more.split('\n').slice(0, -1)))
   return lines
 }
 
@@ -82,7 +84,7 @@ async function serveAll(t: Test, generated: Generated[], env: Record<string, str
     async (app) => {
       for (const { resource } of made) await mount(app, resource)
     },
-    [...tables, ...ownedTables]
+    named
   )
   const users = [newUser('alice'), newUser('bob')] as [Owner, Owner]
   const [alice, bob] = users

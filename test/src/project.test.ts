@@ -1,0 +1,44 @@
+import { mkdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import t from 'tap'
+import { ownedTablesOf } from '../../src/db/owned-tables.ts'
+import { ownedTable } from '../../src/db/tables.ts'
+import { loadProject } from '../../src/project.ts'
+import { folder } from '../support/program.ts'
+
+t.test('a project is found by its layout: this repository, or the build or the sources here (issue 21)', async (t) => {
+  const { schema, routes, migrations } = await loadProject()
+  t.same(Object.keys(schema), ['tasks'])
+  t.match([routes, migrations], [/dist\/routes$/, /dist\/drizzle$/])
+
+  const [cwd, own] = [folder(t), folder(t)]
+  t.chdir(cwd)
+  await t.rejects(loadProject(false, own), { message: /^There is no schema\.js here/ })
+  const write = (file: string) => {
+    mkdirSync(dirname(join(cwd, file)), { recursive: true })
+    writeFileSync(join(cwd, file), `export const from = ${JSON.stringify(file)}`)
+  }
+  write('package.json')
+  // Each one comes before those above it.
+  for (const [file, sources, at] of [
+    ['src/db/schema.js', false, ''],
+    ['schema.js', false, ''],
+    ['dist/src/db/schema.js', false, 'dist'],
+    ['dist/schema.js', false, 'dist']
+  ] as const) {
+    write(file)
+    writeFileSync(join(cwd, 'package.json'), '{"type":"module"}')
+    t.same(await loadProject(sources, own), {
+      schema: { from: file },
+      routes: join(process.cwd(), at, 'routes'),
+      migrations: join(process.cwd(), at, 'drizzle')
+    })
+  }
+  t.match(await loadProject(true, own), { schema: { from: 'schema.js' }, routes: join(process.cwd(), 'routes') })
+})
+
+t.test("a table cannot have the name of one of the service's own (issue 21)", async (t) => {
+  t.throws(() => ownedTablesOf({ feeds: ownedTable('feeds', {}) }), {
+    message: `The table "feeds" is one of the service's own: rename yours.`
+  })
+})
