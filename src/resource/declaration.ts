@@ -179,7 +179,7 @@ export function declare<T extends ResourceTable, M extends MembersOf<T>>(
 const TABLE_NAME = /^[a-z][a-z0-9]*(?:_[a-z0-9]+)*$/
 
 /** What is wrong with the names of a resource and of its table, of which others are made. */
-function* nameFaults(name: string, tableName: string): Generator<string> {
+export function* nameFaults(name: string, tableName: string): Generator<string> {
   // An event has these beside the item, which it calls by its name.
   if (!isName(name) || ['resource', 'id', 'version'].includes(name)) {
     yield `The name "${name}" must be another: letters and digits, such as bankAccount.`
