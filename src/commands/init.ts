@@ -21,12 +21,13 @@ export interface InitOptions {
   rowkeeper?: string | undefined
 }
 
-/** The folder of the package: its sources are in it, and its build is in its `dist/`. */
-const PACKAGE = ['../..', '../../..']
-  .map((path) => fileURLToPath(new URL(path, import.meta.url)))
-  .find((folder) => existsSync(join(folder, 'templates'))) as string
+const TEMPLATES = 'templates'
 
-const TEMPLATE = join(PACKAGE, 'templates', 'project')
+/** Returns a path in the package. Its sources are in its folder, and its build is in `dist/` there. */
+function inPackage(...path: string[]): string {
+  const folders = ['../..', '../../..'].map((up) => fileURLToPath(new URL(up, import.meta.url)))
+  return join(String(folders.find((folder) => existsSync(join(folder, TEMPLATES)))), ...path)
+}
 
 /** The template of `package.json`. `{version}` in it stands for the version that this package uses itself. */
 const MANIFEST = 'package.json'
@@ -73,19 +74,20 @@ function faultOf(root: string, name: string): string | undefined {
 
 /** The files of the template by their paths. A name may begin with `_`, because npm packs no `.gitignore`, for one. */
 function templateFiles(): Map<string, string> {
-  const paths = readdirSync(TEMPLATE, { recursive: true }).map(String)
-  const files = paths.filter((path) => statSync(join(TEMPLATE, path)).isFile()).sort()
-  return new Map(files.map((path) => [path.replace(/^_/, ''), readFileSync(join(TEMPLATE, path), 'utf8')]))
+  const root = inPackage(TEMPLATES, 'project')
+  const paths = readdirSync(root, { recursive: true }).map(String)
+  const files = paths.filter((path) => statSync(join(root, path)).isFile()).sort()
+  return new Map(files.map((path) => [path.replace(/^_/, ''), readFileSync(join(root, path), 'utf8')]))
 }
 
 /** A file of this repository, changed. */
 function sharedFile(file: string, changes: [RegExp, string][]): string {
-  return changes.reduce((text, [from, to]) => text.replace(from, to), readFileSync(join(PACKAGE, file), 'utf8'))
+  return changes.reduce((text, [from, to]) => text.replace(from, to), readFileSync(inPackage(file), 'utf8'))
 }
 
 /** The `package.json` of a project, with the versions that this package uses itself. */
 function manifest(template: string, name: string, { javascript, rowkeeper }: InitOptions): string {
-  const own = JSON.parse(readFileSync(join(PACKAGE, MANIFEST), 'utf8'))
+  const own = JSON.parse(readFileSync(inPackage(MANIFEST), 'utf8'))
   const project = JSON.parse(template)
   const spec = rowkeeper ?? `^${own.version}`
   const versions = {
