@@ -47,7 +47,7 @@ const SHARED: Record<string, [RegExp, string][]> = {
     [/(?:^COPY --from=build .*\n)+/m, 'COPY --from=build /app/dist ./\n'],
     [/^CMD .*/m, `CMD ["node", "${COMMAND}", "start"]`]
   ],
-  'compose.yaml': [[/dist\/src\/commands\/migrate\.js/, `${COMMAND}, migrate`]]
+  'compose.yaml': [[/\[node, .*migrate.*\]/, `[node, ${COMMAND}, migrate]`]]
 }
 
 /** What a project in plain JavaScript does not have. */
