@@ -3,15 +3,19 @@ import type { Distribution } from './distribution.ts'
 import type { SendOn } from './pool.ts'
 import { OWNER } from './statement.ts'
 
+/** Gives a role what the service does: it reads and writes rows, and reads the record of the migrations. */
+export const grantsTo = (role: string): string => `
+  grant select, insert, update, delete on all tables in schema public to ${role};
+  grant usage on schema drizzle to ${role};
+  grant select on all tables in schema drizzle to ${role};`
+
 /**
  * The role of the embedded database with row-level security. On a server it is a role of the operator's, which
  * `DATABASE_URL` connects as: one that owns no table, so that the policies bind it.
  */
 export const ROW_SECURITY_ROLE = `
   do $$ begin create role rowkeeper nologin; exception when duplicate_object then null; end $$;
-  grant select, insert, update, delete on all tables in schema public to rowkeeper;
-  grant usage on schema drizzle to rowkeeper;
-  grant select on all tables in schema drizzle to rowkeeper;
+  ${grantsTo('rowkeeper')}
   set role rowkeeper`
 
 /**
