@@ -1,9 +1,9 @@
-import type { Test } from 'tap'
-import { newUser } from '../support/app.ts'
+import { newUser } from './application.ts'
 import { asking, behind, listed, type Subject, serve, wallsOf } from './subject.ts'
+import type { Suite } from './test.ts'
 
 /** Holds a resource to the checks of its table, by items that do not hold them (`broken`). */
-export function checksSuite(t: Test, subject: Subject): void {
+export function checksSuite(t: Suite, subject: Subject): void {
   const { declaration, broken, create, change } = subject
   const checks = [...declaration.constraints.values()].filter((one) => one.kind === 'check')
   for (const { members } of checks) {

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto'
 import type { LightMyRequestResponse } from 'fastify'
-import type { Test } from 'tap'
 import { timeOf, uuidv7 } from '../../src/http/uuid.ts'
-import { newUser } from '../support/app.ts'
-import { watch } from '../support/events.ts'
+import { newUser } from './application.ts'
 import type { Body } from './constraints.ts'
+import { watch } from './events.ts'
 import { asking, behind, listed, type Subject, serve, wallsOf } from './subject.ts'
+import type { Suite, Test } from './test.ts'
 import { backwards } from './writes.ts'
 
 const DAY_MS = 86_400_000
@@ -34,7 +34,7 @@ const REFUSED: unknown[] = [
 const seen = ({ body, headers: { etag, location } }: LightMyRequestResponse) => ({ body, etag, location })
 
 /** Holds a resource to what a create with an `id` promises: it is done once, however often it is sent. */
-export function chosenIdsSuite(t: Test, subject: Subject): void {
+export function chosenIdsSuite(t: Suite, subject: Subject): void {
   for (const rls of wallsOf(subject)) {
     t.test(`${subject.declaration.words.plural}: a create may choose its id, RLS ${rls} (issue 20)`, async (t) => {
       await testChosenIds(t, behind(subject, rls))

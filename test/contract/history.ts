@@ -1,11 +1,11 @@
 import { is, SQL } from 'drizzle-orm'
 import fc from 'fast-check'
 import type { InjectOptions, LightMyRequestResponse } from 'fastify'
-import type { Test } from 'tap'
-import { newUser } from '../support/app.ts'
+import { newUser } from './application.ts'
 import { type Item, matches, orderOf } from './model.ts'
 import { holds, same } from './property.ts'
 import { by, nextOf, type Subject, serve } from './subject.ts'
+import type { Suite } from './test.ts'
 import { answered, queriesOf, queryString } from './values.ts'
 
 const SEED = 20_261_124
@@ -263,7 +263,7 @@ const lists = ({ declaration, referable }: Subject, user: fc.Arbitrary<number>) 
  *
  * @param runs how many runs it has, of up to 60 requests each
  */
-export function historySuite(t: Test, subject: Subject, runs: number): void {
+export function historySuite(t: Suite, subject: Subject, runs: number): void {
   t.test(
     `${subject.declaration.words.plural}: whatever several users do, each has what a model of theirs has`,
     async (t) => {

@@ -1,11 +1,11 @@
-import type { Test } from 'tap'
 import { Reference } from '../../src/db/reference.ts'
 import type { NamedFilter } from '../../src/resource/declaration.ts'
 import { DEFAULT_SORT } from '../../src/resource/query.ts'
-import { newUser } from '../support/app.ts'
+import { newUser } from './application.ts'
 import { type Item, matches, orderOf } from './model.ts'
 import { same } from './property.ts'
 import { by, nextOf, type Subject, serve } from './subject.ts'
+import type { Suite } from './test.ts'
 import { queryString, telling } from './values.ts'
 
 /** How many items there are at least. */
@@ -47,7 +47,7 @@ const linksOf = (link: unknown) =>
  * Lists items that have each telling value of each member, in each order and by each filter alone, against the model.
  * Each page has one item or few, so that each value comes to stand in a cursor.
  */
-export function listingSuite(t: Test, subject: Subject): void {
+export function listingSuite(t: Suite, subject: Subject): void {
   const { declaration } = subject
   const { plural } = declaration.words
   const sorts = declaration.sorts.map(({ name }) => name)

@@ -1,10 +1,10 @@
 import fc from 'fast-check'
 import type { LightMyRequestResponse } from 'fastify'
-import type { Test } from 'tap'
-import { newUser } from '../support/app.ts'
+import { newUser } from './application.ts'
 import { type Item, matches, orderOf } from './model.ts'
 import { holds, same, shown } from './property.ts'
 import { by, nextOf, type Subject, serve } from './subject.ts'
+import type { Suite } from './test.ts'
 import { queriesOf, queryString } from './values.ts'
 
 const SEED = 20_261_125
@@ -13,7 +13,7 @@ const SEED = 20_261_125
  * Reads lists page by page while items come and go: no page skips or repeats what stays, in each order and with each
  * filter.
  */
-export function pagingSuite(t: Test, subject: Subject, runs: number): void {
+export function pagingSuite(t: Suite, subject: Subject, runs: number): void {
   const { declaration, referable } = subject
   const step = fc.oneof(
     subject.creates.map((create) => ({ create })),

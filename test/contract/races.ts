@@ -1,12 +1,12 @@
 import fc from 'fast-check'
 import type { LightMyRequestResponse } from 'fastify'
-import type { Test } from 'tap'
-import { newUser } from '../support/app.ts'
+import { newUser } from './application.ts'
 import { referencesIn } from './constraints.ts'
 import type { Item } from './model.ts'
 import { same } from './property.ts'
 import { type Referring, serveReference } from './references.ts'
 import { behind, listed, type Subject, wallsOf } from './subject.ts'
+import type { Suite } from './test.ts'
 
 const ROUNDS = 6
 const SEED = 20_261_128
@@ -30,7 +30,7 @@ interface Told {
  * Writes and deletes rows that refer to each other, all at once: whatever comes first, nothing refers to a row that is
  * not there, and each item is what the answers say.
  */
-export function racesSuite(t: Test, subject: Subject): void {
+export function racesSuite(t: Suite, subject: Subject): void {
   const { plural } = subject.declaration.words
   for (const reference of referencesIn(subject.declaration)) {
     for (const rls of wallsOf(subject)) {

@@ -1,11 +1,11 @@
 import type { FastifyInstance } from 'fastify'
-import type { Test } from 'tap'
 import type { ReferenceConstraint } from '../../src/db/constraints.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
-import { newUser } from '../support/app.ts'
-import { type Statement, watchStatements } from '../support/statements.ts'
+import { newUser } from './application.ts'
 import { referencesIn } from './constraints.ts'
+import { type Statement, watchStatements } from './statements.ts'
 import { type Ask, asking, behind, listed, type Subject, serve, UNKNOWN, urlOf, visible, wallsOf } from './subject.ts'
+import type { Suite, Test } from './test.ts'
 
 /** A reference of a resource under test, and the resource that it refers to, in an application. */
 export interface Referring {
@@ -53,7 +53,7 @@ export async function serveReference(t: Test, subject: Subject, reference: Refer
 }
 
 /** Holds a resource to each of its references: they lead to rows of the same user, and what is filtered by them. */
-export function referencesSuite(t: Test, subject: Subject): void {
+export function referencesSuite(t: Suite, subject: Subject): void {
   const { plural } = subject.declaration.words
   for (const reference of referencesIn(subject.declaration)) {
     for (const rls of wallsOf(subject)) {

@@ -1,14 +1,14 @@
-import type { Test } from 'tap'
 import { CASCADE_MAX } from '../../src/resource/cascade.ts'
-import { newUser } from '../support/app.ts'
-import { watch } from '../support/events.ts'
+import { newUser } from './application.ts'
 import { referencesIn } from './constraints.ts'
+import { watch } from './events.ts'
 import type { Item } from './model.ts'
 import { type Referring, serveReference } from './references.ts'
 import { behind, listed, type Subject, wallsOf } from './subject.ts'
+import type { Suite, Test } from './test.ts'
 
 /** Holds a resource to what its references say of the deletion of what they refer to. */
-export function removalsSuite(t: Test, subject: Subject): void {
+export function removalsSuite(t: Suite, subject: Subject): void {
   const { plural } = subject.declaration.words
   for (const reference of referencesIn(subject.declaration)) {
     const { onDelete = 'restrict' } = reference
@@ -211,7 +211,7 @@ function testTrees(t: Test, subject: Subject, referring: Referring): void {
 }
 
 /** A delete that too many rows would follow. */
-function testBound(t: Test, subject: Subject, reference: Referring['reference']): void {
+function testBound(t: Suite, subject: Subject, reference: Referring['reference']): void {
   const { declaration, create } = subject
   t.test(`${declaration.words.plural}: at most ${CASCADE_MAX} follow ${reference.members} (issue 20)`, async (t) => {
     const { name, ask, askParent, isSelf, makeParent } = await serveReference(t, subject, reference)

@@ -1,15 +1,16 @@
 import type { PgTable } from 'drizzle-orm/pg-core'
 import fc from 'fast-check'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
-import type { Test } from 'tap'
 import { uuidv7s } from '../../src/http/uuid.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
 import type { Member } from '../../src/resource/members.ts'
 import type { Resource } from '../../src/resource/resource.ts'
-import { asUser, build, routesOf } from '../support/app.ts'
-import { mount } from '../support/mount.ts'
+import { asUser, build, routesOf } from './application.ts'
 import { type Body, distinct, type Referable, referableBy, tellersOf } from './constraints.ts'
 import type { Item } from './model.ts'
+import { mount } from './mount.ts'
+import { projectUnderTest } from './setup.ts'
+import type { Test } from './test.ts'
 import { bodiesOf, telling } from './values.ts'
 
 /** A resource under test, and what its declaration says of it. */
@@ -95,6 +96,9 @@ export function subjectOf(
   }
 }
 
+/** A test that is compiled does not see the sources, and the other way round. */
+const OTHER_COPY = 'The application serves another copy of the resource'
+
 /** The URL at which an application serves a resource. */
 export const urlOf = (app: FastifyInstance, declaration: Declaration) =>
   routesOf
@@ -113,7 +117,11 @@ export async function serve(t: Test, subject: Subject, ...beside: Resource<objec
   const { resource, declaration, env, parents } = subject
   const app = await build(t, env, async (app) => {
     for (const one of [...parents, resource, ...beside]) {
-      if (urlOf(app, one.declaration) === undefined) await mount(app, one)
+      if (urlOf(app, one.declaration) !== undefined) continue
+      const { collection } = one.declaration.words
+      const isServed = routesOf.get(app)?.some((route) => route.resource()?.words.collection === collection)
+      if (isServed) throw new Error(`${OTHER_COPY} ${collection}: import it from ${(await projectUnderTest()).routes}.`)
+      await mount(app, one)
     }
   })
   if (parents.length > 0) createParentsFirst(app, subject)

@@ -1,15 +1,13 @@
 import { randomBytes, randomUUID } from 'node:crypto'
-import pino from 'pino'
-import type { Test } from 'tap'
 import type { Owner } from '../../src/auth/user.ts'
-import { openClient } from '../../src/db/client.ts'
 import { Reference } from '../../src/db/reference.ts'
 import { exportUser, purgeUser } from '../../src/db/user-data.ts'
 import { problemMembers } from '../../src/http/problems.ts'
 import type { Member } from '../../src/resource/members.ts'
-import { asUser, newUser, testConfig } from '../support/app.ts'
-import { watch } from '../support/events.ts'
+import { asUser, newUser, openDatabase } from './application.ts'
+import { watch } from './events.ts'
 import { by, type Subject, serve, UNKNOWN } from './subject.ts'
+import type { Suite } from './test.ts'
 
 /** Values of every type of JSON, one of which no member but a document takes. */
 const OTHERS: Record<string, unknown> = { string: 'x', number: 1.5, boolean: true, object: {}, array: [] }
@@ -53,7 +51,7 @@ const largest = (members: readonly Member[]) =>
   )
 
 /** Holds a resource to the contract of writes: validation, scopes, preconditions, keys, batches, export and purge. */
-export function writesSuite(t: Test, subject: Subject): void {
+export function writesSuite(t: Suite, subject: Subject): void {
   const { declaration, notFound, create, change } = subject
   const { plural, collection: name } = declaration.words
 
@@ -385,11 +383,10 @@ export function writesSuite(t: Test, subject: Subject): void {
     for (const user of [alice, bob, alice]) await app.inject(by(user, 'POST', url, create()))
     // The embedded database has one session, which is the application's.
     await app.close()
-    const { database } = await testConfig(subject.env)
-    const client = await openClient(database, pino({ level: 'silent' }))
+    const client = await openDatabase(app, subject.env)
     t.teardown(() => client.close())
     const of = [declaration, ...subject.parents.map((one) => one.declaration)]
-    const tables = [...app.tables]
+    const tables = [...new Set([...of.map(({ table }) => table), ...app.tables])]
     const rowsOf = async (user: Owner): Promise<{ table: string; row: { user_id: string } }[]> => {
       let text = ''
       const write = async (lines: string) => {

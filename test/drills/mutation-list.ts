@@ -3,7 +3,7 @@
 import type { Mutation } from './mutation.ts'
 
 const ISOLATION = 'routes/contract.test'
-const NOBODY = 'nobody reaches the tasks of somebody else'
+const NOBODY = 'nobody reaches the tasks of somebody else, RLS false'
 const MODEL = 'whatever several users do, each has what a model of theirs has'
 const OWNED = 'src/db/owned.test'
 const CONNECTION = 'src/db/connection.test'
@@ -408,7 +408,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: 'idempotent(user.sub',
     put: `idempotent(request.headers['x-user-id'] ?? user.sub`,
     test: ENGINE,
-    title: 'nobody reaches the samples of somebody else'
+    title: 'nobody reaches the samples of somebody else, RLS false'
   },
   {
     what: 'engine: a repeated batch without its updates',

@@ -3,8 +3,8 @@
 import postgres from 'postgres'
 import t from 'tap'
 import type { Operator } from '../../src/resource/filters.ts'
+import { type Statement, watchStatements } from '../contract/statements.ts'
 import { asUser, build, databaseUrl } from '../support/app.ts'
-import { type Statement, watchStatements } from '../support/statements.ts'
 import { tasksResource } from '../support/tasks.ts'
 
 const USERS = 10_000

@@ -4,10 +4,10 @@
 // users with few papers PostgreSQL prefers generic plans.
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
+import { mount } from '../contract/mount.ts'
+import { type Statement, watchStatements } from '../contract/statements.ts'
 import { asUser, build, databaseUrl } from '../support/app.ts'
-import { mount } from '../support/mount.ts'
 import { foldersResource, papersResource } from '../support/papers.ts'
-import { type Statement, watchStatements } from '../support/statements.ts'
 
 /** Who has how many folders and papers. The papers of each are spread over their folders. */
 const USERS = Number(process.argv[2] ?? 1000)

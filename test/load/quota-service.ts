@@ -6,8 +6,8 @@ import appPlugin, { serverOptions } from '../../src/app.ts'
 import { loadConfig } from '../../src/config/config.ts'
 import { dateTime, ownedTable } from '../../src/db/tables.ts'
 import { resource } from '../../src/resource/resource.ts'
+import { mount } from '../contract/mount.ts'
 import { projectOf } from '../support/app.ts'
-import { mount } from '../support/mount.ts'
 
 const columns = () => ({
   title: text('title').notNull(),

@@ -5,9 +5,9 @@ import { sql } from 'drizzle-orm'
 import t, { type Test } from 'tap'
 import { tasks } from '../../src/db/schema.ts'
 import { errorSerializer } from '../../src/telemetry/error-serializer.ts'
+import { watchStatements } from '../contract/statements.ts'
 import { asUser, build, buildAlone, newUser } from '../support/app.ts'
 import { listen, openSocket, send } from '../support/http.ts'
-import { watchStatements } from '../support/statements.ts'
 
 const listening = async (t: Test, env: Record<string, string> = {}) => listen(await buildAlone(t, env))
 

@@ -1,7 +1,7 @@
 import t from 'tap'
 import tasks from '../../routes/api/tasks/index.ts'
-import { contractSuite } from '../contract/contract.ts'
 import { build, routesOf } from '../support/app.ts'
+import { contractSuite } from '../support/contract.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 

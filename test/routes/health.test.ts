@@ -32,8 +32,7 @@ t.test('readiness is red, and says why once, while the database cannot be used',
   t.equal((await app.inject('/health/ready')).statusCode, 200)
   app.log.error = (line: unknown) => void lines.push(String(line))
   // A table that its role has no right to.
-  const tables = app.tables as OwnedTable[]
-  tables.push(pgTable('pg_authid', { userId: text('user_id') }))
+  ;(app.tables as OwnedTable[]).push(pgTable('pg_authid', { userId: text('user_id') }))
   for (let i = 0; i < 2; i++) t.match((await app.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })
   t.match(lines, [/may not read and write/])
   t.equal(lines.length, 1)

@@ -1,8 +1,8 @@
 import fc from 'fast-check'
 import t from 'tap'
+import { watchStatements } from '../contract/statements.ts'
 import { asUser, build, newUser } from '../support/app.ts'
 import { client as clientOf, type Method } from '../support/http.ts'
-import { watchStatements } from '../support/statements.ts'
 
 const UNKNOWN = '01900000-0000-7000-8000-000000000000'
 const WRITES = ['PUT', 'PATCH', 'DELETE'] as const

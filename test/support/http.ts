@@ -1,33 +1,19 @@
 import { request as httpRequest, type IncomingHttpHeaders, type RequestOptions } from 'node:http'
-import { type AddressInfo, connect, type Socket, type TcpNetConnectOpts } from 'node:net'
+import { connect, type Socket, type TcpNetConnectOpts } from 'node:net'
 import { text } from 'node:stream/consumers'
-import type { FastifyInstance, LightMyRequestResponse } from 'fastify'
+import type { FastifyInstance } from 'fastify'
+import { client as clientOf } from '../contract/http.ts'
 
 // The HTTP client of the tests. `client` asks an application in this process, `send` and `openSocket` work on the bytes
 // of a connection, and `fetchJson` and `exchange` ask a server.
 
+export { listen, type Method } from '../contract/http.ts'
+
 type Fields = Record<string, string>
-export type Method = 'GET' | 'HEAD' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
 
-/**
- * A client of an application in this process. It asks for paths below `base`, and sends `headers` with each request. A
- * payload of text is sent as JSON unless the request names another content type.
- */
-export const client =
-  (app: FastifyInstance, headers: Fields, base = '/api/tasks') =>
-  (method: Method, path = '', payload?: object | string, more: Fields = {}): Promise<LightMyRequestResponse> =>
-    app.inject({
-      method,
-      url: base + path,
-      headers: { ...headers, ...(typeof payload === 'string' && { 'content-type': 'application/json' }), ...more },
-      ...(payload !== undefined && { payload })
-    })
-
-/** Lets an application listen on a free port of 127.0.0.1, unless it listens already. Returns the port. */
-export async function listen(app: FastifyInstance): Promise<number> {
-  if (!app.server.listening) await app.listen({ host: '127.0.0.1', port: 0 })
-  return (app.server.address() as AddressInfo).port
-}
+/** A client of an application in this process (`test/contract/http.ts`): of the tasks, unless another base is given. */
+export const client = (app: FastifyInstance, headers: Fields, base = '/api/tasks'): ReturnType<typeof clientOf> =>
+  clientOf(app, headers, base)
 
 /** Opens a connection to a port of 127.0.0.1. */
 export const openSocket = (port: number, options: Partial<TcpNetConnectOpts> = {}): Socket =>

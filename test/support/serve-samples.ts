@@ -1,8 +1,8 @@
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
 import type { App } from '../../src/http/application.ts'
+import { mount } from '../contract/mount.ts'
 import { build } from './app.ts'
-import { mount } from './mount.ts'
 import samples from './samples.ts'
 
 /**

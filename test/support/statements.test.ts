@@ -1,5 +1,10 @@
 import t from 'tap'
-import { violation } from './statements.ts'
+import { ownedTablesOf } from '../../src/db/owned-tables.ts'
+import * as schema from '../../src/db/schema.ts'
+import { type Statement, violation as violationOf } from '../contract/statements.ts'
+
+const TABLES = ownedTablesOf(schema)
+const violation = (statement: Statement, callers: string[]) => violationOf(statement, callers, TABLES)
 
 /** The insert that counts its row (`src/db/room.ts`), in its parts. */
 const COUNTED = {

@@ -6,8 +6,10 @@ import { clips, folders, papers } from './papers.ts'
 import { sampleStatus, samples } from './samples.ts'
 
 /** The tables whose rows belong to users, in the databases of the tests only. */
-export const testSchema = { samples, folders, papers, clips }
-export const testTables: OwnedTable[] = Object.values(testSchema)
+export const testTables: OwnedTable[] = [samples, folders, papers, clips]
+
+/** The same with what belongs to them, as a module of a team exports them. */
+export const testSchema = { sampleStatus, samples, folders, papers, clips }
 
 /** Creates tables, as the generated migration of a team would. */
 export async function createTables(db: Db, schema: Record<string, unknown>): Promise<void> {
@@ -16,4 +18,4 @@ export async function createTables(db: Db, schema: Record<string, unknown>): Pro
 }
 
 /** Creates the tables of the tests. */
-export const createTestTables = (db: Db) => createTables(db, { sampleStatus, ...testSchema })
+export const createTestTables = (db: Db) => createTables(db, testSchema)

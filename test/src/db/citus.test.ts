@@ -7,10 +7,10 @@ import { FeedStore } from '../../../src/changes/feed.ts'
 import { openClient } from '../../../src/db/client.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
-import { contractSuite } from '../../contract/contract.ts'
+import { watchStatements } from '../../contract/statements.ts'
 import { newUser, testConfig } from '../../support/app.ts'
+import { contractSuite } from '../../support/contract.ts'
 import { ownedTables } from '../../support/owned-tables.ts'
-import { watchStatements } from '../../support/statements.ts'
 import { taskStore, tasksResource } from '../../support/tasks.ts'
 
 // The database of this process is prepared for Citus. There is no Citus here: the triggers work as they do there, in

@@ -10,8 +10,8 @@ import { classify, codeOf, isStale } from '../../../src/db/errors.ts'
 import { TYPES } from '../../../src/db/query.ts'
 import { CONNECT_TIMEOUT_MS } from '../../../src/db/session.ts'
 import { WATCHDOG_CHECK_MS } from '../../../src/db/watchdog.ts'
+import { watchStatements } from '../../contract/statements.ts'
 import { proxyTo } from '../../support/proxy.ts'
-import { watchStatements } from '../../support/statements.ts'
 import { holdTimers } from '../../support/timers.ts'
 
 type Proxy = Awaited<ReturnType<typeof proxyTo>>

@@ -9,9 +9,9 @@ import { classify, codeOf } from '../../../src/db/errors.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
+import { watchStatements } from '../../contract/statements.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
 import { sessionOf } from '../../support/session.ts'
-import { watchStatements } from '../../support/statements.ts'
 import { taskStore } from '../../support/tasks.ts'
 
 // These tests need a second session that blocks the first. The embedded engine has one session.

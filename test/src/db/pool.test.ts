@@ -10,8 +10,8 @@ import { Pool } from '../../../src/db/pool.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { Slot } from '../../../src/db/slot.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
+import { watchStatements } from '../../contract/statements.ts'
 import { build, testConfig } from '../../support/app.ts'
-import { watchStatements } from '../../support/statements.ts'
 import { holdTimers, stopClock } from '../../support/timers.ts'
 
 const [alice, bob, carol] = ['alice', 'bob', 'carol'].map((name) => name as Owner) as [Owner, Owner, Owner]

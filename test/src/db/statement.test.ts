@@ -6,8 +6,8 @@ import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
 import { tasks } from '../../../src/db/schema.ts'
 import { changes } from '../../../src/db/system-tables.ts'
+import { watchStatements } from '../../contract/statements.ts'
 import { newUser, testConfig } from '../../support/app.ts'
-import { watchStatements } from '../../support/statements.ts'
 import { taskStore } from '../../support/tasks.ts'
 
 t.test('a statement shows its fields as their columns have them, and moments to the microsecond', async (t) => {

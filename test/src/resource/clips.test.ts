@@ -1,5 +1,5 @@
 import t from 'tap'
-import { contractSuite } from '../../contract/contract.ts'
+import { contractSuite } from '../../support/contract.ts'
 import { clipsResource, foldersResource, papersResource } from '../../support/papers.ts'
 
 contractSuite(t, clipsResource, { parents: [foldersResource, papersResource], runs: 15 })

@@ -1,5 +1,5 @@
 import t from 'tap'
-import { contractSuite } from '../../contract/contract.ts'
+import { contractSuite } from '../../support/contract.ts'
 import samples from '../../support/samples.ts'
 
 contractSuite(t, samples, { runs: 25 })

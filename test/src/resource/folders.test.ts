@@ -1,5 +1,5 @@
 import t from 'tap'
-import { contractSuite } from '../../contract/contract.ts'
+import { contractSuite } from '../../support/contract.ts'
 import { foldersResource } from '../../support/papers.ts'
 
 contractSuite(t, foldersResource, { runs: 15 })

@@ -1,6 +1,6 @@
 import t from 'tap'
 import type { Body } from '../../contract/constraints.ts'
-import { contractSuite } from '../../contract/contract.ts'
+import { contractSuite } from '../../support/contract.ts'
 import { foldersResource, papersResource } from '../../support/papers.ts'
 
 /** Makes a paper end after its start, whatever the one is that it changes. */

@@ -2,10 +2,10 @@ import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import t, { type Test } from 'tap'
 import { type Client, openClient } from '../../../src/db/client.ts'
+import { mount } from '../../contract/mount.ts'
+import { type Statement, watchStatements } from '../../contract/statements.ts'
 import { asUser, build, newUser, testConfig } from '../../support/app.ts'
-import { mount } from '../../support/mount.ts'
 import { foldersResource, papersResource } from '../../support/papers.ts'
-import { type Statement, watchStatements } from '../../support/statements.ts'
 
 const NOBODY = '01900000-0000-7000-8000-000000000000'
 const literal = (value: string | null) => (value === null ? 'null' : `'${value.replaceAll("'", "''")}'`)

@@ -1,8 +1,8 @@
 import t, { type Test } from 'tap'
+import { mount } from '../../contract/mount.ts'
 import { asking, listed } from '../../contract/subject.ts'
 import { build, newUser } from '../../support/app.ts'
 import { type Watch, watch } from '../../support/events.ts'
-import { mount } from '../../support/mount.ts'
 import { clipsResource, foldersResource, papersResource } from '../../support/papers.ts'
 
 // What the suite of one resource cannot see: folders, papers and clips together.

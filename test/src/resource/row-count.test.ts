@@ -1,8 +1,8 @@
 import postgres from 'postgres'
 import t from 'tap'
 import { uuidv7 } from '../../../src/http/uuid.ts'
+import { mount } from '../../contract/mount.ts'
 import { asUser, build, databaseUrl, newUser } from '../../support/app.ts'
-import { mount } from '../../support/mount.ts'
 import { foldersResource } from '../../support/papers.ts'
 
 const MAX = 2

@@ -1,9 +1,6 @@
 import { Socket } from 'node:net'
 import { getTableName } from 'drizzle-orm'
-import type { Test } from 'tap'
 import type { OwnedTable } from '../../src/db/owned.ts'
-import { ownedTables } from './owned-tables.ts'
-import { testTables } from './tables.ts'
 
 /** A statement as it left for the database, with its parameters as text. */
 export interface Statement {
@@ -84,14 +81,6 @@ Socket.prototype.write = function (this: Socket, chunk: unknown, ...rest: unknow
   return write.call(this, chunk as string, ...(rest as []))
 } as typeof write
 
-/** Makes more tables known to the audit of statements, until the end of `t`. */
-export function auditTables(t: Test, tables: OwnedTable[]): void {
-  testTables.push(...tables)
-  t.teardown(() => {
-    for (const table of tables) testTables.splice(testTables.indexOf(table), 1)
-  })
-}
-
 /** The text up to the parenthesis that closes its level. Text in parentheses of its own is blanked out. */
 function level(text: string): string {
   let blanked = ''
@@ -169,14 +158,22 @@ const ADVICE =
 
 /**
  * Why a statement must not have been sent, and how to write one that passes; undefined for a good statement. Wherever
- * it names an owned table, it must be bound to one of the `callers` whose requests are in flight.
+ * it names one of the owned `tables`, it must be bound to one of the `callers` whose requests are in flight.
  */
-export function violation(statement: Statement, callers: Iterable<string>): string | undefined {
-  const problem = problemOf(statement, new Set(callers))
+export function violation(
+  statement: Statement,
+  callers: Iterable<string>,
+  tables: readonly OwnedTable[]
+): string | undefined {
+  const problem = problemOf(statement, new Set(callers), tables)
   return problem === undefined ? undefined : `${problem}\n${ADVICE}`
 }
 
-function problemOf({ text: whole, parameters }: Statement, verified: Set<unknown>): string | undefined {
+function problemOf(
+  { text: whole, parameters }: Statement,
+  verified: Set<unknown>,
+  tables: readonly OwnedTable[]
+): string | undefined {
   const sent = whole.replaceAll(NAMES_OWNER, (_match, _condition, value) =>
     value === undefined ? 'true' : `$${value}`
   )
@@ -199,7 +196,7 @@ function problemOf({ text: whole, parameters }: Statement, verified: Set<unknown
     return bound(number === undefined ? undefined : Number(number), 'row-level security')
   }
   if (RETENTION.includes(sent.replace(SIZE, 'SIZE'))) return undefined
-  for (const table of [...testTables, ...ownedTables].map(getTableName)) {
+  for (const table of tables.map(getTableName)) {
     if (new RegExp(`\\b${table}\\b`, 'i').test(text) && /--|\/\*|;/.test(text)) return `it hides something: ${sent}`
     for (const { 0: found, 1: verb, index } of text.matchAll(new RegExp(`(\\w+ )?"?\\b${table}\\b"?(?!"?\\.)`, 'gi'))) {
       const after = text.slice(index + found.length)
