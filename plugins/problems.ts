@@ -17,6 +17,19 @@ declare module 'fastify' {
   }
 }
 
+/**
+ * Answers a thrown error with a problem document, which tells nothing of the database. An application that uses single
+ * plugins of ours sets it: `app.setErrorHandler(answerError)`.
+ */
+export function answerError(error: FastifyError | Problem, request: FastifyRequest, reply: FastifyReply): FastifyReply {
+  if (error instanceof Problem) return sendProblem(reply, error.problem, error.issues, error.message)
+  const expected = ('query' in error ? classify(error) : undefined) ?? problemOfFramework(error, undefined)
+  if (expected === 'unavailable') request.log.warn({ code: codeOf(error) }, 'answered 503')
+  if (expected !== undefined) return sendProblem(reply, expected)
+  request.log.error({ err: error }, 'answered 500')
+  return sendProblem(reply, 'internal_error')
+}
+
 /** Answers thrown errors, unknown paths (404) and unknown methods (405) with a problem document. */
 export default fp(
   async (app) => {
@@ -37,14 +50,7 @@ export default fp(
     // Fastify runs the hooks for requests without a route only when a handler is set.
     app.setNotFoundHandler(answerNotFound)
 
-    app.setErrorHandler((error: FastifyError | Problem, request, reply) => {
-      if (error instanceof Problem) return sendProblem(reply, error.problem, error.issues, error.message)
-      const expected = ('query' in error ? classify(error) : undefined) ?? problemOfFramework(error, undefined)
-      if (expected === 'unavailable') request.log.warn({ code: codeOf(error) }, 'answered 503')
-      if (expected !== undefined) return sendProblem(reply, expected)
-      request.log.error({ err: error }, 'answered 500')
-      return sendProblem(reply, 'internal_error')
-    })
+    app.setErrorHandler(answerError)
   },
   { name: 'problems', dependencies: ['headers', 'request-id'] }
 )

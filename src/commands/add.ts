@@ -1,16 +1,14 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
 import { Script } from 'node:vm'
-import { getTableName, is } from 'drizzle-orm'
-import { PgTable } from 'drizzle-orm/pg-core'
+import { getTableName } from 'drizzle-orm'
 import { ConfigError } from '../config/error.ts'
-import * as systemTables from '../db/system-tables.ts'
+import { systemTables } from '../db/system-tables.ts'
 import { nameFaults } from '../resource/declaration.ts'
 import { pluralOf } from '../resource/words.ts'
+import { command } from './command.ts'
 
-export const USAGE = `Usage: npx rowkeeper add NAME
-
-Adds a resource to the project in the working directory: its table, its declaration and its test, ready to edit.
+const ABOUT = `Adds a resource to the project in the working directory: its table, its declaration and its test, ready to edit.
 NAME is its folder under /api, in the plural, such as notes or bank-accounts.`
 
 /** The names of a resource and of what belongs to it. */
@@ -142,8 +140,7 @@ function isConstant(name: string): boolean {
 /** What is wrong with a name, whatever the project has. */
 function* wordFaults({ folder, table, constant, item }: Names): Generator<string> {
   if (RESERVED.includes(folder)) yield `/api/${folder} is a route that every application has: choose another name.`
-  const own = Object.values<unknown>(systemTables).filter((one) => is(one, PgTable))
-  if (own.some((one) => getTableName(one) === table)) {
+  if (systemTables.some((one) => getTableName(one) === table)) {
     yield `The service has a table ${table} of its own: choose another name.`
   }
   if (!isConstant(constant)) yield `"${constant}" is a word of JavaScript: choose another name.`
@@ -232,3 +229,13 @@ function report({ item, table, constant }: Names, files: string[], { generate }:
     ''
   ]
 }
+
+/** `rowkeeper add bank-accounts`: adds a resource to the project. */
+export default command({
+  synopsis: 'NAME',
+  about: ABOUT,
+  takes: 1,
+  async run(_options, name) {
+    for (const line of await add(name, process.cwd())) console.log(line)
+  }
+})

@@ -19,9 +19,9 @@ export interface Command {
 
 interface Definition<O extends Kinds> extends Pick<Command, 'synopsis' | 'about'> {
   options?: O
-  /** How many arguments it takes besides its options, all of them required. */
-  takes?: number
-  run(values: Values<O>, ...taken: string[]): Promise<void>
+  /** How many arguments it takes besides its options: none by default, or one, which is required. */
+  takes?: 1
+  run(values: Values<O>, taken: string): Promise<void>
 }
 
 const OPTION = /^Unknown option '-+([^']+)'/
@@ -32,7 +32,8 @@ function read<O extends Kinds>(name: string, given: string[], kinds: O, takes: n
   const options = Object.fromEntries(Object.entries(kinds).map(([option, type]) => [option, { type }]))
   try {
     const { values, positionals } = parseArgs({ args: given, options, allowPositionals: true })
-    if (positionals.length === takes) return { values: values as Values<O>, taken: positionals }
+    const [taken = ''] = positionals
+    if (positionals.length === takes) return { values: values as Values<O>, taken }
   } catch (error) {
     const [, unknown] = OPTION.exec((error as Error).message) ?? []
     if (unknown === undefined) throw new ConfigError([`${(error as Error).message.replace(/\.?$/, '.')} ${see}`])
@@ -47,13 +48,13 @@ export const command = <const O extends Kinds = Record<never, never>>({
   synopsis,
   about,
   options = {} as O,
-  takes = 0,
+  takes,
   run
 }: Definition<O>): Command => ({
   synopsis,
   about,
   execute(name, given) {
-    const { values, taken } = read(name, given, options, takes)
-    return run(values, ...taken)
+    const { values, taken } = read(name, given, options, takes ?? 0)
+    return run(values, taken)
   }
 })

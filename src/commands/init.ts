@@ -3,10 +3,9 @@ import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSy
 import { basename, dirname, join, relative, resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { ConfigError } from '../config/error.ts'
+import { command } from './command.ts'
 
-export const USAGE = `Usage: npx rowkeeper init FOLDER [--javascript] [--no-install] [--rowkeeper SPEC]
-
-Makes a new project in FOLDER, whose name becomes that of its package, and installs what it needs.
+const ABOUT = `Makes a new project in FOLDER, whose name becomes that of its package, and installs what it needs.
 
   --javascript       without TypeScript
   --no-install       leaves npm install to you
@@ -32,7 +31,7 @@ function inPackage(...path: string[]): string {
 /** The template of `package.json`. `{version}` in it stands for the version that this package uses itself. */
 const MANIFEST = 'package.json'
 
-const COMMAND = 'node_modules/rowkeeper/rowkeeper.js'
+const COMMAND = 'node_modules/.bin/rowkeeper'
 
 /**
  * The files of this repository that a project has too, and what differs there. The build of a project is a project in
@@ -160,3 +159,14 @@ export async function init(folder: string, options: InitOptions = {}): Promise<s
   ]
   return ['', `${name} is made: its README.md says more.`, '', ...commands.map((command) => `  ${command}`), '']
 }
+
+/** `rowkeeper init my-api`: makes a new project. */
+export default command({
+  synopsis: 'FOLDER [--javascript] [--no-install] [--rowkeeper SPEC]',
+  about: ABOUT,
+  options: { javascript: 'boolean', 'no-install': 'boolean', rowkeeper: 'string' },
+  takes: 1,
+  async run({ javascript, 'no-install': bare, rowkeeper }, folder) {
+    for (const line of await init(folder, { javascript, install: !bare, rowkeeper })) console.log(line)
+  }
+})

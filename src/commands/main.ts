@@ -8,6 +8,8 @@ import { EXIT_CODES, run, runCommand } from './run.ts'
 
 /** The commands, each with what it does in a few words. One is loaded when it is asked for. */
 const COMMANDS: Record<string, [summary: string, load: () => Promise<{ default: Command }>]> = {
+  init: ['make a new project', () => import('./init.ts')],
+  add: ['add a resource to the project', () => import('./add.ts')],
   dev: ['serve from the sources, and again when they change', () => import('./dev.ts')],
   build: ['compile a project in TypeScript to dist/', () => import('./build.ts')],
   start: ['serve', () => import('./start.ts')],

@@ -2,7 +2,7 @@ import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, w
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import t, { type Test } from 'tap'
-import { add, RESERVED, singularOf, USAGE } from '../../../src/commands/add.ts'
+import { add, RESERVED, singularOf } from '../../../src/commands/add.ts'
 import { init } from '../../../src/commands/init.ts'
 import { ConfigError } from '../../../src/config/error.ts'
 import type { Resource } from '../../../src/resource/resource.ts'
@@ -49,7 +49,6 @@ contractSuite(test, bankAccounts)
   const told = lines.join('\n')
   t.match(told, /^ {2}routes\/api\/bank-accounts\/index\.ts .* is called bankAccount$/m)
   t.match(told, /^ {2}npx rowkeeper generate --name bank_accounts$/m)
-  t.match(USAGE, /^Usage: npx rowkeeper add NAME\n/)
 })
 
 t.test('what add makes in plain JavaScript is a resource', async (t) => {
