@@ -6,6 +6,7 @@ import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import {
   appendFileSync,
+  chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
@@ -248,10 +249,17 @@ async function walkService(): Promise<void> {
 async function walkApplication(): Promise<void> {
   const app = join(scratch, 'application')
   const modules = join(app, 'node_modules')
-  mkdirSync(join(modules, 'rowkeeper'), { recursive: true })
-  for (const name of readdirSync('node_modules')) symlinkSync(resolve('node_modules', name), join(modules, name))
+  for (const folder of ['rowkeeper', '.bin']) mkdirSync(join(modules, folder), { recursive: true })
+  const programs = readdirSync('node_modules/.bin').map((name) => join('.bin', name))
+  for (const name of [...readdirSync('node_modules').filter((name) => name !== '.bin'), ...programs]) {
+    symlinkSync(resolve('node_modules', name), join(modules, name))
+  }
   const packed = run(repository, 'npm', 'pack', '--silent', '--pack-destination', scratch).trim()
   run(join(modules, 'rowkeeper'), 'tar', 'xzf', join(scratch, packed), '--strip-components=1')
+  // As npm does when it installs it.
+  const program = join(modules, 'rowkeeper/dist/src/commands/main.js')
+  chmodSync(program, 0o755)
+  symlinkSync(program, join(modules, '.bin/rowkeeper'))
   writeFileSync(join(app, 'package.json'), '{"type":"module","private":true}')
   follow('docs/single-plugins.md', app)
   compile(app, 'server.ts')
@@ -266,6 +274,9 @@ async function walkApplication(): Promise<void> {
     assert.equal((await call(alice, 'POST', '', {}))[0], 400)
     assert.deepEqual(await call(bob, 'GET'), [200, []])
     assert.deepEqual(await call(bob, 'DELETE', `/${id}`), [200, []])
+    const [status400, refused] = await call(alice, 'DELETE', '/malformed')
+    assert.equal(status400, 400)
+    assert.doesNotMatch(JSON.stringify(refused), /uuid|syntax|delete/i)
     assert.deepEqual(await call(alice, 'DELETE', `/${id}`), [200, [{ id }]])
     assert.equal((await call(undefined, 'GET'))[0], 401)
     assert.equal((await call('x.y.z', 'POST', '', bookmark))[0], 401)

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import pino from 'pino'
+import Fastify from 'fastify'
 import { type Config, ConfigError, loadConfig } from '../config/config.ts'
 import { type Client, openClient } from '../db/client.ts'
 import { classify } from '../db/errors.ts'
@@ -72,7 +72,7 @@ const UNREACHABLE = 'PostgreSQL cannot be used by DATABASE_URL: check its host, 
  */
 export async function withDatabase(migrations: string, work: (client: Client) => Promise<void>): Promise<void> {
   const { database } = commandConfig('database')
-  const client = await openClient(database, pino({ level: 'silent' }), migrations)
+  const client = await openClient(database, Fastify().log, migrations)
   try {
     await work(client)
   } catch (error) {

@@ -56,8 +56,8 @@ export type TagOf = (body: Uint8Array) => string
 /**
  * Loads what makes a strong entity tag of a body. It is no `await` of this module, because drizzle-kit loads the tables
  * of a project, and with them this module, as CommonJS, which has none. Equal bodies have equal tags. Two different
- * bodies have the same tag with a probability of 1 in 2^64. Measured: 1.1 µs for 15 kB, where SHA-256 takes 7 µs. A user
- * who constructs two pages with the same tag deceives only themselves.
+ * bodies have the same tag with a probability of 1 in 2^64. Measured: 1.1 µs for 15 kB, where SHA-256 takes 7 µs. A
+ * user who constructs two pages with the same tag deceives only themselves.
  */
 export async function loadTags(): Promise<TagOf> {
   const { h64Raw } = await xxhash()
