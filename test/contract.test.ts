@@ -11,6 +11,7 @@ import { matches } from './contract/match.ts'
 import { type NodeContext, testOf } from './contract/node-test.ts'
 import { serve, subjectOf } from './contract/subject.ts'
 import type { Test } from './contract/test.ts'
+import { telling } from './contract/values.ts'
 import './support/app.ts'
 import { foldersResource } from './support/papers.ts'
 
@@ -37,6 +38,14 @@ t.test('the suites run with node:test, and pass for a resource that keeps its pr
     t.match(output, new RegExp(`^ok \\d+ - ${name}$`, 'm'))
   }
   t.equal(output.match(/^ {4}ok \d+ - DELETE: own, foreign, unknown and malformed ids$/gm)?.length, 2)
+})
+
+t.test('each member has values, whatever its pattern (issue 21)', async (t) => {
+  const schema = { type: 'string', pattern: '^https?://[a-z]', maxLength: 2000, examples: ['https://example.com'] }
+  const values = telling(schema)
+  t.ok(values.length > 5)
+  t.ok(values.includes('https://example.com'))
+  for (const value of values) t.match(value, /^https?:\/\/[a-z]/)
 })
 
 t.test('they fail for a resource that leaks, and name the check (issue 21)', async (t) => {

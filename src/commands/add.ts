@@ -8,8 +8,8 @@ import { nameFaults } from '../resource/declaration.ts'
 import { pluralOf } from '../resource/words.ts'
 import { command } from './command.ts'
 
-const ABOUT = `Adds a resource to the project in the working directory: its table, its declaration and its test, ready to
-edit. NAME is its folder under /api, in the plural, such as notes or bank-accounts.`
+const ABOUT = `Adds a resource to the project in the working directory: its table, its declaration and its test.
+They are ready to edit. NAME is its folder under /api, in the plural, such as notes or bank-accounts.`
 
 /** The names of a resource and of what belongs to it. */
 interface Names {

@@ -82,11 +82,21 @@ const validates = (schema: Keywords) => {
   return (value: unknown) => validate(value) === true
 }
 
-/** Those of the candidates that fit the schema. */
-export const telling = (schema: Keywords): unknown[] => candidates(schema).filter(validates(schema))
+/** How many values are drawn where no candidate fits, as with a pattern of its own. */
+const DRAWN = 20
+
+const fitting = (schema: Keywords) => candidates(schema).filter(validates(schema))
+
+/** Those of the candidates that fit the schema; if none does, its examples and some that are drawn. */
+export function telling(schema: Keywords): unknown[] {
+  const found = fitting(schema)
+  if (found.length > 0) return found
+  const drawn = fc.sample(drafts(schema), { numRuns: DRAWN, seed: DRAWN }).filter(validates(schema))
+  return [...new Set([...((schema.examples ?? []) as unknown[]), ...drawn])]
+}
 
 const someOf = (schema: Keywords, others: fc.Arbitrary<unknown>): fc.Arbitrary<unknown> => {
-  const some = telling(schema)
+  const some = fitting(schema)
   return some.length === 0 ? others : fc.oneof(fc.constantFrom(...some), others)
 }
 
