@@ -3,7 +3,7 @@ import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { describeTags, nameSchemas } from '../src/http/openapi.ts'
-import { version } from '../src/version.ts'
+import { version as ownVersion } from '../src/version.ts'
 
 // The page loads nothing from other origins. Its widgets need inline styles. Inline scripts are forbidden.
 const CONTENT_SECURITY_POLICY = {
@@ -17,14 +17,21 @@ const CONTENT_SECURITY_POLICY = {
   'style-src': ["'self'", "'unsafe-inline'"]
 }
 
+interface Options {
+  /** What the document is called. */
+  title?: string | undefined
+  /** The version of the API. */
+  version?: string | undefined
+}
+
 /** Generates the OpenAPI document from the routes. Serves the documentation page, unless `DOCS=off`. */
 export default fp(
-  async (app) => {
+  async (app, { title = 'Rowkeeper', version = ownVersion }: Options) => {
     await app.register(fastifySwagger, {
       openapi: {
         openapi: '3.1.0',
         info: {
-          title: 'Rowkeeper',
+          title,
           version,
           description:
             'The rows of the signed-in user, and of nobody else. ' +
@@ -63,7 +70,7 @@ export default fp(
       })
       await page.register(fastifySwaggerUi, {
         routePrefix: '/docs',
-        theme: { title: 'Rowkeeper' },
+        theme: { title },
         uiConfig: { layout: 'BaseLayout', deepLinking: true, tryItOutEnabled: true, displayRequestDuration: true }
       })
     })

@@ -176,7 +176,7 @@ export default fp(
     await fastify.register(metrics)
     // Unknown paths and methods: authenticated, limited and answered before their body arrives.
     await fastify.register(notFound)
-    await fastify.register(openapi)
+    await fastify.register(openapi, { title: project.title, version: project.version })
     await fastify.register(streams)
 
     await fastify.register(fastifyAutoload, { ...AUTOLOAD, dir: ROUTES })

@@ -1,4 +1,4 @@
-import { existsSync } from 'node:fs'
+import { existsSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath, pathToFileURL } from 'node:url'
 import { ConfigError } from './config/error.ts'
@@ -11,6 +11,10 @@ export interface Project {
   routes: string
   /** The folder of the migrations that `npx rowkeeper generate` made. */
   migrations: string
+  /** What its OpenAPI document is called. That is made of the name in its `package.json`. */
+  title?: string
+  /** Its version, in the OpenAPI document. */
+  version?: string
 }
 
 /** This repository, or the package: the folder that has `src`, of the sources as of the build. */
@@ -18,6 +22,15 @@ const OWN = fileURLToPath(new URL('..', import.meta.url))
 
 /** The files that may export the tables, without their ending. The second is that of this repository. */
 const SCHEMAS = ['schema', join('src', 'db', 'schema')]
+
+/** The title and the version of a project: `My api` of `my-api`. */
+function infoOf(folder: string): Pick<Project, 'title' | 'version'> {
+  const { name = '', version = '0.0.0' } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  const words = String(name)
+    .replace(/^@[^/]*\//, '')
+    .replaceAll(/[-_.]/g, ' ')
+  return { title: words.charAt(0).toUpperCase() + words.slice(1), version }
+}
 
 const NOT_FOUND =
   'There is no schema.js here, in dist/ or beside it, that exports the tables: ' +
@@ -42,7 +55,7 @@ export async function loadProject(sources = import.meta.url.endsWith('.ts'), own
     const file = schemaIn(folder, endings)
     if (file === undefined) continue
     const schema: Record<string, unknown> = await import(pathToFileURL(file).href)
-    return { schema, routes: join(folder, 'routes'), migrations: join(folder, 'drizzle') }
+    return { schema, routes: join(folder, 'routes'), migrations: join(folder, 'drizzle'), ...infoOf(folder) }
   }
   throw new ConfigError([NOT_FOUND])
 }

@@ -10,6 +10,7 @@ t.test('a project is found by its layout: this repository, or the build or the s
   const { schema, routes, migrations } = await loadProject()
   t.same(Object.keys(schema), ['tasks'])
   t.match([routes, migrations], [/dist\/routes$/, /dist\/drizzle$/])
+  t.equal((await loadProject()).title, 'Rowkeeper')
 
   const [cwd, own] = [folder(t), folder(t)]
   t.chdir(cwd)
@@ -18,7 +19,6 @@ t.test('a project is found by its layout: this repository, or the build or the s
     mkdirSync(dirname(join(cwd, file)), { recursive: true })
     writeFileSync(join(cwd, file), `export const from = ${JSON.stringify(file)}`)
   }
-  write('package.json')
   // Each one comes before those above it.
   for (const [file, sources, at] of [
     ['src/db/schema.js', false, ''],
@@ -27,11 +27,15 @@ t.test('a project is found by its layout: this repository, or the build or the s
     ['dist/schema.js', false, 'dist']
   ] as const) {
     write(file)
-    writeFileSync(join(cwd, 'package.json'), '{"type":"module"}')
+    for (const folder of ['', at]) {
+      writeFileSync(join(cwd, folder, 'package.json'), '{"type":"module","name":"@team/my-api","version":"1.2.3"}')
+    }
     t.same(await loadProject(sources, own), {
       schema: { from: file },
       routes: join(process.cwd(), at, 'routes'),
-      migrations: join(process.cwd(), at, 'drizzle')
+      migrations: join(process.cwd(), at, 'drizzle'),
+      title: 'My api',
+      version: '1.2.3'
     })
   }
   t.match(await loadProject(true, own), { schema: { from: 'schema.js' }, routes: join(process.cwd(), 'routes') })
