@@ -2,30 +2,24 @@
 // and what docs/single-plugins.md says, in an application of its own. It fails where that does not work. Words select
 // one of the two: `… walkthrough.js plugins`.
 import assert from 'node:assert/strict'
-import { type ChildProcess, execFileSync, spawn } from 'node:child_process'
-import { once } from 'node:events'
+import { execFileSync } from 'node:child_process'
 import {
   appendFileSync,
   chmodSync,
   cpSync,
   existsSync,
   mkdirSync,
-  mkdtempSync,
   readdirSync,
   readFileSync,
-  rmSync,
   symlinkSync,
   writeFileSync
 } from 'node:fs'
-import { tmpdir } from 'node:os'
 import { dirname, join, resolve } from 'node:path'
-import { createInterface } from 'node:readline'
-import { createParser } from 'eventsource-parser'
-import { fetchJson } from './support/http.ts'
+import { caller, eventsOf, LISTENING, pack, runner, scratchFolder, serve } from './support/outside.ts'
+import { launch } from './support/program.ts'
 
 const repository = process.cwd()
-const scratch = mkdtempSync(join(tmpdir(), 'rowkeeper-walk-'))
-process.on('exit', () => rmSync(scratch, { recursive: true, force: true }))
+const scratch = scratchFolder('walk')
 
 const env = {
   PATH: process.env.PATH,
@@ -35,12 +29,10 @@ const env = {
   BETTER_AUTH_SECRET: 'a secret for the walk-through, which is long enough'
 }
 
-const run = (folder: string, command: string, ...args: string[]) =>
-  execFileSync(command, args, { cwd: folder, encoding: 'utf8', stdio: ['ignore', 'pipe', 'inherit'] })
+const run = runner(process.env)
 
 /** Runs a program of Node with the environment of production and nothing else. */
-const node = (folder: string, ...args: string[]) =>
-  execFileSync(process.execPath, args, { cwd: folder, env, encoding: 'utf8' })
+const node = (folder: string, ...args: string[]) => runner(env)(folder, process.execPath, ...args)
 
 /** Writes the files that a document names before its blocks of code, and runs its commands, in that order. */
 function follow(document: string, folder: string): void {
@@ -78,39 +70,6 @@ const token = (sub: string) =>
     encoding: 'utf8'
   }).trim()
 
-/** Starts a server, and stops it when `use` is done. `use` gets what `line` finds in the lines that it prints. */
-async function serve(folder: string, args: string[], line: RegExp, use: (url: string) => Promise<void>): Promise<void> {
-  const server = spawn(process.execPath, args, { cwd: folder, env, stdio: ['ignore', 'pipe', 'inherit'] })
-  try {
-    await use(await addressOf(server, line))
-  } finally {
-    const ended = once(server, 'close')
-    server.kill()
-    await ended
-  }
-}
-
-async function addressOf(server: ChildProcess, pattern: RegExp): Promise<string> {
-  assert.ok(server.stdout)
-  for await (const line of createInterface(server.stdout)) {
-    const [address] = pattern.exec(line) ?? []
-    if (address !== undefined) {
-      server.stdout.resume()
-      return address
-    }
-  }
-  throw new Error('the server ended before it listened')
-}
-
-/** Calls paths below `url` for whom the token is. */
-const caller =
-  (url: string) =>
-  async (token: string | undefined, method: string, path = '', body?: object): Promise<[number, unknown]> => {
-    const headers = token === undefined ? {} : { authorization: `Bearer ${token}` }
-    const answer = await fetchJson(`${url}${path}`, { method, headers, body })
-    return [answer.status, answer.json()]
-  }
-
 /** The tests that know of every route, table or migration. They must pass with a resource more. */
 const EVERYTHING = [
   'client',
@@ -142,18 +101,6 @@ await api.PATCH('/api/notes/{id}', { params: { path: { id: '' } }, body: change 
 const empty: components['schemas']['NewNote'] = {}
 await api.POST('/api/notes/batch', { body: { create: [empty], delete: [{ id: '' }] } })
 `
-
-/** The events of a stream, as they come. */
-async function* eventsOf(url: string, token: string, signal: AbortSignal) {
-  const response = await fetch(url, { headers: { authorization: `Bearer ${token}` }, signal })
-  assert.equal(response.status, 200)
-  const got: { event: string | undefined; data: string }[] = []
-  const parser = createParser({ onEvent: ({ event, data }) => got.push({ event, data }) })
-  for await (const bytes of (response.body as ReadableStream<Uint8Array>).pipeThrough(new TextDecoderStream())) {
-    parser.feed(bytes)
-    yield* got.splice(0)
-  }
-}
 
 interface Note {
   id: string
@@ -233,7 +180,7 @@ async function walkService(): Promise<void> {
     stdio: ['ignore', 'inherit', 'inherit']
   })
 
-  await serve(copy, ['dist/src/server.js'], /http:\/\/127\.0\.0\.1:\d+/, (url) => useNotes(copy, url))
+  await serve(launch(process.execPath, ['dist/src/server.js'], copy, env), LISTENING, (url) => useNotes(copy, url))
   const exported = () => node(copy, 'dist/src/commands/main.js', 'export', '--sub', 'alice')
   const tables = (lines: string) => lines.match(/(?<="table" : ")\w+/g)
   assert.deepEqual(
@@ -254,8 +201,7 @@ async function walkApplication(): Promise<void> {
   for (const name of [...readdirSync('node_modules').filter((name) => name !== '.bin'), ...programs]) {
     symlinkSync(resolve('node_modules', name), join(modules, name))
   }
-  const packed = run(repository, 'npm', 'pack', '--silent', '--pack-destination', scratch).trim()
-  run(join(modules, 'rowkeeper'), 'tar', 'xzf', join(scratch, packed), '--strip-components=1')
+  run(join(modules, 'rowkeeper'), 'tar', 'xzf', pack(repository, scratch), '--strip-components=1')
   // As npm does when it installs it.
   const program = join(modules, 'rowkeeper/dist/src/commands/main.js')
   chmodSync(program, 0o755)
@@ -264,7 +210,8 @@ async function walkApplication(): Promise<void> {
   follow('docs/single-plugins.md', app)
   compile(app, 'server.ts')
 
-  await serve(app, ['--import', 'tsx', 'server.ts'], /^http:.*/, async (url) => {
+  const server = launch(process.execPath, ['--import', 'tsx', 'server.ts'], app, env)
+  await serve(server, /^http:.*(?=\n)/m, async (url) => {
     const [alice, bob] = [token('alice'), token('bob')]
     const call = caller(`${url}/bookmarks`)
     const bookmark = { url: 'https://example.com' }

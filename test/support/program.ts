@@ -22,18 +22,17 @@ export function folder(t: Test): string {
   return path
 }
 
-/**
- * Runs `dist/<file>` (or a file by its whole path) in `cwd` with no environment but `env` (and no delay at its end);
- * kills it at the end of the test.
- */
-export function start(t: Test, file: string, cwd: string, env: Record<string, string>, args: string[] = []): Program {
-  const path = resolve(fileURLToPath(new URL('../..', import.meta.url)), file)
-  const inherited = Object.fromEntries(
+/** The part of this environment that Node.js, npm and tap need. A program gets no setting with it. */
+export const inherited = (): NodeJS.ProcessEnv =>
+  Object.fromEntries(
     Object.entries(process.env).filter(([name]) =>
       /^(PATH|HOME|TMPDIR|NODE_OPTIONS|NODE_V8|_?TAP|npm_config)/i.test(name)
     )
   )
-  const child = spawn(process.execPath, [path, ...args], { cwd, env: { ...inherited, SHUTDOWN_DELAY_MS: '0', ...env } })
+
+/** Starts a program in `cwd`, with the environment `env`. */
+export function launch(command: string, args: string[], cwd: string, env: NodeJS.ProcessEnv): Program {
+  const child = spawn(command, args, { cwd, env, stdio: ['ignore', 'pipe', 'pipe'] })
   let output = ''
   const waiting = new Set<() => void>()
   const take = (chunk: Buffer) => {
@@ -43,10 +42,6 @@ export function start(t: Test, file: string, cwd: string, env: Record<string, st
   child.stdout.on('data', take)
   child.stderr.on('data', take)
   const ended = once(child, 'close').then(([code, signal]) => ({ code, signal, output }))
-  t.teardown(async () => {
-    child.kill('SIGKILL')
-    await ended
-  })
   return {
     child,
     output: () => output,
@@ -64,4 +59,18 @@ export function start(t: Test, file: string, cwd: string, env: Record<string, st
         ended.then(() => reject(new Error(`ended without printing ${pattern}:\n${output}`)))
       })
   }
+}
+
+/**
+ * Runs `dist/<file>` (or a file by its whole path) in `cwd` with no environment but `env` (and no delay at its end);
+ * kills it at the end of the test.
+ */
+export function start(t: Test, file: string, cwd: string, env: Record<string, string>, args: string[] = []): Program {
+  const path = resolve(fileURLToPath(new URL('../..', import.meta.url)), file)
+  const program = launch(process.execPath, [path, ...args], cwd, { ...inherited(), SHUTDOWN_DELAY_MS: '0', ...env })
+  t.teardown(async () => {
+    program.child.kill('SIGKILL')
+    await program.ended
+  })
+  return program
 }
