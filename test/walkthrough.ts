@@ -3,19 +3,9 @@
 // one of the two: `… walkthrough.js plugins`.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
-import {
-  appendFileSync,
-  chmodSync,
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  symlinkSync,
-  writeFileSync
-} from 'node:fs'
+import { appendFileSync, cpSync, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { dirname, join, resolve } from 'node:path'
-import { caller, eventsOf, LISTENING, pack, runner, scratchFolder, serve } from './support/outside.ts'
+import { caller, eventsOf, installTarball, LISTENING, pack, runner, scratchFolder, serve } from './support/outside.ts'
 import { launch } from './support/program.ts'
 
 const repository = process.cwd()
@@ -195,17 +185,7 @@ async function walkService(): Promise<void> {
 
 async function walkApplication(): Promise<void> {
   const app = join(scratch, 'application')
-  const modules = join(app, 'node_modules')
-  for (const folder of ['rowkeeper', '.bin']) mkdirSync(join(modules, folder), { recursive: true })
-  const programs = readdirSync('node_modules/.bin').map((name) => join('.bin', name))
-  for (const name of [...readdirSync('node_modules').filter((name) => name !== '.bin'), ...programs]) {
-    symlinkSync(resolve('node_modules', name), join(modules, name))
-  }
-  run(join(modules, 'rowkeeper'), 'tar', 'xzf', pack(repository, scratch), '--strip-components=1')
-  // As npm does when it installs it.
-  const program = join(modules, 'rowkeeper/dist/src/commands/main.js')
-  chmodSync(program, 0o755)
-  symlinkSync(program, join(modules, '.bin/rowkeeper'))
+  installTarball(repository, app, pack(repository, scratch))
   writeFileSync(join(app, 'package.json'), '{"type":"module","private":true}')
   follow('docs/single-plugins.md', app)
   compile(app, 'server.ts')

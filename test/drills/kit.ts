@@ -141,10 +141,13 @@ export async function cluster(settings: string[] = []) {
   return it
 }
 
-/** The service as production starts it. */
-export async function service(env: Record<string, string>) {
+/** The service as production starts it: this build, or another one in a working directory of its own. */
+export async function service(
+  env: Record<string, string>,
+  file = fileURLToPath(new URL('../../src/server.js', import.meta.url)),
+  cwd?: string
+) {
   const port = env.PORT ?? String(await freePort())
-  const file = fileURLToPath(new URL('../../src/server.js', import.meta.url))
   let child: ChildProcess | undefined
   const it = {
     port: Number(port),
@@ -159,6 +162,7 @@ export async function service(env: Record<string, string>) {
     /** Resolves when it is ready. */
     async start() {
       child = spawn(process.execPath, [file], {
+        cwd,
         env: {
           ...process.env,
           NODE_ENV: 'production',

@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { mkdtempSync, rmSync } from 'node:fs'
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -102,3 +102,17 @@ export async function* eventsOf(url: string, token: string, signal: AbortSignal)
 /** Packs the package of `repository`, and returns the path of the tarball in `folder`. */
 export const pack = (repository: string, folder: string): string =>
   resolve(folder, runner(process.env)(repository, 'npm', 'pack', '--silent', '--pack-destination', folder).trim())
+
+/** Installs a tarball of the package in `folder`, beside everything that `repository` has installed. */
+export function installTarball(repository: string, folder: string, tarball: string): void {
+  const [from, to] = [join(repository, 'node_modules'), join(folder, 'node_modules')]
+  for (const name of ['rowkeeper', '.bin']) mkdirSync(join(to, name), { recursive: true })
+  const programs = readdirSync(join(from, '.bin')).map((name) => join('.bin', name))
+  for (const name of [...readdirSync(from).filter((name) => name !== '.bin'), ...programs]) {
+    symlinkSync(join(from, name), join(to, name))
+  }
+  runner(process.env)(join(to, 'rowkeeper'), 'tar', 'xzf', tarball, '--strip-components=1')
+  const program = join(to, 'rowkeeper/dist/src/commands/main.js')
+  chmodSync(program, 0o755)
+  symlinkSync(program, join(to, '.bin/rowkeeper'))
+}
