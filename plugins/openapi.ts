@@ -3,7 +3,8 @@ import fastifySwagger from '@fastify/swagger'
 import fastifySwaggerUi from '@fastify/swagger-ui'
 import fp from 'fastify-plugin'
 import { describeTags, nameSchemas } from '../src/http/openapi.ts'
-import { version as ownVersion } from '../src/version.ts'
+import type { Info } from '../src/project.ts'
+import { version } from '../src/version.ts'
 
 // The page loads nothing from other origins. Its widgets need inline styles. Inline scripts are forbidden.
 const CONTENT_SECURITY_POLICY = {
@@ -18,15 +19,15 @@ const CONTENT_SECURITY_POLICY = {
 }
 
 interface Options {
-  /** What the document is called. */
-  title?: string | undefined
-  /** The version of the API. */
-  version?: string | undefined
+  /** What the document says of the API. */
+  info?: Info
 }
+
+const OWN: Info = { title: 'Rowkeeper', version, license: 'MIT' }
 
 /** Generates the OpenAPI document from the routes. Serves the documentation page, unless `DOCS=off`. */
 export default fp(
-  async (app, { title = 'Rowkeeper', version = ownVersion }: Options) => {
+  async (app, { info: { title, version, license } = OWN }: Options) => {
     await app.register(fastifySwagger, {
       openapi: {
         openapi: '3.1.0',
@@ -37,7 +38,7 @@ export default fp(
             'The rows of the signed-in user, and of nobody else. ' +
             'Send the JWT of your Better Auth server as a bearer token. ' +
             'Errors are problem details (RFC 9457) whose `code` is stable.',
-          license: { name: 'MIT', identifier: 'MIT' }
+          ...(license !== undefined && { license: { name: license, identifier: license } })
         },
         servers: [{ url: '/' }],
         tags: [

@@ -25,7 +25,7 @@ import requestId from '../plugins/request-id.ts'
 import stores from '../plugins/stores.ts'
 import streams from '../plugins/streams.ts'
 import protect from '../routes/api/autohooks.ts'
-import { type Config, loadConfig } from './config/config.ts'
+import { type Config, ConfigError, loadConfig } from './config/config.ts'
 import { ownedTablesOf } from './db/owned-tables.ts'
 import type { App } from './http/application.ts'
 import { problemOfFramework } from './http/framework-errors.ts'
@@ -99,11 +99,26 @@ const ROUTES = fileURLToPath(new URL('../routes', import.meta.url))
 
 const AUTOLOAD = { options: {}, autoHooks: true, cascadeHooks: true }
 
+/** URLs that are `/api`, or that a request below it can have. */
+const BELOW_API = /^\/(?:api(?:\/|$)|[:*])/i
+
+/** Refuses a route that would be served to anybody although its URL says that it is for verified callers. */
+function refuseOutsideApi({ url }: { url: string }): void {
+  if (!BELOW_API.test(url)) return
+  throw new ConfigError([
+    `The route ${url} is not in the folder routes/api, so it would ask nobody for a token: ` +
+      'move its file there, or give it a URL that is not below /api.'
+  ])
+}
+
 /** The routes of an application that installed the package. Those of its folder `api` are for verified callers only. */
 async function applicationRoutes(fastify: FastifyInstance, { routes }: { routes: string }): Promise<void> {
+  await fastify.register(async (open) => {
+    open.addHook('onRoute', refuseOutsideApi)
+    // Not even the hooks in the folder `api` are loaded here: they may have routes, too.
+    await open.register(fastifyAutoload, { ...AUTOLOAD, dir: routes, ignorePattern: /^api$/ })
+  })
   const api = join(routes, 'api')
-  const ignoreFilter = (path: string) => /^[\\/]?api[\\/]/.test(path)
-  await fastify.register(fastifyAutoload, { ...AUTOLOAD, dir: routes, ignoreFilter })
   if (!existsSync(api)) return
   await fastify.register(
     async (context) => {
@@ -112,6 +127,24 @@ async function applicationRoutes(fastify: FastifyInstance, { routes }: { routes:
     },
     { prefix: '/api' }
   )
+}
+
+/** What is wrong with the folders of a project. */
+function* folderFaults({ routes, migrations }: Project): Generator<string> {
+  if (!existsSync(routes)) yield `There is no folder ${routes}, which has the routes.`
+  if (!existsSync(join(migrations, 'meta', '_journal.json'))) {
+    yield `There are no migrations in ${migrations}: run npx rowkeeper generate.`
+  }
+}
+
+/** Finds the project that is served, with the whole paths of its folders. */
+async function projectOf({ schema, sources, prefix, ...given }: Options): Promise<Project> {
+  if (prefix !== undefined) throw new ConfigError(['rowkeeper takes no prefix: its routes are below /api.'])
+  const found = schema === undefined ? await loadProject(sources) : { ...DEFAULTS, ...given, schema }
+  const project = { ...found, routes: resolve(found.routes), migrations: resolve(found.migrations) }
+  const faults = [...folderFaults(project)]
+  if (faults.length > 0) throw new ConfigError(faults)
+  return project
 }
 
 /** Where a project has its routes and its migrations, unless it says so. */
@@ -123,6 +156,8 @@ export interface Options extends Partial<Project> {
   config?: Config
   /** Whether the sources of the project are loaded, and not its build (`src/project.ts`). */
   sources?: boolean
+  /** Not taken: the routes of a project are where its folders are, and those of its resources below `/api`. */
+  prefix?: string
 }
 
 /**
@@ -140,8 +175,8 @@ export interface Options extends Partial<Project> {
  */
 export default fp(
   async (fastify, opts: Options) => {
-    const { config = loadConfig(), schema } = opts
-    const project = schema === undefined ? await loadProject(opts.sources) : { ...DEFAULTS, ...opts, schema }
+    const { config = loadConfig() } = opts
+    const project = await projectOf(opts)
     fastify.decorate('config', config)
     for (const warning of config.warnings) fastify.log.warn(warning)
     fastify.setValidatorCompiler(validatorCompiler)
@@ -166,7 +201,7 @@ export default fp(
     // A preflight ends here: it carries no token, and has no place in flight.
     await fastify.register(cors)
     const tables = ownedTablesOf(project.schema)
-    await fastify.register(database, { tables, migrations: resolve(project.migrations) })
+    await fastify.register(database, { tables, migrations: project.migrations })
     await fastify.register(stores)
     // The bound on requests in flight, and the deadline. They cover unknown paths too, so they come before not-found.
     await fastify.register(inFlight)
@@ -176,12 +211,12 @@ export default fp(
     await fastify.register(metrics)
     // Unknown paths and methods: authenticated, limited and answered before their body arrives.
     await fastify.register(notFound)
-    await fastify.register(openapi, { title: project.title, version: project.version })
+    await fastify.register(openapi, project.info === undefined ? {} : { info: project.info })
     await fastify.register(streams)
 
     await fastify.register(fastifyAutoload, { ...AUTOLOAD, dir: ROUTES })
-    const routes = resolve(project.routes)
-    if (routes !== ROUTES) await fastify.register(applicationRoutes, { routes })
+    const { routes } = project
+    if (routes !== resolve(ROUTES)) await fastify.register(applicationRoutes, { routes })
   },
   { name: 'rowkeeper' }
 )

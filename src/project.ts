@@ -11,10 +11,16 @@ export interface Project {
   routes: string
   /** The folder of the migrations that `npx rowkeeper generate` made. */
   migrations: string
-  /** What its OpenAPI document is called. That is made of the name in its `package.json`. */
-  title?: string
-  /** Its version, in the OpenAPI document. */
-  version?: string
+  /** What the OpenAPI document says of it, by its `package.json`. */
+  info?: Info
+}
+
+/** The title, the version and the license of an API. */
+export interface Info {
+  title: string
+  version: string
+  /** By its SPDX identifier. */
+  license?: string
 }
 
 /** This repository, or the package: the folder that has `src`, of the sources as of the build. */
@@ -23,13 +29,13 @@ const OWN = fileURLToPath(new URL('..', import.meta.url))
 /** The files that may export the tables, without their ending. The second is that of this repository. */
 const SCHEMAS = ['schema', join('src', 'db', 'schema')]
 
-/** The title and the version of a project: `My api` of `my-api`. */
-function infoOf(folder: string): Pick<Project, 'title' | 'version'> {
-  const { name = '', version = '0.0.0' } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+/** What `package.json` says of a project, with the title `My api` for `my-api`. */
+function infoOf(folder: string): Info {
+  const { name = '', version = '0.0.0', license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
   const words = String(name)
     .replace(/^@[^/]*\//, '')
     .replaceAll(/[-_.]/g, ' ')
-  return { title: words.charAt(0).toUpperCase() + words.slice(1), version }
+  return { title: words.charAt(0).toUpperCase() + words.slice(1), version, ...(license && { license }) }
 }
 
 const NOT_FOUND =
@@ -55,7 +61,7 @@ export async function loadProject(sources = import.meta.url.endsWith('.ts'), own
     const file = schemaIn(folder, endings)
     if (file === undefined) continue
     const schema: Record<string, unknown> = await import(pathToFileURL(file).href)
-    return { schema, routes: join(folder, 'routes'), migrations: join(folder, 'drizzle'), ...infoOf(folder) }
+    return { schema, routes: join(folder, 'routes'), migrations: join(folder, 'drizzle'), info: infoOf(folder) }
   }
   throw new ConfigError([NOT_FOUND])
 }

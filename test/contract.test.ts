@@ -13,7 +13,7 @@ import { serve, subjectOf } from './contract/subject.ts'
 import type { Test } from './contract/test.ts'
 import { telling } from './contract/values.ts'
 import './support/app.ts'
-import { foldersResource } from './support/papers.ts'
+import { foldersResource, papersResource } from './support/papers.ts'
 
 /** Runs a file of `test/fixtures` with the test runner of Node, and returns its exit code and what it printed. */
 async function runNodeTest(name: string) {
@@ -38,6 +38,10 @@ t.test('the suites run with node:test, and pass for a resource that keeps its pr
     t.match(output, new RegExp(`^ok \\d+ - ${name}$`, 'm'))
   }
   t.equal(output.match(/^ {4}ok \d+ - DELETE: own, foreign, unknown and malformed ids$/gm)?.length, 2)
+})
+
+t.test('a resource without those that it refers to is refused in a sentence (issue 21)', async (t) => {
+  t.throws(() => subjectOf(papersResource), { message: /^papers refer to folders, folders: name these resources in/ })
 })
 
 t.test('each member has values, whatever its pattern (issue 21)', async (t) => {

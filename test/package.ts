@@ -4,7 +4,7 @@
 // without Docker (.ci/ship).
 import assert from 'node:assert/strict'
 import { once } from 'node:events'
-import { chmodSync, symlinkSync } from 'node:fs'
+import { chmodSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { request } from 'node:http'
 import { delimiter, join, resolve } from 'node:path'
 import { text } from 'node:stream/consumers'
@@ -88,6 +88,44 @@ function test(folder: string, settings: NodeJS.ProcessEnv, command: string, ...a
   const [, passed = '0'] = /^\W+pass (\d+)$/m.exec(printed) ?? []
   assert.ok(Number(passed) > 20, printed)
   console.log(`  ${passed} tests passed`)
+}
+
+/** A route of a team's own: what the plugins add to the types of Fastify is there, and a caller is asked for. */
+const OWN_ROUTE = `import { type App, BODY_ERRORS, operation, Type } from 'rowkeeper/resource'
+import notes from '../index.ts'
+
+export default async function unpin(app: App): Promise<void> {
+  const store = app.store(notes.declaration)
+  const schema = operation(notes.declaration.words, 'write', {
+    operationId: 'unpinNote',
+    summary: 'Unpin a note',
+    success: { 200: { ...Type.Object({ unpinned: Type.Boolean() }), description: 'Done' } },
+    errors: BODY_ERRORS
+  })
+  const params = Type.Object({ id: Type.String() })
+  app.post('/:id', { onRequest: app.requireScope('notes:write'), schema: { ...schema, params } }, (request) =>
+    app.transaction(request.user.sub, async (transaction) => {
+      await store.update(request.user.sub, request.params.id, { pinned: false }, undefined, transaction)
+      return { unpinned: true }
+    }, { within: request.deadline })
+  )
+}
+`
+
+/** Compiles a route beside the resource, and one of an application that registers the plugin itself. */
+function addRoute(): void {
+  const folder = join(project, 'routes/api/notes/unpin')
+  mkdirSync(folder)
+  writeFileSync(join(folder, 'index.ts'), OWN_ROUTE)
+  const [, application = ''] =
+    /```ts\n(import Fastify from 'fastify'\nimport rowkeeper[\s\S]*?)```/.exec(readFileSync('README.md', 'utf8')) ?? []
+  assert.notEqual(application, '', 'the README registers the plugin')
+  writeFileSync(
+    join(project, 'app.ts'),
+    `${application}app.get('/mine', { onRequest: app.authenticate }, ({ user }) => user.sub)\n`
+  )
+  run(project, 'npm', 'run', 'build')
+  assert.match(run(project, 'npx', 'rowkeeper', 'routes'), /unpin/)
 }
 
 function addResource(): void {
@@ -231,6 +269,7 @@ const STEPS: [what: string, step: () => void | Promise<void>][] = [
   ['Production refuses what it must, and ends its requests', runInProduction],
   ['npm run load finds no fault', () => void run(project, 'npm', 'run', 'load', '--', '--quick')],
   ['The same in plain JavaScript', usePlainProject],
+  ['A route of its own compiles', addRoute],
   ['A resource is added, and its test passes', addResource],
   ...(database === undefined ? [] : [['Its image works', () => ship(database)] as [string, () => Promise<void>]])
 ]

@@ -30,6 +30,14 @@ function forgetSystemTables(): void {
   writeFileSync(file, JSON.stringify(snapshot, null, 2))
 }
 
+const migrations = () => (existsSync(FOLDER) ? readdirSync(FOLDER).filter((name) => name.endsWith('.sql')) : [])
+
+/** Says when a migration loses data, which the version before may still need. */
+function warnOfLoss(file: string): void {
+  const [what] = /\bDROP (?:TABLE|COLUMN)\b.*/.exec(readFileSync(join(FOLDER, file), 'utf8')) ?? []
+  if (what !== undefined) console.error(`${file} loses data, and instances of the version before may need it: ${what}`)
+}
+
 /** `rowkeeper generate`: writes the migration for what changed in the tables. */
 export default command({
   synopsis: '[--name NAME]',
@@ -40,6 +48,7 @@ export default command({
     if (schema === undefined) throw new ConfigError(['There is no schema.ts here that exports the tables.'])
     const kit = fileOf('drizzle-kit', 'bin.cjs')
     forgetSystemTables()
+    const before = migrations()
     const named = name === undefined ? [] : ['--name', name]
     const code = await runNode(
       kit,
@@ -53,5 +62,6 @@ export default command({
       ...named
     )
     if (code !== 0) throw new ConfigError(['drizzle-kit could not generate it.'])
+    for (const file of migrations().filter((one) => !before.includes(one))) warnOfLoss(file)
   }
 })

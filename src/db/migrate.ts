@@ -62,7 +62,9 @@ export const REMEDIES = {
   incomplete:
     'The schema of the database lacks a migration although a later one was applied: ' +
     'generate it anew (npx rowkeeper generate), so that it is the last.',
-  missing: `The database of DATABASE_URL lacks tables of this version of the service: ${RUN_MIGRATE}.`
+  missing:
+    `The database lacks a table of the service or of your schema: ${RUN_MIGRATE}. ` +
+    'If you have just added the table, run npx rowkeeper generate before.'
 }
 
 function mismatchOf(applied: readonly number[], expected: readonly number[]): keyof typeof REMEDIES | undefined {

@@ -1,4 +1,5 @@
 /** What a project declares its tables and its resources with (docs/adding-a-resource.md). */
+
 export { type Static, Type } from '@sinclair/typebox'
 export {
   and,
@@ -50,3 +51,4 @@ export {
   resource
 } from '../resource/resource.ts'
 export { nextVersion, type Store } from '../resource/store.ts'
+export type * as Plugins from './types.ts'

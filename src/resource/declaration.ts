@@ -112,7 +112,7 @@ export function declare<T extends ResourceTable, M extends MembersOf<T>>(
   const words = wordsOf(name, tableName)
   const columns = getTableColumns(table) as Record<string, PgColumn>
   if (!isOwned(table)) {
-    throw new ConfigError([`The resource "${name}": The table "${tableName}" is no ownedTable (src/db/tables.ts).`])
+    throw new ConfigError([`The resource "${name}": The table "${tableName}" is no ownedTable.`])
   }
   const faults = [...nameFaults(name, tableName), ...columnFaults(table, declared)]
 

@@ -146,7 +146,7 @@ const arrayOf = (element: Kind): Kind => ({
   element
 })
 
-const TIMESTAMP = 'use dateTime() of src/db/tables.ts: another timestamp has no time zone, or rounds what it is given'
+const TIMESTAMP = 'use dateTime(): another timestamp has no time zone, or rounds what it is given'
 
 /** The kind of a column by its Drizzle type, or why it cannot be a member. */
 const KINDS: Record<string, (column: PgColumn) => Kind | string> = {

@@ -38,6 +38,13 @@ export interface Resource<New extends object = Values, Change extends object = V
   declaration: Declaration & Bodies<New, Change>
 }
 
+/** Refuses two resources of one name or of one table: clients could not tell their operations and events apart. */
+function refuseTwin({ words, tableName }: Declaration, other: Declaration, paths: string[]): void {
+  const same = other.words.name === words.name ? `are called "${words.name}"` : `serve the table "${tableName}"`
+  if (other.words.name !== words.name && other.tableName !== tableName) return
+  throw new ConfigError([`Two resources ${same}, at ${paths.join(' and ')}: remove or rename one.`])
+}
+
 /**
  * Declares a resource: each user's own rows of a table, with the HTTP contract of docs/api.md. The default export of
  * `routes/api/<name>/index.ts` is what this returns.
@@ -74,6 +81,8 @@ export function resource<T extends ResourceTable, M extends MembersOf<T>>(
     app.addHook('onRoute', (route) => {
       route.config = { ...route.config, resource: declaration }
     })
+    for (const { declaration: other, path } of app.resources.values())
+      refuseTwin(declaration, other, [path, app.prefix])
     app.resources.set(words.collection, context)
     for (const route of ROUTES) route(app, context)
   }

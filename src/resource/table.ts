@@ -47,7 +47,7 @@ export function* columnFaults(table: ResourceTable, declared: object): Generator
       yield `The column "${name}" must be unique among the rows of all users: use the unique of ownedTable.`
     }
     if (referring.has(column.name)) {
-      yield `The column "${name}" may refer to the rows of other users: use reference() of src/db/reference.ts.`
+      yield `The column "${name}" may refer to the rows of other users: use reference().`
     }
     // Drizzle calls it once, when the statement is prepared.
     if (column.onUpdateFn !== undefined) yield `The column "${name}" has $onUpdate, which is not supported.`

@@ -1,6 +1,8 @@
+import { getTableName } from 'drizzle-orm'
 import type { PgTable } from 'drizzle-orm/pg-core'
 import fc from 'fast-check'
 import type { FastifyInstance, InjectOptions, LightMyRequestResponse } from 'fastify'
+import { referencesOf } from '../../src/db/constraints.ts'
 import { uuidv7s } from '../../src/http/uuid.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
 import type { Member } from '../../src/resource/members.ts'
@@ -68,6 +70,13 @@ export function subjectOf(
   const referable = new Map<PgTable, readonly string[]>(
     parents.map((parent) => [parent.declaration.table, uuidv7s(ROWS)] as const)
   )
+  const lacking = referencesOf(declaration.table).filter(
+    ({ target }) => target !== declaration.table && !referable.has(target)
+  )
+  if (lacking.length > 0) {
+    const names = lacking.map(({ target }) => getTableName(target)).join(', ')
+    throw new Error(`${declaration.words.plural} refer to ${names}: name these resources in the option "parents".`)
+  }
   const { creates, changes } = bodiesOf(declaration, { referable, keepChecks })
   // The first are those of the rows that every user has.
   let seed = SEED + ROWS

@@ -10,7 +10,7 @@ t.test('a project is found by its layout: this repository, or the build or the s
   const { schema, routes, migrations } = await loadProject()
   t.same(Object.keys(schema), ['tasks'])
   t.match([routes, migrations], [/dist\/routes$/, /dist\/drizzle$/])
-  t.equal((await loadProject()).title, 'Rowkeeper')
+  t.match((await loadProject()).info, { title: 'Rowkeeper', license: 'MIT' })
 
   const [cwd, own] = [folder(t), folder(t)]
   t.chdir(cwd)
@@ -34,8 +34,7 @@ t.test('a project is found by its layout: this repository, or the build or the s
       schema: { from: file },
       routes: join(process.cwd(), at, 'routes'),
       migrations: join(process.cwd(), at, 'drizzle'),
-      title: 'My api',
-      version: '1.2.3'
+      info: { title: 'My api', version: '1.2.3' }
     })
   }
   t.match(await loadProject(true, own), { schema: { from: 'schema.js' }, routes: join(process.cwd(), 'routes') })

@@ -82,5 +82,5 @@ function documentedRole(name: string): string {
 export const metric = (app: FastifyInstance, name: string) => app.metrics.find((one) => one.name === name)?.read()
 
 /** The application without a database, which saves its start. Requests that need the database are answered 503. */
-export const buildAlone: typeof build = (t, env, extend) =>
-  build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none', ...env }, extend)
+export const buildAlone: typeof build = (t, env, extend, schema) =>
+  build(t, { DATABASE_URL: 'postgres://127.0.0.1:1/none', ...env }, extend, schema)

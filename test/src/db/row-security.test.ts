@@ -336,7 +336,7 @@ t.test(
   'a database that is not migrated yet is none to start with, an absent one is waited for (issue 16)',
   async (t) => {
     await t.rejects(startFor(t, 'not_migrated'), {
-      message: /^The database of DATABASE_URL lacks tables of this version of the service: run npx rowkeeper migrate/
+      message: /^The database lacks a table of the service or of your schema: run npx rowkeeper migrate\./
     })
     const absent = await build(t, { ...RLS, DATABASE_URL: 'postgres://u:p@127.0.0.1:1/none' })
     t.match((await absent.inject('/health/ready')).json(), { status: 503, code: 'unavailable' })

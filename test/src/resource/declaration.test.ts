@@ -295,7 +295,7 @@ t.test('the largest value of a member fits into a request (issue 18)', async (t)
 t.test('a column of a type that would change values is no member, and there is a remedy (issue 18)', async (t) => {
   const other = pgSchema('other').enum('state', ['on'])
   const custom = customType<{ data: string }>({ dataType: () => 'citext' })
-  const dateTimes = 'use dateTime() of src/db/tables.ts: another timestamp has no time zone, or rounds what it is given'
+  const dateTimes = 'use dateTime(): another timestamp has no time zone, or rounds what it is given'
   const elements = 'an array is of texts or numbers'
   for (const [column, type, remedy] of [
     [
@@ -394,7 +394,7 @@ t.test('a default fits its member (issue 18)', async (t) => {
 
 t.test('a table is an ownedTable whose columns are members, or can do without a value (issue 18)', async (t) => {
   const columns = { userId: ownerId('user_id').notNull(), id: uuid('id').notNull() }
-  const unsafe = 'The table "things" is no ownedTable (src/db/tables.ts).'
+  const unsafe = 'The table "things" is no ownedTable.'
   const keyed = pgTable('things', columns, (table) => [primaryKey({ columns: [table.userId, table.id] })])
   const guarded = pgTable('things', columns, (table) => [policyOf('things', table.userId)])
   const both = pgTable('things', columns, (table) => [
@@ -449,7 +449,7 @@ t.test('a table is an ownedTable whose columns are members, or can do without a 
       // PostgreSQL exempts the checks of foreign keys from policies.
       'with a plain foreign key',
       things({ it: uuid().references((): AnyPgColumn => keyed.id) }),
-      'The column "it" may refer to the rows of other users: use reference() of src/db/reference.ts.'
+      'The column "it" may refer to the rows of other users: use reference().'
     ],
     [
       'with a name that is no word',
@@ -620,7 +620,7 @@ t.test('a table that src/db/schema.ts does not export is refused at the start (i
       await app.register(secrets as FastifyPluginAsync)
     }),
     new ConfigError([
-      'The export, the purge, the storage quota and readiness do not know the table "secrets": export it from src/db/schema.ts.'
+      'The export, the purge, the storage quota and readiness do not know the table "secrets": export it from schema.ts.'
     ])
   )
 })
