@@ -22,7 +22,7 @@ function documented() {
 function compile(...files: string[]): string {
   const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
   const { options } = ts.convertCompilerOptionsFromJson(
-    { ...config.compilerOptions, rootDir: FOLDER, outDir: FOLDER, sourceMap: false },
+    { ...config.compilerOptions, rootDir: FOLDER, outDir: FOLDER, sourceMap: false, inlineSources: false },
     process.cwd()
   )
   const program = ts.createProgram(files, options)
