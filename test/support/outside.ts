@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -113,6 +113,8 @@ export function installTarball(repository: string, folder: string, tarball: stri
   }
   runner(process.env)(join(to, 'rowkeeper'), 'tar', 'xzf', tarball, '--strip-components=1')
   const program = join(to, 'rowkeeper/dist/src/commands/main.js')
+  // Earlier versions had no such command.
+  if (!existsSync(program)) return
   chmodSync(program, 0o755)
   symlinkSync(program, join(to, '.bin/rowkeeper'))
 }
