@@ -6,7 +6,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
-import { endWithShell } from '../../npm-shell.js'
+import { endWithShell } from '../../src/commands/npm-shell.js'
 import { startAuth } from './auth.js'
 
 const { WEB_PORT = '5173', AUTH_PORT = '4000', PORT = '3000', TOKEN_LIFETIME = '15m' } = process.env
