@@ -31,7 +31,7 @@ const SCHEMAS = ['schema', join('src', 'db', 'schema')]
 
 /** What `package.json` says of a project, with the title `My api` for `my-api`. */
 function infoOf(folder: string): Info {
-  const { name = '', version = '0.0.0', license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
+  const { name = 'API', version = '0.0.0', license } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8'))
   const words = String(name)
     .replace(/^@[^/]*\//, '')
     .replaceAll(/[-_.]/g, ' ')

@@ -12,8 +12,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 /** What a build has besides what is compiled. */
 const COPIED = ['drizzle', 'package.json']
 
-/** What is no source. The names of its own files of a build begin with a dot. */
-const IGNORED = /^(?:\..*|dist|node_modules)$/
+/** What is no source, and may change while commands run. The files of a build begin with a dot. */
+const IGNORED = /^(?:\..*|dist|node_modules|load-report\.json)$/
 const SOURCE = /\.(?:[cm]?[jt]s|json|sql)$/
 
 const STAMP = join('dist', '.sources')

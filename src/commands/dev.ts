@@ -30,8 +30,8 @@ export default command({
       // A group of their own: fastify-cli does not pass SIGTERM on to the process that serves.
       detached: true
     })
-    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.kill(-(child.pid ?? 0), 'SIGTERM'))
+    for (const signal of ['SIGINT', 'SIGTERM']) process.on(signal, () => process.kill(-Number(child.pid), 'SIGTERM'))
     const [code] = await once(child, 'exit')
-    process.exit(code ?? 1)
+    process.exit(code)
   }
 })

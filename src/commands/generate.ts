@@ -16,8 +16,7 @@ const FOLDER = 'drizzle'
  */
 function forgetSystemTables(): void {
   const meta = join(FOLDER, 'meta')
-  if (!existsSync(meta)) return
-  const [last] = readdirSync(meta)
+  const [last] = (existsSync(meta) ? readdirSync(meta) : [])
     .filter((name) => name.endsWith('_snapshot.json'))
     .sort()
     .reverse()

@@ -114,16 +114,16 @@ export async function migrate(db: Db, folder = MIGRATIONS): Promise<void> {
   try {
     const expected = versionsOf(folder)
     await db.execute(recordsFrom(expected.application))
-    for (const [migrationsFolder, migrationsTable] of [
+    const parts = [
       [folder, RECORDS.application],
       [SYSTEM_MIGRATIONS, RECORDS.system]
-    ] as const) {
-      if (isFolder(migrationsFolder)) {
-        await applyMigrations(db, { migrationsFolder, migrationsSchema: SCHEMA, migrationsTable })
-      }
+    ] as const
+    for (const [migrationsFolder, migrationsTable] of parts.filter(([one]) => isFolder(one))) {
+      await applyMigrations(db, { migrationsFolder, migrationsSchema: SCHEMA, migrationsTable })
     }
-    const [row] = await db.execute<{ applied: Versions }>(sql.raw(`select ${APPLIED_VERSIONS} as applied`))
-    const fault = row === undefined ? undefined : mismatch(row.applied, expected)
+    const rows: unknown = await db.execute(sql.raw(`select ${APPLIED_VERSIONS} as applied`))
+    const [{ applied }] = rows as [{ applied: Versions }]
+    const fault = mismatch(applied, expected)
     if (fault !== undefined) throw new Error(REMEDIES[fault])
   } finally {
     await db.execute(sql`select pg_advisory_unlock(${LOCK}::bigint)`)

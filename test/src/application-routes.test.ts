@@ -47,7 +47,10 @@ t.test('the routes in the folder api of a project ask for a token, and the other
   t.same((await app.inject({ url: '/api/mine', headers: user })).json(), { sub: 'alice' })
   for (const url of ['/api/mine', '/api/mine/deep/there']) t.equal(await status(url), 401, url)
   t.equal(await status('/from-hooks'), 404, 'what hooks have is not served to anybody either')
-  t.equal((await start(t, { 'routes/open/index.js': plugin('/') })).hasRoute({ method: 'GET', url: '/open' }), true)
+  const info = { title: 'My api', version: '1.2.3' }
+  const open = await start(t, { 'routes/open/index.js': plugin('/') }, { info })
+  t.equal(open.hasRoute({ method: 'GET', url: '/open' }), true)
+  t.same((await open.inject('/openapi.json')).json().info, { ...info, description: open.swagger().info.description })
 })
 
 t.test('a route outside of it whose URL is below /api is refused (issue 21)', async (t) => {

@@ -37,6 +37,8 @@ t.test('a project is found by its layout: this repository, or the build or the s
       info: { title: 'My api', version: '1.2.3' }
     })
   }
+  writeFileSync(join(cwd, 'package.json'), '{"type":"module"}')
+  t.match(await loadProject(true, own), { info: { title: 'API', version: '0.0.0' } })
   t.match(await loadProject(true, own), { schema: { from: 'schema.js' }, routes: join(process.cwd(), 'routes') })
 })
 

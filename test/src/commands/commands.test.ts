@@ -132,6 +132,7 @@ t.test(
       const refused = { code: 1, output: new RegExp(`^Unknown option --yes\\. rowkeeper ${name} --help`) }
       t.match(await rowkeeper(name, '--yes'), refused, name)
     }
+    t.match(await rowkeeper('init'), { code: 1, output: /^rowkeeper init takes one argument\. rowkeeper init --help/ })
     t.match(await rowkeeper('start', 'now'), { code: 1, output: /^rowkeeper start takes no argument/ })
     t.match(await rowkeeper('token', '--sub'), { code: 1, output: /^Option '--sub <value>' argument missing\./ })
     t.match(await rowkeeper('--version'), { code: 0, output: /^\d+\.\d+\.\d+\n$/ })

@@ -101,3 +101,12 @@ t.test('rowkeeper build compiles what changed, and says why it cannot (issue 21)
   t.match(await build(), { code: 1, output: /error TS2322/ })
   t.match(await start(t, MAIN, cwd, {}, ['migrate']).ended, { code: 1, output: /The project does not compile\.\n$/ })
 })
+
+t.test('rowkeeper init and add write what they say (issue 21)', async (t) => {
+  const cwd = folder(t)
+  const made = await start(t, MAIN, cwd, {}, ['init', 'my-api', '--no-install']).ended
+  t.match(made, { code: 0, output: /my-api is made[\s\S]*cd my-api\n {2}npm install\n {2}npm start/ })
+  const added = await start(t, MAIN, join(cwd, 'my-api'), {}, ['add', 'cats']).ended
+  t.match(added, { code: 0, output: /routes\/api\/cats\/index\.ts/ })
+  t.match(readFileSync(join(cwd, 'my-api/schema.ts'), 'utf8'), /export const cats = ownedTable\('cats'/)
+})
