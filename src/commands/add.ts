@@ -1,9 +1,10 @@
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { dirname, join, relative } from 'node:path'
 import { Script } from 'node:vm'
 import { getTableName } from 'drizzle-orm'
 import { ConfigError } from '../config/error.ts'
 import { systemTables } from '../db/system-tables.ts'
+import { schemaIn } from '../project.ts'
 import { nameFaults } from '../resource/declaration.ts'
 import { pluralOf } from '../resource/words.ts'
 import { command } from './command.ts'
@@ -85,9 +86,6 @@ export default resource(${constant}, {
   sorts: ['name']
 })
 `
-
-/** The files that may export the tables. */
-const SCHEMAS = ['schema.ts', 'schema.js', 'src/db/schema.ts', 'src/db/schema.js']
 
 /** The folders under `/api` that every application has. */
 export const RESERVED = ['batch', 'events', 'session']
@@ -176,14 +174,15 @@ function isRepository(root: string): boolean {
  * @throws {ConfigError} for a folder that is no project, and for a name that is taken, reserved or malformed
  */
 export async function add(name: string, projectFolder: string): Promise<string[]> {
-  const schema = SCHEMAS.find((file) => existsSync(join(projectFolder, file)))
-  if (schema === undefined) {
+  const found = schemaIn(projectFolder, ['.ts', '.js'])
+  if (found === undefined) {
     throw new ConfigError(['There is no schema.ts or schema.js here: run this where the package.json of a project is.'])
   }
   if (!FOLDER.test(name) || name.length > FOLDER_LENGTH) {
     const rule = `up to ${FOLDER_LENGTH} small letters, digits and hyphens, such as bank-accounts`
     throw new ConfigError([`"${name}" cannot be the name: use ${rule}.`])
   }
+  const schema = relative(projectFolder, found)
   const names = namesOf(name)
   const layout = isRepository(projectFolder) ? REPOSITORY : PROJECT
   const ending = schema.slice(-3)

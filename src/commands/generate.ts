@@ -49,17 +49,8 @@ export default command({
     forgetSystemTables()
     const before = migrations()
     const named = name === undefined ? [] : ['--name', name]
-    const code = await runNode(
-      kit,
-      'generate',
-      '--dialect',
-      'postgresql',
-      '--schema',
-      schema,
-      '--out',
-      FOLDER,
-      ...named
-    )
+    const options = ['--dialect', 'postgresql', '--schema', schema, '--out', FOLDER, ...named]
+    const code = await runNode(kit, 'generate', ...options)
     if (code !== 0) throw new ConfigError(['drizzle-kit could not generate it.'])
     for (const file of migrations().filter((one) => !before.includes(one))) warnOfLoss(file)
   }
