@@ -70,6 +70,14 @@ const source = ([method, [file, owner]]: [string, readonly [string, string]]): M
   }))
 
 export const MUTATIONS: readonly Mutation[] = [
+  {
+    what: 'a connection that has sent nothing, left open at the end',
+    file: 'plugins/drain.ts',
+    find: 'if (socket.bytesRead === 0) socket.destroy()',
+    put: 'void socket',
+    test: 'plugins/drain.test',
+    title: 'does not delay the end'
+  },
   filterOf('select', '.from(bound)', ISOLATION, NOBODY),
   filterOf('update', '.set({ ...change, userId: undefined })', ISOLATION, NOBODY),
   filterOf('delete', 'db.delete(bound)', ISOLATION, NOBODY),
