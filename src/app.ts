@@ -99,6 +99,9 @@ const ROUTES = fileURLToPath(new URL('../routes', import.meta.url))
 
 const AUTOLOAD = { options: {}, autoHooks: true, cascadeHooks: true }
 
+/** The resource of this repository. The package does not have it. A project that is started here may have its own. */
+const TASKS = 'api/tasks'
+
 /** URLs that are `/api`, or that a request below it can have. */
 const BELOW_API = /^\/(?:api(?:\/|$)|[:*])/i
 
@@ -214,9 +217,11 @@ export default fp(
     await fastify.register(openapi, project.info === undefined ? {} : { info: project.info })
     await fastify.register(streams)
 
-    await fastify.register(fastifyAutoload, { ...AUTOLOAD, dir: ROUTES })
     const { routes } = project
-    if (routes !== resolve(ROUTES)) await fastify.register(applicationRoutes, { routes })
+    const isOwn = routes === resolve(ROUTES)
+    const ignorePattern = !isOwn && existsSync(join(routes, TASKS)) ? RegExp(`^${TASKS}$`) : /^$/
+    await fastify.register(fastifyAutoload, { ...AUTOLOAD, dir: ROUTES, ignorePattern })
+    if (!isOwn) await fastify.register(applicationRoutes, { routes })
   },
   { name: 'rowkeeper' }
 )

@@ -4,6 +4,7 @@ import { Problem, type ProblemCode } from './problems.ts'
 // The messages for our own formats (src/http/formats.ts), and for a keyword of which AJV tells how it works.
 const MESSAGES: Record<string, string> = {
   discriminator: 'must be equal to one of the allowed values',
+  'false schema': 'must NOT be there',
   text: 'must NOT contain U+0000 or a lone surrogate',
   'recent-uuidv7': 'must be a UUIDv7 of about now, a day either way',
   date: 'must be an RFC 3339 full-date, of years 0001 to 9999',

@@ -23,15 +23,17 @@ const oneOf = ({ words }: Declaration, members: Record<string, TSchema>) =>
   )
 
 /**
- * The schema of a value that each resource has its own for. A value that does not fit is told what is wrong with it by
- * the schema of the resource that it names.
+ * The schema of an array whose values each resource has its own schema for. A value that does not fit is told what is
+ * wrong with it by the schema of the resource that it names. Nothing fits if no resource is served.
  */
-const ofResource = (resources: Resources, schemaOf: (declaration: Declaration) => TSchema) => ({
-  type: 'object',
-  discriminator: { propertyName: 'resource' },
+const ofResources = (resources: Resources, schemaOf: (declaration: Declaration) => TSchema) => ({
+  type: 'array',
+  minItems: 1,
+  maxItems: MAX_OPERATIONS,
   // Fastify reads this when it compiles the schemas of the routes: all resources are there then.
-  get oneOf() {
-    return [...resources.values()].map(({ declaration }) => schemaOf(declaration))
+  get items() {
+    const oneOf = [...resources.values()].map(({ declaration }) => schemaOf(declaration))
+    return oneOf.length > 0 && { type: 'object', discriminator: { propertyName: 'resource' }, oneOf }
   }
 })
 
@@ -42,12 +44,7 @@ export const mixedBatchOf = (resources: Resources) =>
     additionalProperties: false,
     required: ['operations'],
     properties: {
-      operations: {
-        type: 'array',
-        minItems: 1,
-        maxItems: MAX_OPERATIONS,
-        items: ofResource(resources, (declaration) => oneOf(declaration, declaration.schemas.operations))
-      }
+      operations: ofResources(resources, (declaration) => oneOf(declaration, declaration.schemas.operations))
     }
   })
 
@@ -61,7 +58,7 @@ export const mixedResultOf = (resources: Resources) => ({
   type: 'object',
   additionalProperties: false,
   required: ['results'],
-  properties: { results: { type: 'array', maxItems: MAX_OPERATIONS, items: ofResource(resources, resultOf) } }
+  properties: { results: ofResources(resources, resultOf) }
 })
 
 /** The resources that a body names. It may not fit the schema. */

@@ -76,6 +76,34 @@ t.test('a project without routes or migrations, and a prefix, are refused in sen
   await t.rejects(start(t, routes, { prefix: '/v1' }), { message: /^rowkeeper takes no prefix/ })
 })
 
+t.test('a project may have tasks of its own, instead of those of this repository (issue 22)', async (t) => {
+  const url = (path: string) => new URL(`../../src/${path}.js`, import.meta.url).href
+  const app = await start(t, {
+    'routes/api/tasks/index.js': `
+      import { Type } from '${import.meta.resolve('@sinclair/typebox')}'
+      import { tasks } from '${url('db/schema')}'
+      import { resource } from '${url('resource/resource')}'
+      export default resource(tasks, { name: 'task', members: { title: Type.String({ maxLength: 9 }) } })`
+  })
+  const { components } = (await app.inject('/openapi.json')).json()
+  t.equal(components.schemas.NewTask.properties.title.maxLength, 9)
+  t.notOk(components.schemas.NewTask.properties.completed)
+})
+
+t.test(
+  'an application without a resource starts, and its document has neither batch nor events (issue 21)',
+  async (t) => {
+    // This folder takes the place of the tasks of this repository.
+    const app = await start(t, { 'routes/api/tasks/index.js': plugin('/') })
+    const { paths } = (await app.inject('/openapi.json')).json()
+    t.same(Object.keys(paths), ['/api/session', '/health/live', '/health/ready', '/api/tasks'])
+    const payload = { operations: [{ resource: 'tasks', delete: { id: 1 } }] }
+    const answer = await app.inject({ method: 'POST', url: '/api/batch', headers: asUser('alice'), payload })
+    t.equal(answer.statusCode, 400)
+    t.same(answer.json().errors, [{ in: 'body', pointer: '/operations/0', detail: 'must NOT be there' }])
+  }
+)
+
 t.test('two resources of one name, or of one table, are refused (issue 21)', async (t) => {
   const members = { done: Type.Boolean() }
   const columns = () => ({ done: boolean('done').notNull() })

@@ -42,12 +42,16 @@ export default async function batch(app: App): Promise<void> {
         description: 'The token needs `<resource>:write` for each resource that an operation names.',
         headers: IdempotencyKey,
         body: mixedBatchOf(resources),
+        // Fastify reads the 404 and `hide` when all resources are there.
         response: {
           ...response,
-          // Fastify reads this when all resources are there.
           get 404() {
-            return problems(...[...resources.values()].map(({ notFound }) => notFound))[404]
+            const codes = [...resources.values()].map(({ notFound }) => notFound)
+            return problems(...(codes.length > 0 ? codes : (['not_found'] as const)))[404]
           }
+        },
+        get hide() {
+          return resources.size === 0
         }
       }
     },

@@ -17,19 +17,22 @@ stream has, such as \`task\`. Ids are numbers of one sequence: that of any strea
 
 The token needs \`<resource>:read\` for each resource that the query names.`
 
-/** Makes the schema of the query. It names the resources that are served. */
-function queryOf(resources: ReadonlyMap<string, Context>) {
-  // Fastify reads this when it compiles the schema: all routes are there then, and with them all resources.
-  const Name = Object.defineProperty(Type.String(), 'enum', { enumerable: true, get: () => [...resources.keys()] })
-  return Type.Object({
-    resource: Type.Optional(
-      Type.Array(Name, {
+/** Makes the schema of the query. It names the resources that are served. Nothing fits if none is served. */
+const queryOf = (resources: ReadonlyMap<string, Context>) =>
+  Type.Unsafe<{ resource?: string[] }>({
+    type: 'object',
+    properties: {
+      resource: {
+        type: 'array',
         maxItems: NAMES_MAX,
-        description: 'The resources of the stream. Repeat it for each. Without it: all that the token may read'
-      })
-    )
+        description: 'The resources of the stream. Repeat it for each. Without it: all that the token may read',
+        // Fastify reads this when it compiles the schema: all routes are there then, and with them all resources.
+        get items() {
+          return resources.size > 0 && { type: 'string', enum: [...resources.keys()] }
+        }
+      }
+    }
   })
-}
 
 /**
  * Returns the resources of a stream: those that the query names, or else all that the token may read. Empty when the
@@ -43,6 +46,7 @@ function readable(resources: ReadonlyMap<string, Context>, named: string[] | und
 
 /** The caller's changes of several resources as they happen, in one stream. */
 export default async function events(app: App): Promise<void> {
+  const { resources } = app
   app.get(
     '/',
     {
@@ -55,13 +59,16 @@ export default async function events(app: App): Promise<void> {
         }),
         description: DESCRIPTION,
         headers: LastEventId,
-        querystring: queryOf(app.resources)
+        querystring: queryOf(resources),
+        get hide() {
+          return resources.size === 0
+        }
       }
     },
     async (request, reply) => {
-      const resources = readable(app.resources, request.query.resource, request.user)
-      if (resources.length === 0) return sendProblem(reply, 'insufficient_scope')
-      const sources = resources.map(([name, context]) => ({ ...sourceOf(context), collection: name }))
+      const granted = readable(resources, request.query.resource, request.user)
+      if (granted.length === 0) return sendProblem(reply, 'insufficient_scope')
+      const sources = granted.map(([name, context]) => ({ ...sourceOf(context), collection: name }))
       return app.sendChanges(request, reply, sources)
     }
   )
