@@ -28,9 +28,16 @@ t.test('commands build what changed, once, and leave a build that is in use alon
   t.ok(existsSync(join(cwd, 'dist/drizzle')))
   t.same(left(), [])
 
-  const made = statSync(join(cwd, 'dist')).ino
+  let made = statSync(join(cwd, 'dist')).ino
   t.match(await run('src/command.js'), { code: 0, output: 'first \n' })
-  t.equal(statSync(join(cwd, 'dist')).ino, made, 'nothing changed, so nothing was built')
+  mkdirSync(join(cwd, 'web'))
+  for (const file of ['package.json', 'tsconfig.json', 'app.ts']) writeFileSync(join(cwd, 'web', file), '{}')
+  t.match(await run('src/command.js'), { code: 0, output: 'first \n' })
+  t.equal(statSync(join(cwd, 'dist')).ino, made, 'nothing of this project changed, so nothing was built')
+  writeFileSync(join(cwd, 'src/tsconfig.json'), '{}')
+  t.match(await run('src/command.js'), { code: 0, output: 'first \n' })
+  t.not(statSync(join(cwd, 'dist')).ino, made, 'a folder with other options is part of it')
+  made = statSync(join(cwd, 'dist')).ino
 
   write('const number: number = "text"')
   t.match(await run('src/command.js'), { code: 1, output: /error TS2322/ })

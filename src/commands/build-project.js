@@ -19,12 +19,20 @@ const SOURCE = /\.(?:[cm]?[jt]s|json|sql)$/
 const STAMP = join('dist', '.sources')
 const LOCK = '.dist.lock'
 
+/**
+ * Whether a folder is a project of its own, which another build compiles. One that has `tsconfig.json` alone, such as
+ * `test/`, may be part of this one.
+ *
+ * @param {string} folder
+ */
+const isProject = (folder) => ['package.json', 'tsconfig.json'].every((name) => existsSync(join(folder, name)))
+
 /** @param {string} folder @returns {string[]} */
 function sourcesIn(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)
     if (IGNORED.test(entry.name)) return []
-    if (entry.isDirectory()) return sourcesIn(path)
+    if (entry.isDirectory()) return isProject(path) ? [] : sourcesIn(path)
     return SOURCE.test(entry.name) ? [path] : []
   })
 }

@@ -6,7 +6,7 @@ export default command({
   synopsis: '',
   about: 'Compiles the project to dist/, if its sources changed. One in plain JavaScript needs no build.',
   run: async () => {
-    // The compiler has said why.
-    if (!(await buildProject())) process.exitCode = 1
+    // The compiler has said why it failed.
+    process.exitCode = Number(!(await buildProject()))
   }
 })
