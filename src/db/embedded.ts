@@ -12,6 +12,12 @@ export interface Embedded {
   close(): Promise<void>
 }
 
+/**
+ * The memory for pages. The engine writes to all of it when it starts, which takes most of the start with PostgreSQL's
+ * default of 128 MB. The system has the files in its own cache.
+ */
+const SHARED_BUFFERS = '16MB'
+
 /** Windows has named pipes in the place of sockets (Node.js, "Identifying paths for IPC connections"). */
 export const socketIn = (directory: string, platform = process.platform): string =>
   platform === 'win32' ? `\\\\.\\pipe\\${basename(directory)}` : join(directory, 'pg')
@@ -25,7 +31,9 @@ export async function startEmbedded(folder: string, log: FastifyBaseLogger): Pro
   const unlock = await lock(folder)
   // The engine makes its own files readable by everybody; the folder keeps everybody out.
   chmodSync(folder, 0o700)
-  const engine = await PGlite.create(folder)
+  const engine = await PGlite.create(folder, {
+    startParams: [...PGlite.defaultStartParams, '-c', `shared_buffers=${SHARED_BUFFERS}`]
+  })
   // A socket, since a port would be open to every user of the machine; in a short path, since 107 bytes is the limit.
   const directory = mkdtempSync(join(tmpdir(), 'rowkeeper-'))
   const socket = socketIn(directory)

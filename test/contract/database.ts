@@ -24,11 +24,42 @@ export async function databaseUrl(user: keyof Urls = 'owner'): Promise<string> {
   return (await databases)[user]
 }
 
+/**
+ * Undoes what a session has set. The engine writes its statistics when it has been idle for 10 seconds, and that timer
+ * keeps the process alive. So they are written at once, and a statement timeout of 1 ms replaces the timer.
+ */
+const UNDO = ['rollback', 'discard all', 'set statement_timeout = 1', 'select pg_stat_force_next_flush()', 'reset all']
+
+/**
+ * Lets the applications of this process, which run one after the other, have one engine on `folder`: it takes longer to
+ * start than most tests. What the session of one has set is undone before the next one.
+ */
+async function shareEngine(folder: string): Promise<void> {
+  const { PGlite } = await import('@electric-sql/pglite')
+  const create = PGlite.create.bind(PGlite)
+  const start = async (options: object) => {
+    const engine = await create(folder, options)
+    const close = async () => {
+      for (const statement of UNDO) await engine.exec(statement)
+    }
+    return Object.assign(engine, { close })
+  }
+  let shared: ReturnType<typeof start> | undefined
+  Object.assign(PGlite, {
+    create(path: string, options: object) {
+      if (path !== folder) return create(path, options)
+      shared ??= start(options)
+      return shared
+    }
+  })
+}
+
 async function makeEmbedded(): Promise<Urls> {
   const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-test-'))
   process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
   const data = join(folder, 'pg')
   await setupOfProcess().prepareFolder(data)
+  await shareEngine(data)
   return { owner: `pglite://${data}`, restricted: `pglite://${data}` }
 }
 

@@ -1,4 +1,6 @@
+import type { LightMyRequestResponse } from 'fastify'
 import t, { type Test } from 'tap'
+import { uuidv7 } from '../../../src/http/uuid.ts'
 import { mount } from '../../contract/mount.ts'
 import { asking, listed } from '../../contract/subject.ts'
 import { build, newUser } from '../../support/app.ts'
@@ -129,6 +131,32 @@ t.test('a check holds with what is stored already (issue 20)', async (t) => {
   // The check is named by one of its members, whichever is at fault.
   const later = await papers(user, 'PUT', `/${id}`, { startsAt: '2030-01-03T00:00:00Z' })
   t.match(later.json(), { status: 400, errors: [{ pointer: '/endsAt' }] })
+})
+
+t.test('what a unique set refuses is told of each of its members, and undoes a batch (issue 20)', async (t) => {
+  const { clips, folder, paper } = await serve(t)
+  const user = newUser()
+  const paperId = await paper(user, await folder(user, null))
+  await clips(user, 'POST', '', { paperId, label: 'x', code: 'a' })
+  const details = (answer: LightMyRequestResponse) => {
+    t.match(answer.json(), { status: 409, code: 'not_unique' })
+    return answer.json().errors.map((one: { pointer: string; detail: string }) => [one.pointer, one.detail])
+  }
+  const create = [{ id: uuidv7(), paperId, label: 'new', code: 'a' }]
+  t.same(details(await clips(user, 'POST', '/batch', { create })), [['/create/0/code', 'must be unique']])
+  t.same(details(await clips(user, 'POST', '', { paperId, label: 'x', code: 'b' })), [
+    ['/paperId', 'must be unique together with label'],
+    ['/label', 'must be unique together with paperId']
+  ])
+  t.equal((await listed(clips, user)).length, 1)
+})
+
+t.test('of creates that choose one id the first is done, unless they are the same (issue 20)', async (t) => {
+  const { folders } = await serve(t)
+  const [user, id] = [newUser(), uuidv7()]
+  const statuses = []
+  for (const name of ['x', 'y', 'x']) statuses.push((await folders(user, 'POST', '', { id, name })).statusCode)
+  t.same(statuses, [201, 409, 200])
 })
 
 t.test('papers that are made in a tree while its root is deleted are deleted too, or refused (issue 20)', async (t) => {
