@@ -36,6 +36,8 @@ const maxBytes: SchemaValidateFunction = (most: number, value: unknown) => {
 // JSON bodies have types, so AJV coerces nothing.
 const createAjv = (allErrors: boolean) => {
   const ajv = new Ajv({ allErrors, allowUnionTypes: true, discriminator: true })
+  // What the document tells `rowkeeper/client`.
+  ajv.addVocabulary(['x-default', 'x-filter', 'x-kind'])
   addFormats.default(ajv)
   ajv.addFormat('date-time', isDateTime)
   ajv.addFormat('date', isDate)

@@ -1,7 +1,7 @@
 import { type TSchema, type TUnsafe, Type } from '@sinclair/typebox'
 import { UUID_PATTERN } from '../http/uuid.ts'
 import { cursorLength } from './cursor.ts'
-import type { PlannedFilter } from './filters.ts'
+import type { Filter, PlannedFilter } from './filters.ts'
 import { type Member, orNull } from './members.ts'
 import { DEFAULT_LIMIT, DEFAULT_SORT, type Query } from './query.ts'
 import type { Sort } from './sorts.ts'
@@ -66,11 +66,25 @@ const Version = Type.Optional(
   Type.Integer({ minimum: 1, maximum: 2 ** 31 - 1, description: 'The version that it must have' })
 )
 
+/** What the document tells `rowkeeper/client` of a member: how it is compared, and what a create without it stores. */
+function hints({ column, kind, sqlDefault }: Member) {
+  const isValue = column.default !== undefined && sqlDefault === undefined
+  return { 'x-kind': kind.name, ...(isValue && { 'x-default': column.default }) }
+}
+
 /** The schema of a member in an answer. */
 function answered(member: Member): TSchema {
-  if (member.kind.name !== 'date-time') return Type.Unsafe(orNull(member))
-  return Type.Unsafe({ ...orNull({ nullable: member.nullable, schema: Moment }), description: 'In UTC' })
+  if (member.kind.name !== 'date-time') return Type.Unsafe({ ...orNull(member), ...hints(member) })
+  const { nullable } = member
+  return Type.Unsafe({ ...orNull({ nullable, schema: Moment }), description: 'In UTC', ...hints(member) })
 }
+
+/** A filter of a list, with the name of its query parameter. */
+type NamedFilter = PlannedFilter & Pick<Filter, 'operator' | 'members'> & { name: string }
+
+/** The schema of a query parameter, with what the filter compares, for `rowkeeper/client`. */
+const filterOf = ({ schema, operator, members }: NamedFilter) =>
+  Type.Optional(Type.Unsafe({ ...schema, 'x-filter': { operator, members } }))
 
 const itemOf = (members: readonly Member[], { title }: Words) =>
   Type.Object(
@@ -102,8 +116,8 @@ function examplesOf(members: readonly Member[]): Values[] {
   return [Object.fromEntries(shown)]
 }
 
-function queryOf(filters: readonly (PlannedFilter & { name: string })[], sorts: readonly Sort[], { plural }: Words) {
-  const optional = Object.fromEntries(filters.map(({ name, schema }) => [name, Type.Optional(schema)]))
+function queryOf(filters: readonly NamedFilter[], sorts: readonly Sort[], { plural }: Words) {
+  const optional = Object.fromEntries(filters.map((filter) => [filter.name, filterOf(filter)]))
   const nullable = sorts.flatMap(({ key, descending }) =>
     key?.member.nullable && !descending ? [key.member.name] : []
   )
@@ -153,7 +167,7 @@ function batchOf({ create, update, delete: remove }: Schemas['operations']) {
 /** Makes the schemas of a resource. */
 export function schemasOf(
   members: readonly Member[],
-  filters: readonly (PlannedFilter & { name: string })[],
+  filters: readonly NamedFilter[],
   sorts: readonly Sort[],
   words: Words
 ): Schemas {

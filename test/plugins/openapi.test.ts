@@ -52,6 +52,9 @@ t.test('the document describes every route, and lints clean', async (t) => {
   }
 
   t.same(await lint(answer.body), [])
+  const { etag = '' } = answer.headers as Record<string, string>
+  const again = await app.inject({ url: '/openapi.json', headers: { 'if-none-match': etag } })
+  t.same([again.statusCode, again.headers.etag, again.body], [304, etag, ''], 'RFC 9110, 13.1.2')
 })
 
 t.test('issue 18: the document of a resource with every kind of member lints clean', async (t) => {
