@@ -33,6 +33,79 @@ const CLIPS = 'src/resource/clips.test'
 const BOUNDED = 'are bounded per user and in all'
 const TOLD = 'each is told as it happens'
 
+const NEVER_OLDER = 'what is known of an item is never replaced by something older'
+
+/** Ways to break `rowkeeper/client`: file, text, what replaces it, and the test that must notice. */
+const CLIENT: Mutation[] = (
+  [
+    [
+      'an answer that is older than a deletion',
+      'rows',
+      'if ((this.#goneAt.get(item.id) ?? 0) > since) return',
+      '',
+      'live',
+      NEVER_OLDER
+    ],
+    ['an older version', 'rows', 'if ((known?.item.version ?? 0) > item.version) return', '', 'live', NEVER_OLDER],
+    ['a reload that forgets what came meanwhile', 'rows', 'if (at <= since) ', '', 'live', NEVER_OLDER],
+    [
+      'items of later pages',
+      'rows',
+      'edge === undefined || by(item, edge) <= 0',
+      'true',
+      'live',
+      'pages are loaded one after the other'
+    ],
+    [
+      'a stream that begins anew',
+      'stream',
+      'connect(this.#lastId, signal)',
+      'connect(undefined, signal)',
+      'changes',
+      'goes on where it broke off'
+    ],
+    [
+      'tabs of all users together',
+      'tabs',
+      'new TextEncoder().encode(',
+      'new TextEncoder().encode(url || ',
+      'changes',
+      'of the tabs of a user one holds the stream'
+    ],
+    [
+      'a token of another user',
+      'token',
+      'token.subject !== this.subject',
+      'token.subject === null',
+      'token',
+      "another user's token ends"
+    ],
+    [
+      'a write without a precondition that is sent again',
+      'send',
+      "method === 'GET' ||",
+      "method !== 'POST' ||",
+      'send',
+      'a write that could undo what others did'
+    ],
+    [
+      'a Retry-After that is not kept',
+      'send',
+      'return jittered(retryAfter)',
+      'return jittered(0.1)',
+      'send',
+      'waits as long as it is told'
+    ]
+  ] as const
+).map(([what, file, find, put, test, title]) => ({
+  what: `client: ${what}`,
+  file: `client/${file}.ts`,
+  find,
+  put,
+  test: `client/${test}.test`,
+  title
+}))
+
 const unrecorded = (kind: string): Mutation => ({
   what: `events: a row that is ${kind} without its record`,
   file: 'src/db/owned.ts',
@@ -929,6 +1002,7 @@ export const MUTATIONS: readonly Mutation[] = [
     title: 'a recount waits for what is being created',
     server: true
   },
+  ...CLIENT,
   ...['changes', 'feeds'].map((table) => ({
     what: `events: a policy of ${table} that lets everything through`,
     file: 'drizzle/0003_feeds.sql',

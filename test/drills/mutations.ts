@@ -43,8 +43,9 @@ async function failing(mutation: Mutation, folder: string): Promise<string[] | u
   const sound = readFileSync(built)
   const code = file.endsWith('.ts') ? ts.transpileModule(broken, { compilerOptions }).outputText : broken
   writeFileSync(built, code)
-  // As in .taprc: a file that runs by itself would fail after 30 seconds, whatever it tests.
-  const env = { ...process.env, NODE_ENV: 'test', TAP_TIMEOUT: '600' }
+  // As in .taprc: a file that runs by itself would fail after 30 seconds, whatever it tests. A test that waits for what
+  // a mutation prevents takes as long as it may.
+  const env = { ...process.env, NODE_ENV: 'test', TAP_TIMEOUT: process.env.TAP_TIMEOUT ?? '600' }
   try {
     // The mutated code must load, because every test would notice code that does not.
     if (makesTables(file)) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })

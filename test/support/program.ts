@@ -67,7 +67,11 @@ export function launch(command: string, args: string[], cwd: string, env: NodeJS
  */
 export function start(t: Test, file: string, cwd: string, env: Record<string, string>, args: string[] = []): Program {
   const path = resolve(fileURLToPath(new URL('../..', import.meta.url)), file)
-  const program = launch(process.execPath, [path, ...args], cwd, { ...inherited(), SHUTDOWN_DELAY_MS: '0', ...env })
+  const program = launch(process.execPath, [path, ...args], cwd, {
+    ...inherited(),
+    SHUTDOWN_DELAY_MS: '0',
+    ...env
+  })
   t.teardown(async () => {
     program.child.kill('SIGKILL')
     await program.ended

@@ -3,7 +3,7 @@ import { createRequire } from 'node:module'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import t from 'tap'
-import { requireNode, run, withDatabase } from '../../../src/commands/run.ts'
+import { requireNode, run, runCommand, withDatabase } from '../../../src/commands/run.ts'
 import { ConfigError } from '../../../src/config/config.ts'
 import { buildAlone, SECRET } from '../../support/app.ts'
 import { folder, start } from '../../support/program.ts'
@@ -126,12 +126,20 @@ t.test(
     t.equal(code, 0)
     const names = [...output.matchAll(/^ {2}([a-z]+) /gm)].map(([, name]) => String(name))
     t.ok(names.length > 9)
+    process.env.PORT = 'x'
+    t.teardown(() => delete process.env.PORT)
     for (const name of names) {
-      const help = await rowkeeper(name, '--help')
-      t.match(help, { code: 0, output: /^Usage: rowkeeper [\s\S]*Exit code: 0 when it is done/ }, name)
-      const refused = { code: 1, output: new RegExp(`^Unknown option --yes\\. rowkeeper ${name} --help`) }
-      t.match(await rowkeeper(name, '--yes'), refused, name)
+      // In this process: starting one takes seconds here.
+      const { default: command } = await import(new URL(`../../../src/commands/${name}.js`, import.meta.url).href)
+      const printed = t.capture(console, 'log')
+      await runCommand(name, command, ['--help'])
+      const help = printed().map(({ args }) => args[0])
+      t.match(help.join('\n'), /^Usage: rowkeeper [\s\S]*Exit code: 0 when it is done/, name)
+      const refused = { constructor: ConfigError, message: RegExp(`^Unknown option --yes\\. rowkeeper ${name} --help`) }
+      t.throws(() => command.execute(name, ['--yes']), refused, name)
     }
+    t.match(await rowkeeper('load', '--help'), { code: 0, output: /^Usage: rowkeeper load / })
+    t.match(await rowkeeper('init', '--yes'), { code: 1, output: /^Unknown option --yes\. rowkeeper init --help/ })
     t.match(await rowkeeper('init'), { code: 1, output: /^rowkeeper init takes one argument\. rowkeeper init --help/ })
     t.match(await rowkeeper('start', 'now'), { code: 1, output: /^rowkeeper start takes no argument/ })
     t.match(await rowkeeper('token', '--sub'), { code: 1, output: /^Option '--sub <value>' argument missing\./ })

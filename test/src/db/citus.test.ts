@@ -9,9 +9,8 @@ import { openDatabase } from '../../../src/db/open.ts'
 import { type OwnedBy, ownedBy } from '../../../src/db/owned.ts'
 import { watchStatements } from '../../contract/statements.ts'
 import { newUser, testConfig } from '../../support/app.ts'
-import { contractSuite } from '../../support/contract.ts'
 import { ownedTables } from '../../support/owned-tables.ts'
-import { taskStore, tasksResource } from '../../support/tasks.ts'
+import { taskStore } from '../../support/tasks.ts'
 
 // The database of this process is prepared for Citus. There is no Citus here: the triggers work as they do there, in
 // each table instead of in each shard.
@@ -22,11 +21,6 @@ const RLS = { DATABASE_RLS: 'true' }
 const NAMES = ownedTables.map(getTableName)
 
 const silent = pino({ level: 'silent' })
-
-t.test('where triggers record the changes, tasks keep their contract', async (t) => {
-  contractSuite(t, tasksResource, { runs: 20 })
-  contractSuite(t, tasksResource, { env: RLS, runs: 20 })
-})
 
 for (const [how, env] of Object.entries({ without: {}, with: RLS })) {
   t.test(`where triggers record the changes, each is recorded once, ${how} row-level security`, async (t) => {

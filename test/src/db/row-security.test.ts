@@ -17,11 +17,9 @@ import { changes, feeds } from '../../../src/db/system-tables.ts'
 import { LockNotAvailable } from '../../../src/db/transaction.ts'
 import { watchStatements } from '../../contract/statements.ts'
 import { build, databaseUrl, newUser, testConfig } from '../../support/app.ts'
-import { contractSuite } from '../../support/contract.ts'
 import { proxyTo } from '../../support/proxy.ts'
-import samples from '../../support/samples.ts'
 import { openSession } from '../../support/session.ts'
-import { taskStore, tasksResource } from '../../support/tasks.ts'
+import { taskStore } from '../../support/tasks.ts'
 import { TEMPLATE } from '../../support/template.ts'
 import { holdInterval } from '../../support/timers.ts'
 
@@ -30,11 +28,6 @@ const RLS = { DATABASE_RLS: 'true' }
 const ownedTableNamed = (name: string) => pgTable(name, { userId: text('user_id') })
 
 const owner = (name: string) => newUser(name) as Owner
-
-t.test('with row-level security the service does what it does without', async (t) => {
-  contractSuite(t, tasksResource, { env: RLS, runs: 20 })
-  contractSuite(t, samples, { env: RLS, runs: 20 })
-})
 
 t.test(
   'with row-level security a statement whose filter was forgotten returns nothing and changes nothing',

@@ -8,7 +8,7 @@ import ts from 'typescript'
 import { build, newUser, tokenFor } from './support/app.ts'
 import { listen } from './support/http.ts'
 
-const FOLDER = resolve('dist/test/client')
+const FOLDER = resolve('dist/test/typed-client')
 
 /** The command and the program of the section on the typed client in docs/api.md. */
 function documented() {
@@ -42,7 +42,7 @@ t.test('the client of docs/api.md compiles, and runs the contract against the se
 
   mkdirSync(FOLDER, { recursive: true })
   await promisify(execFile)('bash', ['-c', live(command)], { cwd: FOLDER })
-  copyFileSync('test/client/contract.ts', `${FOLDER}/contract.ts`)
+  copyFileSync('test/typed-client/contract.ts', `${FOLDER}/contract.ts`)
   const sub = newUser()
   writeFileSync(`${FOLDER}/documented.ts`, `const token: string = '${tokenFor(sub)}'\n${live(program)}`)
   const faults = compile(`${FOLDER}/contract.ts`, `${FOLDER}/documented.ts`)
