@@ -2,12 +2,11 @@
 // production. What they keep is gone when they stop.
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { endWithShell } from '../../src/commands/npm-shell.js'
 import { startAuth } from './auth.js'
+import { serve } from './serve.js'
+import { writeTypes } from './types.js'
 
 const { WEB_PORT = '5173', AUTH_PORT = '4000', PORT = '3000', TOKEN_LIFETIME = '15m' } = process.env
 const web = `http://localhost:${WEB_PORT}`
@@ -19,18 +18,8 @@ const path = (name) => fileURLToPath(new URL(name, import.meta.url))
 
 await startAuth({ url: auth, web, tokenLifetime: TOKEN_LIFETIME })
 
-// In a folder of its own Rowkeeper finds no `.env`, and makes its embedded database there.
-const folder = mkdtempSync(join(tmpdir(), 'rowkeeper-example-'))
-process.once('exit', () => rmSync(folder, { recursive: true, force: true }))
-const rowkeeper = spawn(process.execPath, [path('../../dist/src/server.js')], {
-  cwd: folder,
-  env: { LOG_LEVEL: 'warn', ...process.env, HOST: 'localhost', PORT, BETTER_AUTH_URL: auth, CORS_ORIGIN: web },
-  stdio: ['ignore', 'pipe', 'inherit']
-})
-// It tells where it is as soon as it listens.
-await Promise.race([once(rowkeeper.stdout, 'data'), once(rowkeeper, 'exit')])
-rowkeeper.stdout.resume()
-if (rowkeeper.exitCode !== null) process.exit(1)
+const { service } = await serve({ PORT, BETTER_AUTH_URL: auth, CORS_ORIGIN: web })
+await writeTypes(api)
 console.log(`
   Rowkeeper    ${api}/docs
   Better Auth  ${auth}/api/auth`)
@@ -41,7 +30,7 @@ const vite = spawn(process.execPath, [path('node_modules/vite/bin/vite.js'), ...
   stdio: ['ignore', 'inherit', 'inherit']
 })
 
-const programs = [rowkeeper, vite]
+const programs = [service, vite]
 endWithShell()
 let stopping = false
 const stop = () => {

@@ -12,7 +12,16 @@ const PICTURES = '.data/spa'
 const DESKTOP = { width: 1100, height: 780 }
 const PHONE = { width: 360, height: 740 }
 
-// Tokens that expire and a budget that is used up while the journey lasts.
+/** What is noted, the first one first. */
+const NOTES = [
+  'The wifi of the cabin: “fondue-4711”',
+  'Basil wants sun, and water every other day. Not from above!',
+  'Books to read:\n- The Periodic Table\n- A Pattern Language\n- The Summer Book',
+  'Grandma’s plum cake: 250 g flour, 125 g butter, 60 g sugar, one egg. Half an hour in the cold, then a kilo of ' +
+    'plums, and 40 minutes at 200 degrees. Cinnamon only at the end.',
+  'Frame size of the bicycle: 56 cm',
+  'Ask Ines about the piano'
+]
 
 /** The URL of one task. */
 const TASK = /\/api\/tasks\/[0-9a-f-]{36}$/
@@ -46,6 +55,16 @@ const checkbox = (page: Page, title: string) => page.getByRole('checkbox', { nam
 const saved = (page: Page, title: string) => page.locator('.task:not([aria-busy=true])', { hasText: title }).waitFor()
 const gone = (page: Page, title: string) => checkbox(page, title).waitFor({ state: 'detached' })
 const said = (page: Page, text: string | RegExp) => page.getByRole('status').getByText(text).waitFor()
+
+/** Waits until these are the titles, in this order. */
+async function shows(page: Page, titles: string[], selector = '.title') {
+  const giveUp = Date.now() + 10_000
+  for (let shown: string[] = []; ; await page.waitForTimeout(50)) {
+    shown = await page.locator(selector).allTextContents()
+    if (shown.join('\n') === titles.join('\n')) return
+    if (Date.now() > giveUp) assert.deepEqual(shown, titles)
+  }
+}
 
 async function add(page: Page, title: string) {
   await page.getByLabel('New task').fill(title)
@@ -89,12 +108,18 @@ try {
   page.on('request', (request) => {
     if (request.url() === `${auth}/api/auth/token`) fetched++
   })
-  const spoilToken = () =>
+  /** Sends the next change with a token that has expired by then. */
+  const spoilToken = (expired: string) =>
     page.route(
       TASK,
-      (route) => route.continue({ headers: { ...route.request().headers(), authorization: 'Bearer x.y.z' } }),
+      (route) => route.continue({ headers: { ...route.request().headers(), authorization: `Bearer ${expired}` } }),
       { times: 1 }
     )
+  const streams = (page: Page) => {
+    const seen: string[] = []
+    page.on('request', (request) => new URL(request.url()).pathname === '/api/events' && seen.push(request.method()))
+    return seen
+  }
 
   // Signing up
   await page.goto(web)
@@ -109,6 +134,7 @@ try {
   await page.getByLabel('Password').fill('correct horse')
   await page.getByRole('button', { name: 'Sign up' }).click()
   await page.getByRole('heading', { name: 'Nothing to do' }).waitFor()
+  const early = await token()
   await picture(page, 'empty')
 
   // Adding, editing, completing, and all of it is still there afterwards
@@ -134,6 +160,7 @@ try {
 
   // A second window, on a phone: each sees what the other does
   const phone = await context.newPage()
+  const streamsOfPhone = streams(phone)
   await phone.setViewportSize(PHONE)
   await phone.goto(web)
   await checkbox(phone, 'Buy milk').waitFor()
@@ -145,6 +172,114 @@ try {
   await page.getByRole('button', { name: 'Delete Pick up the parcel' }).click()
   await gone(phone, 'Pick up the parcel')
   assert.equal(await page.locator(':focus').getAttribute('aria-label'), 'New task')
+  assert.deepEqual(streamsOfPhone, [], 'the windows share the stream of the first')
+
+  // Deleting can be undone: it is back at its place, in the other window too
+  await page.getByRole('button', { name: 'Delete Renew the passport' }).click()
+  await gone(phone, 'Renew the passport')
+  await said(page, '“Renew the passport” was deleted.')
+  await picture(page, 'undo')
+  await page.getByRole('button', { name: 'Undo' }).last().click()
+  for (const window of [page, phone]) await shows(window, titles.toReversed())
+  await page.getByText('Overdue 31 Jan').waitFor()
+  await phone.getByRole('button', { name: 'Delete Call the plumber' }).click()
+  await gone(page, 'Call the plumber')
+  await said(phone, '“Call the plumber” was deleted.')
+  await picture(phone, 'undo-phone')
+  await phone.getByRole('button', { name: 'Undo' }).click()
+  for (const window of [page, phone]) await shows(window, titles.toReversed())
+
+  // Searching, filtering and sorting; what another window changes moves in and out
+  let searches = 0
+  page.on('request', (request) => {
+    if (new URL(request.url()).searchParams.has('q')) searches++
+  })
+  await page.getByLabel('Search tasks').pressSequentially('MILK', { delay: 20 })
+  await shows(page, ['Buy milk'])
+  assert.ok(searches <= 2, 'not each key is a request')
+  await picture(page, 'search')
+  await page.getByLabel('Search tasks').fill('no such thing')
+  await page.getByRole('heading', { name: 'Nothing found' }).waitFor()
+  await picture(page, 'search-nothing')
+  await page.getByRole('button', { name: 'Show all' }).click()
+  await shows(page, titles.toReversed())
+  await page.getByLabel('Sort by').selectOption('title')
+  await shows(page, titles.toSorted())
+  await page.getByLabel('Sort by').selectOption('dueAt')
+  await shows(page, ['Renew the passport', 'Buy milk', ...titles.filter((title) => !/Renew|milk/.test(title))])
+  await page.getByLabel('Open', { exact: true }).check({ force: true })
+  const open = ['Renew the passport', 'Buy milk', 'Call the plumber', 'Book the train to Lugano']
+  await shows(page, open)
+  await picture(page, 'filter')
+  await checkbox(phone, 'Water the plants').uncheck({ force: true })
+  await shows(page, [...open.slice(0, 3), 'Water the plants', ...open.slice(3)])
+  await checkbox(phone, 'Water the plants').check({ force: true })
+  await shows(page, open)
+  await page.getByLabel('Done', { exact: true }).check({ force: true })
+  await shows(page, ['Water the plants'])
+  await add(page, 'Ring the bell')
+  await page.getByRole('button', { name: 'Delete Ring the bell' }).click()
+  await page.getByLabel('Sort by').selectOption('-createdAt')
+  await shows(page, titles.toReversed())
+
+  // Another resource, on a page of its own
+  await page.getByRole('link', { name: 'Notes' }).click()
+  await page.getByRole('heading', { name: 'No notes yet' }).waitFor()
+  await phone.getByRole('link', { name: 'Notes' }).click()
+  await phone.getByRole('heading', { name: 'No notes yet' }).waitFor()
+  await picture(phone, 'notes-empty-phone')
+  for (const text of NOTES) {
+    await page.getByLabel('New note').fill(text)
+    await page.getByRole('button', { name: 'Add' }).click()
+    await page.locator('.note:not([aria-busy=true])', { hasText: text.slice(0, 20) }).waitFor()
+  }
+  await shows(phone, NOTES.toReversed(), '.note p')
+  await page.getByRole('button', { name: 'Pin The wifi' }).click()
+  await phone.getByRole('heading', { name: 'Pinned' }).waitFor()
+  const [first = '', ...others] = NOTES
+  for (const window of [page, phone]) await shows(window, [first, ...others.toReversed()], '.note p')
+  await phone.locator('.pin[aria-pressed=true]').waitFor()
+  await picture(page, 'notes')
+  await picture(phone, 'notes-phone')
+  await phone.getByRole('button', { name: 'Delete Books to read' }).click()
+  await shows(page, [first, ...others.toReversed().filter((text) => !text.startsWith('Books'))], '.note p')
+  await phone.getByRole('button', { name: 'Undo' }).click()
+  await page.locator('.note', { hasText: 'Books to read' }).waitFor()
+  // Who edits a text and who pins the note do not disturb each other; two who edit the text do
+  await phone.getByRole('button', { name: 'Edit Ask Ines' }).click()
+  await phone.getByRole('dialog').getByLabel('Note', { exact: true }).fill('Ask Ines about the old piano')
+  await picture(phone, 'note-edit-phone')
+  await page.getByRole('button', { name: 'Pin Frame size' }).click()
+  await page.getByRole('button', { name: 'Edit Frame size' }).click()
+  await page.getByRole('dialog').getByLabel('Note', { exact: true }).fill('Frame size of the bicycle: 58 cm')
+  await phone.getByRole('button', { name: 'Save' }).click()
+  await page.locator('.note p', { hasText: 'the old piano' }).waitFor()
+  await phone.getByRole('button', { name: 'Edit Frame size' }).click()
+  await phone.getByRole('button', { name: 'Cancel' }).click()
+  await phone.getByRole('button', { name: 'Pin Frame size' }).click()
+  await page.getByRole('button', { name: 'Save' }).click()
+  await phone.locator('.note p', { hasText: '58 cm' }).waitFor()
+  await page.getByRole('button', { name: 'Edit Frame size' }).click()
+  await page.getByRole('dialog').getByLabel('Note', { exact: true }).fill('Frame size of the bicycle: 60 cm')
+  await phone.getByRole('button', { name: 'Edit Frame size' }).click()
+  await phone.getByRole('dialog').getByLabel('Note', { exact: true }).fill('Frame size of the bicycle: 59 cm')
+  await phone.getByRole('button', { name: 'Save' }).click()
+  await phone.locator('.note p', { hasText: '59 cm' }).waitFor()
+  await page.getByRole('button', { name: 'Save' }).click()
+  await page.getByRole('alert').getByText('Changed elsewhere, to “Frame size of the bicycle: 59 cm”.').waitFor()
+  await picture(page, 'note-conflict')
+  await page.getByRole('button', { name: 'Save' }).click()
+  await phone.locator('.note p', { hasText: '60 cm' }).waitFor()
+  await page.getByLabel('Search notes').fill('basil')
+  await shows(
+    page,
+    NOTES.filter((text) => text.startsWith('Basil')),
+    '.note p'
+  )
+  await page.goBack()
+  await shows(page, titles.toReversed())
+  await phone.getByRole('link', { name: 'Tasks' }).click()
+  await shows(phone, titles.toReversed())
 
   // Two users edit one task (412): nothing is lost, whichever version is kept
   await edit(page, 'Buy milk', { Title: 'Buy oat milk' })
@@ -180,7 +315,7 @@ try {
   await add(phone, 'Sing in the rain')
   await saved(page, 'Sing in the rain')
   const before = fetched
-  await spoilToken()
+  await spoilToken(early)
   const refused = page.waitForResponse(
     (response) => response.request().method() === 'PATCH' && response.status() === 401
   )
@@ -220,7 +355,7 @@ try {
   }
   await phone.evaluate('scrollTo(0, 0)')
   await add(phone, 'Slow down')
-  await said(phone, /^Too much at once. Going on in [1-6] s$/)
+  await said(phone, /^Too much at once. Going on in [1-9] s$/)
   await picture(phone, 'too-many-phone')
   await saved(phone, 'Slow down')
   await saved(page, 'Slow down')
@@ -230,6 +365,24 @@ try {
   await phone.emulateMedia({ colorScheme: 'dark' })
   await page.evaluate('scrollTo(0, 0)')
   await picture(page, 'tasks-dark')
+  await page.getByRole('button', { name: 'Delete Buy almond milk' }).click()
+  await said(page, '“Buy almond milk” was deleted.')
+  await picture(page, 'undo-dark')
+  await page.getByRole('button', { name: 'Undo' }).click()
+  for (const window of [page, phone]) {
+    await window.getByRole('link', { name: 'Notes' }).click()
+    await window
+      .locator('.note')
+      .nth(NOTES.length - 1)
+      .waitFor()
+  }
+  await picture(page, 'notes-dark')
+  await picture(phone, 'notes-dark-phone')
+  for (const window of [page, phone]) {
+    await window.getByRole('link', { name: 'Tasks' }).click()
+    await checkbox(window, 'Slow down').waitFor()
+  }
+  await picture(phone, 'tasks-dark-phone')
   await edit(phone, 'Slow down', { Description: 'One thing after the other' })
   await picture(phone, 'edit-dark-phone')
   await phone.keyboard.press('Escape')
@@ -247,7 +400,7 @@ try {
 
   // An expired session
   await context.clearCookies()
-  await spoilToken()
+  await spoilToken(early)
   await checkbox(page, 'Slow down').check({ force: true })
   await page.getByRole('heading', { name: 'Welcome back' }).waitFor()
 

@@ -1,8 +1,8 @@
 import { type FormEvent, useEffect, useRef, useState } from 'react'
-import { type Draft, Problem, type Task } from './api.ts'
-import { reason, type useTasks } from './useTasks.ts'
+import { Problem } from 'rowkeeper/client'
+import { type Api, explain, reason, type Task } from './client.ts'
 
-type Fields = Required<Pick<Draft, 'title' | 'description' | 'dueAt'>>
+type Fields = Pick<Task, 'title' | 'description' | 'dueAt'>
 
 const NAMES = { title: 'Title', description: 'Description', dueAt: 'Due' } as const
 const keys = Object.keys(NAMES) as (keyof Fields)[]
@@ -34,12 +34,12 @@ const read = (value: string | null, key: keyof Fields) =>
       : value
 
 interface Props {
+  tasks: Api['tasks']
   task: Task
-  actions: Pick<ReturnType<typeof useTasks>, 'edit' | 'refresh' | 'explain'>
   onClose: () => void
 }
 
-export function EditDialog({ task, actions, onClose }: Props) {
+export function EditDialog({ tasks, task, onClose }: Props) {
   const dialog = useRef<HTMLDialogElement>(null)
   const [mine, setMine] = useState<Partial<Fields>>({})
   const [theirs, setTheirs] = useState<Task | null>(null)
@@ -61,20 +61,19 @@ export function EditDialog({ task, actions, onClose }: Props) {
     setFailure(null)
     setMine(change)
     try {
-      await actions.edit(seen, change)
+      await tasks.change(seen.id, change, { version: seen.version })
       dialog.current?.close()
     } catch (error) {
-      if (error instanceof Problem && error.status === 412) await conflict(seen)
-      else if (error instanceof Problem && error.status === 404) await giveUp(error)
+      const { code, current } = error instanceof Problem ? error : {}
+      if (code === 'precondition_failed') setTheirs(current as Task)
+      else if (code === 'task_not_found') giveUp(error)
       else setFailure(`It was not saved: ${reason(error)}.`)
     }
     setBusy(false)
   }
 
-  const conflict = (seen: Task) => actions.refresh(seen).then(setTheirs, giveUp)
-
-  async function giveUp(error: unknown) {
-    await actions.explain(error, task)
+  function giveUp(error: unknown) {
+    explain(error, task.title)
     dialog.current?.close()
   }
 

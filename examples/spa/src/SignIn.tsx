@@ -31,7 +31,7 @@ export function SignIn() {
         <Icon name="check" />
       </span>
       <h1>{isNew ? 'Create your account' : 'Welcome back'}</h1>
-      <p className="muted">Your tasks, on every screen at once.</p>
+      <p className="muted">Your tasks and notes, on every screen at once.</p>
       <form onSubmit={submit}>
         {isNew && (
           <label>

@@ -1,10 +1,14 @@
 import { type FormEvent, useRef, useState } from 'react'
-import type { Task } from './api.ts'
-import { auth } from './auth.ts'
+import { type Api, explain, reason, remove, type Task } from './client.ts'
 import { EditDialog } from './EditDialog.tsx'
+import { useLive, useSettled } from './hooks.ts'
 import { Icon } from './Icon.tsx'
+import { Empty, Failure, LoadMore, Search, Segments, Select, Skeleton } from './Parts.tsx'
 import { toast } from './Toasts.tsx'
-import { reason, type ShownTask, useTasks } from './useTasks.ts'
+
+const FILTERS = { all: 'All', open: 'Open', done: 'Done' }
+
+const SORTS = { '-createdAt': 'Newest', dueAt: 'Due date', title: 'Title', '-updatedAt': 'Changed' }
 
 function Due({ at, completed }: { at: string; completed: boolean }) {
   const date = new Date(at)
@@ -18,165 +22,154 @@ function Due({ at, completed }: { at: string; completed: boolean }) {
   )
 }
 
-interface ActionProps {
-  task: ShownTask
-  action: 'Edit' | 'Delete'
-  onClick: () => void
-}
-
-const Action = ({ task, action, onClick }: ActionProps) => (
-  <button
-    type="button"
-    className={action === 'Delete' ? 'icon danger' : 'icon'}
-    disabled={task.version === 0}
-    onClick={onClick}
-    aria-label={`${action} ${task.title}`}
-  >
-    <Icon name={action === 'Delete' ? 'bin' : 'pencil'} />
-  </button>
-)
-
 interface ItemProps {
-  task: ShownTask
+  task: Task
+  /** Whether the service has not answered yet what was done to it. */
+  busy: boolean
   onComplete: (completed: boolean) => void
   onEdit: () => void
   onRemove: () => void
 }
 
-const Item = ({ task, onComplete, onEdit, onRemove }: ItemProps) => (
-  <li className={task.completed ? 'task completed' : 'task'} aria-busy={task.saving ?? false}>
-    <label>
-      <input
-        type="checkbox"
-        checked={task.completed}
-        // One that is not created yet cannot be changed.
-        disabled={task.version === 0}
-        onChange={(event) => onComplete(event.target.checked)}
-      />
-      <span className="box">
-        <Icon name="check" />
-      </span>
-      <span className="text">
-        <span className="title">{task.title}</span>
-        {task.description && <span className="description">{task.description}</span>}
-        {task.dueAt && <Due at={task.dueAt} completed={task.completed} />}
-      </span>
-    </label>
-    <Action task={task} action="Edit" onClick={onEdit} />
-    <Action task={task} action="Delete" onClick={onRemove} />
-  </li>
-)
+function Item({ task, busy, onComplete, onEdit, onRemove }: ItemProps) {
+  // One that is not created yet cannot be changed.
+  const disabled = task.version === 0
+  return (
+    <li className={task.completed ? 'task completed' : 'task'} aria-busy={busy}>
+      <label>
+        <input
+          type="checkbox"
+          checked={task.completed}
+          disabled={disabled}
+          onChange={(event) => onComplete(event.target.checked)}
+        />
+        <span className="box">
+          <Icon name="check" />
+        </span>
+        <span className="text">
+          <span className="title">{task.title}</span>
+          {task.description && <span className="description">{task.description}</span>}
+          {task.dueAt && <Due at={task.dueAt} completed={task.completed} />}
+        </span>
+      </label>
+      <button type="button" className="icon" disabled={disabled} onClick={onEdit} aria-label={`Edit ${task.title}`}>
+        <Icon name="pencil" />
+      </button>
+      <button
+        type="button"
+        className="icon danger"
+        disabled={disabled}
+        onClick={onRemove}
+        aria-label={`Delete ${task.title}`}
+      >
+        <Icon name="bin" />
+      </button>
+    </li>
+  )
+}
 
-const Skeleton = () => (
-  <ul className="list" aria-hidden="true">
-    {['70%', '45%', '60%'].map((width) => (
-      <li key={width} className="task skeleton">
-        <span className="box" />
-        <span className="line" style={{ width }} />
-      </li>
-    ))}
-  </ul>
-)
-
-export function Tasks({ name }: { name: string }) {
-  const { tasks, next, live, failure, load, ...actions } = useTasks()
+export function Tasks({ tasks }: { tasks: Api['tasks'] }) {
+  const [search, setSearch] = useState('')
+  const [filter, setFilter] = useState<keyof typeof FILTERS>('all')
+  const [sort, setSort] = useState<keyof typeof SORTS>('-createdAt')
+  const q = useSettled(search.trim())
+  const list = useLive(tasks, {
+    limit: 20,
+    sort,
+    ...(q !== '' && { q }),
+    ...(filter !== 'all' && { completed: filter === 'done' })
+  })
   const [title, setTitle] = useState('')
   const [editing, setEditing] = useState<Task | null>(null)
-  const [loadingMore, setLoadingMore] = useState(false)
   const input = useRef<HTMLInputElement>(null)
+
+  function showAll() {
+    setSearch('')
+    setFilter('all')
+  }
 
   function add(event: FormEvent) {
     event.preventDefault()
     const text = title.trim()
     if (text === '') return
     setTitle('')
-    actions.create(text).catch((error) => {
+    // A new task is not to vanish behind a filter.
+    if (filter === 'done' || q !== '') showAll()
+    tasks.create({ title: text }).catch((error) => {
       // What was typed is given back, unless something else is there by now.
       setTitle((now) => now || text)
       toast(`“${text}” was not added: ${reason(error)}.`)
     })
   }
 
-  function remove(task: Task) {
+  /** Needs no version: whatever else was changed, this is what the user means. */
+  const complete = ({ id, title }: Task, completed: boolean) =>
+    tasks.change(id, { completed }).catch((error) => explain(error, title))
+
+  function removeTask(task: Task) {
     // The button that had the focus is gone.
     input.current?.focus()
-    actions.remove(task)
+    const { title, description, completed, dueAt } = task
+    remove(tasks, task, { title, description, completed, dueAt }, title)
   }
 
-  async function more(path: string) {
-    setLoadingMore(true)
-    await load(path)
-    setLoadingMore(false)
-  }
-
+  const isEmpty = list.loaded && list.rows.length === 0
+  // What another query did not find says nothing of this one.
+  const isFiltered = q !== '' || filter !== 'all' || list.isStale
   return (
-    <>
-      <header>
-        <span className="logo">
-          <Icon name="check" />
-        </span>
-        <h1>Tasks</h1>
-        <span className={live ? 'live' : 'live off'} role="status">
-          {live ? 'Live' : 'Connecting'}
-        </span>
-        <span className="who">{name}</span>
-        <button type="button" onClick={() => auth.signOut()}>
-          Sign out
+    <main>
+      <h1 className="hidden">Tasks</h1>
+      <form className="add card" onSubmit={add}>
+        <input
+          ref={input}
+          aria-label="New task"
+          placeholder="What needs doing?"
+          value={title}
+          maxLength={200}
+          onChange={(event) => setTitle(event.target.value)}
+        />
+        <button type="submit" className="primary" disabled={title.trim() === ''}>
+          Add
         </button>
-      </header>
-      <main>
-        <form className="add card" onSubmit={add}>
-          <input
-            ref={input}
-            aria-label="New task"
-            placeholder="What needs doing?"
-            value={title}
-            maxLength={200}
-            onChange={(event) => setTitle(event.target.value)}
-          />
-          <button type="submit" className="primary" disabled={title.trim() === ''}>
-            Add
-          </button>
-        </form>
+      </form>
 
-        {failure && (
-          <div className="card failure" role="alert">
-            <p>Your tasks could not be loaded: {failure}.</p>
-            <button type="button" onClick={() => load()}>
-              Try again
-            </button>
-          </div>
-        )}
-        {tasks === null && !failure && <Skeleton />}
-        {tasks?.length === 0 && (
-          <div className="empty">
-            <span className="logo">
-              <Icon name="check" />
-            </span>
-            <h2>Nothing to do</h2>
-            <p className="muted">Enjoy it, or add your first task above.</p>
-          </div>
-        )}
-        {tasks !== null && tasks.length > 0 && (
-          <ul className="list" aria-label="Your tasks">
-            {tasks.map((task) => (
-              <Item
-                key={task.id}
-                task={task}
-                onComplete={(completed) => actions.complete(task, completed)}
-                onEdit={() => setEditing(task)}
-                onRemove={() => remove(task)}
-              />
-            ))}
-          </ul>
-        )}
-        {next && (
-          <button type="button" className="more" disabled={loadingMore} onClick={() => more(next)}>
-            {loadingMore ? 'Loading …' : 'Load more'}
+      <div className="toolbar">
+        <Search what="tasks" value={search} onChange={setSearch} />
+        <Segments what="Filter" choices={FILTERS} value={filter} onChange={setFilter} />
+        <Select what="Sort by" choices={SORTS} value={sort} onChange={setSort} />
+      </div>
+
+      {list.error !== undefined && <Failure what="Your tasks" error={list.error} onRetry={list.reload} />}
+      {!list.loaded && list.error === undefined && <Skeleton />}
+      {isEmpty && !isFiltered && (
+        <Empty icon="check" title="Nothing to do">
+          Enjoy it, or add your first task above.
+        </Empty>
+      )}
+      {isEmpty && isFiltered && (
+        <Empty icon="search" title="Nothing found">
+          No task matches.{' '}
+          <button type="button" className="link" onClick={showAll}>
+            Show all
           </button>
-        )}
-      </main>
-      {editing && <EditDialog task={editing} actions={actions} onClose={() => setEditing(null)} />}
-    </>
+        </Empty>
+      )}
+      {list.rows.length > 0 && (
+        <ul className={list.isStale ? 'list stale' : 'list'} aria-label="Your tasks">
+          {list.rows.map((task) => (
+            <Item
+              key={task.id}
+              task={task}
+              busy={list.pending.has(task.id)}
+              onComplete={(completed) => complete(task, completed)}
+              onEdit={() => setEditing(task)}
+              onRemove={() => removeTask(task)}
+            />
+          ))}
+        </ul>
+      )}
+      {list.hasMore && <LoadMore more={list.more} />}
+      {editing && <EditDialog tasks={tasks} task={editing} onClose={() => setEditing(null)} />}
+    </main>
   )
 }
