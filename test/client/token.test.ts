@@ -1,6 +1,7 @@
 import t, { type Test } from 'tap'
 import { TokenSource } from '../../client/token.ts'
 import { claimsOf, sign, tokenFor } from '../support/app.ts'
+import { replace } from '../support/replace.ts'
 import { holdTimers } from '../support/timers.ts'
 
 const SECOND = 1000
@@ -10,7 +11,7 @@ const MINUTE = 60 * SECOND
 function clock(t: Test, offset = 0) {
   const { now } = Date
   const time = { offset }
-  t.intercept(Date, 'now', { value: () => now() + time.offset })
+  replace(t, Date, 'now', () => now() + time.offset)
   return time
 }
 

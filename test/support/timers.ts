@@ -1,5 +1,6 @@
 import { once } from 'node:events'
 import type { Test } from 'tap'
+import { replace } from './replace.ts'
 
 /** Which timers: those of so many milliseconds, or those whose milliseconds fit. */
 type Duration = number | ((ms: number) => boolean)
@@ -20,13 +21,13 @@ export function holdTimers(t: Test, duration: Duration) {
     arrivals.dispatchEvent(new Event('timer'))
     return timer
   }
-  t.intercept(globalThis, 'setTimeout', { value: hold })
+  replace(t, globalThis, 'setTimeout', hold)
   const clear = (cleared: NodeJS.Timeout | undefined) => {
     const at = held.findIndex(({ timer }) => timer === cleared)
     if (at >= 0) held.splice(at, 1)
     clearTimeout(cleared)
   }
-  t.intercept(globalThis, 'clearTimeout', { value: clear })
+  replace(t, globalThis, 'clearTimeout', clear)
   return {
     /** How many are held now. */
     count: () => held.length,
@@ -62,7 +63,7 @@ export function holdInterval(t: Test, held: number): () => void {
     if (ms === held) work = run
     return setInterval(ms === held ? () => {} : run, ms, ...args)
   }
-  t.intercept(globalThis, 'setInterval', { value: hold })
+  replace(t, globalThis, 'setInterval', hold)
   return () => {
     t.ok(work, `an interval of ${held} ms was set`)
     work?.()
@@ -72,7 +73,7 @@ export function holdInterval(t: Test, held: number): () => void {
 /** Stops `performance.now`, on which limits and deadlines are measured. Returns what moves it on, by milliseconds. */
 export function stopClock(t: Test): (ms: number) => void {
   let now = 1_000_000
-  t.intercept(performance, 'now', { value: () => now, configurable: true })
+  replace(t, performance, 'now', () => now)
   return (ms) => {
     now += ms
   }

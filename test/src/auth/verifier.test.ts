@@ -2,6 +2,7 @@ import t, { type Test } from 'tap'
 import { Key } from '../../../src/auth/key.ts'
 import { loadConfig } from '../../../src/config/config.ts'
 import { claimsOf, SECRET, sign } from '../../support/app.ts'
+import { replace } from '../../support/replace.ts'
 import { type Outcome, verifying } from '../../support/verify.ts'
 
 /** A verifier with one key, which counts how often a signature is checked, at a time that the test sets. */
@@ -11,7 +12,7 @@ function setUp(t: Test, env: Record<string, string> = {}) {
   const key = new Key('HS256', () => ++checks > 0)
   const start = Date.now()
   let now = start
-  t.intercept(Date, 'now', { value: () => now })
+  replace(t, Date, 'now', () => now)
   const verify = verifying(auth, () => key)
   return {
     key,

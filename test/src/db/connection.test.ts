@@ -12,6 +12,7 @@ import { CONNECT_TIMEOUT_MS } from '../../../src/db/session.ts'
 import { WATCHDOG_CHECK_MS } from '../../../src/db/watchdog.ts'
 import { watchStatements } from '../../contract/statements.ts'
 import { proxyTo } from '../../support/proxy.ts'
+import { replace } from '../../support/replace.ts'
 import { holdTimers } from '../../support/timers.ts'
 
 type Proxy = Awaited<ReturnType<typeof proxyTo>>
@@ -450,8 +451,8 @@ const end: Row[] = [
           void connection.end(0)
           resolve()
         }
-        t.intercept(globalThis, 'setTimeout', { value: set })
-        t.intercept(globalThis, 'clearTimeout', { value: end })
+        replace(t, globalThis, 'setTimeout', set)
+        replace(t, globalThis, 'clearTimeout', end)
       })
       const connection = connect({ onClose: () => closed++ })
       await began

@@ -7,6 +7,7 @@ import { tasks } from '../../../src/db/schema.ts'
 import { measureStored, StorageQuota } from '../../../src/db/storage-quota.ts'
 import { idempotencyKeys } from '../../../src/db/system-tables.ts'
 import { newUser, testConfig } from '../../support/app.ts'
+import { replace } from '../../support/replace.ts'
 import { taskStore } from '../../support/tasks.ts'
 
 const [alice, bob] = ['alice', 'bob'] as unknown as [Owner, Owner]
@@ -21,7 +22,7 @@ function quotaOf(t: Test) {
     [bob, 0]
   ])
   let now = 1
-  t.intercept(performance, 'now', { value: () => now, configurable: true })
+  replace(t, performance, 'now', () => now)
   const measured: Owner[] = []
   const answers: (() => void)[] = []
   let held = false

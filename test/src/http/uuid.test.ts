@@ -1,6 +1,7 @@
 import fc from 'fast-check'
 import t, { type Test } from 'tap'
 import { isRecentUuidv7, timeOf as textOf, uuidv7, uuidv7s } from '../../../src/http/uuid.ts'
+import { replace } from '../../support/replace.ts'
 
 const UUIDV7 = /^[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/
 /** The time in an id, in milliseconds. */
@@ -14,8 +15,8 @@ let started = Date.now() + 60_000
 function clocks(t: Test) {
   started += 86_400_000
   let [wall, elapsed] = [started, performance.now()]
-  t.intercept(Date, 'now', { value: () => Math.floor(wall), configurable: true })
-  t.intercept(performance, 'now', { value: () => elapsed, configurable: true })
+  replace(t, Date, 'now', () => Math.floor(wall))
+  replace(t, performance, 'now', () => elapsed)
   return {
     wall: () => wall,
     pass(ms: number) {
@@ -105,7 +106,7 @@ t.test('the time of ids is in their order, to the microsecond (issue 16)', async
 
 t.test('an id that a client makes is of about now, a day either way (issue 20)', async (t) => {
   const now = Date.parse('2030-01-01T12:00:00Z')
-  t.intercept(Date, 'now', { value: () => now, configurable: true })
+  replace(t, Date, 'now', () => now)
   const idAt = (ms: number, rest = '-7000-8000-000000000000') => {
     const time = ms.toString(16).padStart(12, '0')
     return `${time.slice(0, 8)}-${time.slice(8)}${rest}`
