@@ -1,3 +1,4 @@
+import type { Ajv } from 'ajv'
 import { envSchema } from 'env-schema'
 import { KEY_ALGORITHMS, SECRET_ALGORITHMS } from './algorithms.ts'
 import { urlsOf } from './database-url.ts'
@@ -106,6 +107,9 @@ const LISTS = (Object.keys(Environment.properties) as (keyof Environment)[]).fil
   (name) => 'separator' in Environment.properties[name]
 ) as { [K in keyof Environment]-?: Environment[K] extends string[] ? K : never }[keyof Environment][]
 
+/** What env-schema validates with. It is kept, because it keeps the schema that it has compiled. */
+let ajv: Ajv | undefined
+
 /** Applies the schema's types, bounds and defaults. If variables do not fit, it returns their names instead. */
 function parse(data: NodeJS.ProcessEnv): Environment | Set<string> {
   try {
@@ -113,7 +117,12 @@ function parse(data: NodeJS.ProcessEnv): Environment | Set<string> {
       schema: Environment,
       data,
       env: false,
-      ajv: { customOptions: (ajv) => ajv.addKeyword('expects') }
+      ajv: ajv ?? {
+        customOptions(made) {
+          ajv = made.addKeyword('expects')
+          return ajv
+        }
+      }
     })
   } catch (error) {
     const { errors } = error as { errors: { instancePath: string }[] }

@@ -97,17 +97,20 @@ function isSmall(value: unknown): boolean {
 
 /**
  * Compiles a schema. AJV's `allErrors` has no bound: it goes on after `maxItems`, and reports each unknown member. So
- * the first pass stops at the first issue. Only a small value gets a second pass, which finds all issues.
+ * the first pass stops at the first issue. Only a small value gets a second pass, which finds all issues. That one is
+ * compiled when a value first needs it, so that the service starts sooner.
  *
  * @param prepare changes the value before it is validated
  */
 function compile(schema: TSchema, prepare?: (value: never) => void): ValidateFunction {
-  const [first, all] = [firstError.compile(schema), allErrors.compile(schema)]
+  const first = firstError.compile(schema)
+  let all: ValidateFunction | undefined
   const validate = (value: unknown) => {
     prepare?.(value as never)
     const valid = first(value)
     validate.errors = first.errors
     if (!valid && isSmall(value)) {
+      all ??= allErrors.compile(schema)
       all(value)
       validate.errors = all.errors
     }

@@ -196,7 +196,8 @@ function problemOf(
     return bound(number === undefined ? undefined : Number(number), 'row-level security')
   }
   if (RETENTION.includes(sent.replace(SIZE, 'SIZE'))) return undefined
-  for (const table of tables.map(getTableName)) {
+  const lower = text.toLowerCase()
+  for (const table of tables.map(getTableName).filter((name) => lower.includes(name.toLowerCase()))) {
     if (new RegExp(`\\b${table}\\b`, 'i').test(text) && /--|\/\*|;/.test(text)) return `it hides something: ${sent}`
     for (const { 0: found, 1: verb, index } of text.matchAll(new RegExp(`(\\w+ )?"?\\b${table}\\b"?(?!"?\\.)`, 'gi'))) {
       const after = text.slice(index + found.length)
