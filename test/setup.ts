@@ -2,7 +2,7 @@ import { rmSync } from 'node:fs'
 import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import { openClient } from '../src/db/client.ts'
-import { createTestTables } from './support/tables.ts'
+import { createTestTables } from './support/create-tables.ts'
 import { TEMPLATE } from './support/template.ts'
 
 // This runs once before the suite (.taprc). It makes a migrated folder that each test process copies, because making

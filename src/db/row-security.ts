@@ -29,7 +29,7 @@ export const NAMED_OWNER = sql`set_config('rowkeeper.owner', ${sql.placeholder(O
  * The condition by which every other statement names its owner. It holds no column, so PostgreSQL evaluates it once,
  * before it looks for rows. It costs nothing, so PostgreSQL evaluates it before the conditions of the policies
  * (docs/row-level-security.md). If PostgreSQL did it later, the policies would hide all rows.
- * `test/src/db/row-security-plans.test.ts` looks at the plans.
+ * `test/src/db/row-security-plans.slow.test.ts` looks at the plans.
  */
 export const OWNER_IS_NAMED = sql`(select ${NAMED_OWNER}) is not null`
 

@@ -19,9 +19,14 @@ let databases: Promise<Urls> | undefined
  * server. It is made on first use, and removed with the process.
  */
 export async function databaseUrl(user: keyof Urls = 'owner'): Promise<string> {
-  const server = process.env.TEST_DATABASE_URL
-  databases ??= server === undefined ? makeEmbedded() : makeOn(server)
+  databases ??= newDatabase()
   return (await databases)[user]
+}
+
+/** Makes another one, for a test that changes its tables. */
+export function newDatabase(): Promise<Urls> {
+  const server = process.env.TEST_DATABASE_URL
+  return server === undefined ? makeEmbedded() : makeOn(server)
 }
 
 /**

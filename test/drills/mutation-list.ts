@@ -20,16 +20,16 @@ const HEARS = 'while several users write at once, each hears of their own items'
 const STREAMS = 'plugins/streams.test'
 const COMMON = 'routes/common-events.test'
 const SET_AT = 'what the server sets, or clients set at creation only, is refused elsewhere'
-const ENGINE = 'src/resource/contract.test'
+const ENGINE = 'src/resource/contract.slow.test'
 const MIXED = 'routes/mixed-batch.test'
 const LISTS = 'each order and each filter lists what it says'
 const CURSORS = 'a cursor is good for its own order and filters only'
 const LARGEST = 'the largest batch is done once, and repeated from the ids of its items'
 const LIES = 'lies about the owner of a batch, of a key and of a count change nothing'
 const FULL = 'a user who has stored all that they may can still make it less'
-const FOLDERS = 'src/resource/folders.test'
-const PAPERS = 'src/resource/papers.test'
-const CLIPS = 'src/resource/clips.test'
+const FOLDERS = 'src/resource/folders.slow.test'
+const PAPERS = 'src/resource/papers.slow.test'
+const CLIPS = 'src/resource/clips.slow.test'
 const BOUNDED = 'are bounded per user and in all'
 const TOLD = 'each is told as it happens'
 
@@ -610,7 +610,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/db/row-security.ts',
     find: `(select \${NAMED_OWNER}) is not null`,
     put: `\${NAMED_OWNER} is not null`,
-    test: 'src/db/row-security-plans.test',
+    test: 'src/db/row-security-plans.slow.test',
     title: 'every plan names the owner before a policy reads the name'
   },
   {
@@ -618,7 +618,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'docs/citus.sql',
     find: "'set local rowkeeper.owner = %L'",
     put: "'set rowkeeper.owner = %L'",
-    test: 'src/db/citus.test',
+    test: 'src/db/citus.slow.test',
     title: 'the script names any owner, until the transaction ends'
   },
   {
@@ -626,7 +626,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/db/distribution.ts',
     find: 'this.#triggers = some',
     put: 'this.#triggers = false',
-    test: 'src/db/citus.test',
+    test: 'src/db/citus.slow.test',
     title: 'where triggers record the changes, each is recorded once'
   },
   ...['created', 'updated', 'deleted'].map(unrecorded),
@@ -701,7 +701,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/db/user-data.ts',
     find: `of tables) await`,
     put: `of tables.toReversed()) await`,
-    test: 'src/commands/user.test',
+    test: 'src/commands/user.slow.test',
     title: 'a purge waits for a write that is under way',
     server: true
   },
@@ -972,7 +972,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'src/resource/filters.ts',
     find: "isIndexed: kind.name === 'reference'",
     put: 'isIndexed: false',
-    test: 'src/resource/reference-plans.test',
+    test: 'src/resource/reference-plans.slow.test',
     title: 'rows are found by what they refer to'
   },
   {

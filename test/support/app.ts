@@ -11,7 +11,7 @@ import { MIGRATIONS, versionsOf } from '../../src/db/migrate.ts'
 import * as schema from '../../src/db/schema.ts'
 import { build, testConfig } from '../contract/application.ts'
 import { setUp } from '../contract/setup.ts'
-import { createTestTables, testSchema } from './tables.ts'
+import { testSchema } from './tables.ts'
 import { TEMPLATE } from './template.ts'
 
 export {
@@ -59,6 +59,7 @@ async function prepareFolder(folder: string): Promise<void> {
 
 /** Adds to a migrated database what the tests of this repository need. */
 async function prepareServer(client: postgres.Sql, name: string): Promise<void> {
+  const { createTestTables } = await import('./create-tables.ts')
   await createTestTables(drizzle({ client }))
   // These migrations belong to the next version. They are not recorded, because running instances do not check again.
   const later = process.env.TEST_LATER_MIGRATIONS

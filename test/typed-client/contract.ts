@@ -1,4 +1,4 @@
-// The whole contract, through the client that a reader of docs/api.md makes: test/typed-client.test.ts makes `api.d.ts`,
+// The whole contract, through the client that a reader of docs/api.md makes: test/typed-client.slow.test.ts makes `api.d.ts`,
 // compiles this against it, and runs it. What must not compile is marked so, and fails the compilation once it does.
 import assert from 'node:assert/strict'
 import createClient from 'openapi-fetch'

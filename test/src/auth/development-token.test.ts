@@ -1,16 +1,20 @@
-import { readFileSync, rmSync, statSync } from 'node:fs'
-import t from 'tap'
+import { readFileSync, statSync } from 'node:fs'
+import t, { type Test } from 'tap'
 import { developmentSecret, SECRET_FILE } from '../../../src/auth/development-secret.ts'
 import { developmentToken } from '../../../src/auth/development-token.ts'
 import { loadConfig } from '../../../src/config/config.ts'
 import { SECRET } from '../../support/app.ts'
 import { guard } from '../../support/guard.ts'
 
-const directory = t.testdir()
-t.before(() => process.chdir(directory))
+/** Goes to an empty folder until the end of the test. */
+function enterFolder(t: Test): void {
+  const back = process.cwd()
+  process.chdir(t.testdir())
+  t.teardown(() => process.chdir(back))
+}
 
 t.test('without a secret one is made, kept for its owner only, and used', async (t) => {
-  t.teardown(() => rmSync('.data', { recursive: true }))
+  enterFolder(t)
   const secret = developmentSecret()
   t.equal(Buffer.from(secret, 'base64').length, 32)
   t.equal(developmentSecret(), secret)
@@ -40,7 +44,7 @@ t.test('a development token is refused in production, with published keys, and f
 })
 
 t.test('a secret that cannot be kept is an error', async (t) => {
-  t.teardown(() => rmSync('.data', { recursive: true }))
+  enterFolder(t)
   const { developmentSecret: broken } = await t.mockImport<typeof import('../../../src/auth/development-secret.ts')>(
     '../../../src/auth/development-secret.js',
     {

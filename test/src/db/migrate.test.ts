@@ -1,15 +1,25 @@
 import { sql } from 'drizzle-orm'
 import { readMigrationFiles } from 'drizzle-orm/migrator'
 import pino from 'pino'
-import t from 'tap'
+import t, { type Test } from 'tap'
 import { openClient } from '../../../src/db/client.ts'
 import { MIGRATIONS, migrate, mismatch, versionsOf } from '../../../src/db/migrate.ts'
+import { newDatabase } from '../../contract/database.ts'
 import { testConfig } from '../../support/app.ts'
 
+const databases = newDatabase()
+
+/** A client of a database that only this file has, because these tests drop what is in it. */
+async function open(t: Test) {
+  const { owner } = await databases
+  const { database } = await testConfig({ DATABASE_POOL_MAX: '1', DATABASE_URL: owner })
+  const client = await openClient(database, pino({ level: 'silent' }))
+  t.teardown(client.close)
+  return client
+}
+
 t.test('a schema of another version is told, and is none to start with', async (t) => {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
-  t.teardown(close)
+  const { db, readinessProblem } = await open(t)
   const later = sql`insert into drizzle.rowkeeper_migrations (hash, created_at) values ('later', 9000000000000)`
   const without = sql`delete from drizzle.rowkeeper_migrations where hash = 'later'`
   const shift = (which: 'min' | 'max', by: number) =>
@@ -50,9 +60,7 @@ const another = sql`insert into drizzle.__drizzle_migrations (hash, created_at) 
 const ofDrizzle = sql`create table drizzle.__drizzle_migrations (id serial primary key, hash text, created_at bigint)`
 
 t.test('a database that was migrated before the service had a record of its own gets one (issue 16)', async (t) => {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
-  t.teardown(close)
+  const { db, readinessProblem } = await open(t)
   await db.execute(sql`drop table drizzle.rowkeeper_migrations`)
   await t.rejects(readinessProblem(['tasks']), { code: '42P01' })
   await db.execute(ofDrizzle)
@@ -69,9 +77,7 @@ t.test('a database that was migrated before the service had a record of its own 
 t.test(
   'a database that another application of Drizzle migrated later is migrated all the same (issue 16)',
   async (t) => {
-    const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-    const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
-    t.teardown(close)
+    const { db, readinessProblem } = await open(t)
     await db.execute(sql.raw('drop schema public, drizzle cascade; create schema public; create schema drizzle'))
     await db.execute(ofDrizzle)
     await db.execute(another)
@@ -88,9 +94,7 @@ const WRITTEN = sql.raw(`
   insert into changes (user_id, seq, resource, id, version, kind) values ('alice', 7, 'tasks', gen_random_uuid(), 1, 'created')`)
 
 t.test("the service's own tables of an earlier version are kept, and get what they lack (issue 21)", async (t) => {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
-  t.teardown(close)
+  const { db, readinessProblem } = await open(t)
   const names = ['tasks', 'idempotency_keys', 'feeds', 'changes', 'row_counts']
   // How many of the first migrations of this repository the earlier version had.
   for (const had of [1, 2, 3, 4, 5, 6]) {
@@ -121,9 +125,7 @@ t.test("the service's own tables of an earlier version are kept, and get what th
 })
 
 t.test('an application and the service are upgraded in any order (issue 21)', async (t) => {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, close } = await openClient(database, pino({ level: 'silent' }))
-  t.teardown(close)
+  const { db } = await open(t)
   const [system] = versionsOf(MIGRATIONS).system
   const only = (application: number[], system: number[]) => ({ application, system })
   t.equal(mismatch(only([1], []), only([1], [Number(system)])), 'older', 'the package came later')
@@ -139,9 +141,7 @@ t.test('an application and the service are upgraded in any order (issue 21)', as
 })
 
 t.test('a column that the database lacks is told, with the remedy (issue 21)', async (t) => {
-  const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
-  const { db, readinessProblem, close } = await openClient(database, pino({ level: 'silent' }))
-  t.teardown(close)
+  const { db, readinessProblem } = await open(t)
   const columns = ['title', 'create_digest', "it's"].map((column) => ['tasks', column] as const)
   await db.execute(sql`alter table tasks drop column create_digest`)
   t.equal(

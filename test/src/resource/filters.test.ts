@@ -440,3 +440,6 @@ t.test('a cursor that somebody made up is refused, or finds what is their own (i
   t.same(takes('token'), [UUID])
   t.same(takes('status'), ['new'])
 })
+
+// The next file of this process needs the database.
+t.test('the application ends', () => app.close())

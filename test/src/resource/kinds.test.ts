@@ -335,3 +335,6 @@ t.test('a merge patch would merge documents, so a resource that has some takes n
   t.equal((await ask('PATCH', `/${id}`, '{"label":"b"}', type)).statusCode, 415)
   t.equal((await ask('PATCH', `/${id}`, '{"label":"b"}')).statusCode, 200)
 })
+
+// The next file of this process needs the database.
+t.test('the application ends', () => app.close())

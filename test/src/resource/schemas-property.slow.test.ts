@@ -13,9 +13,9 @@ import { violation } from '../../contract/statements.ts'
 import { History } from '../../schemas/history.ts'
 import { type Gen, type Made, make, shapesOf } from '../../schemas/shape.ts'
 import { build, newUser, testConfig } from '../../support/app.ts'
-import { createTables } from '../../support/tables.ts'
+import { createTables } from '../../support/create-tables.ts'
 
-/** `SCHEMAS=100 SEED=7 node dist/test/src/resource/schemas-property.test.js` takes so many, and others. */
+/** `SCHEMAS=100 SEED=7 node dist/test/src/resource/schemas-property.slow.test.js` takes so many, and others. */
 const { SCHEMAS = '14', SEED = '20261129' } = process.env
 /** So many are served by one application, because each start takes time. */
 const AT_ONCE = 7

@@ -1,0 +1,34 @@
+import { existsSync, readdirSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import t from 'tap'
+
+/** What takes long or starts programs. `npm test` leaves it out, and `.ci/run` runs it. */
+const SLOW = /\.slow\.test\.js$/
+
+/** The files of the tests below `folder`, but for folders that have a `suite.js` of their own. */
+const filesIn = (folder: URL): URL[] =>
+  readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
+    const url = new URL(entry.isDirectory() ? `${entry.name}/` : entry.name, folder)
+    if (entry.isDirectory()) return existsSync(fileURLToPath(new URL('suite.js', url))) ? [] : filesIn(url)
+    return entry.name.endsWith('.test.js') && !SLOW.test(entry.name) ? [url] : []
+  })
+
+/** Queues the tests of a file, and after them those of the next one. */
+function queue([file, ...others]: readonly URL[], folder: URL): void {
+  if (file === undefined) return
+  t.test(file.href.slice(folder.href.length), async () => {
+    await import(file.href)
+    queue(others, folder)
+  })
+}
+
+/**
+ * Runs the tests beside and below a module one after the other in this process. Starting a process, with the
+ * application and the embedded engine, takes longer than most files.
+ *
+ * @param url that of the module
+ */
+export function runSuite(url: string): void {
+  const folder = new URL('.', url)
+  queue(filesIn(folder), folder)
+}
