@@ -79,7 +79,8 @@ export class Sender {
     const token = await orAborted(this.#tokens.get(), request.signal)
     const attempt = request.clone()
     attempt.headers.set('authorization', `Bearer ${token.text}`)
-    const response = await fetch(attempt)
+    // In Node the signal of a clone may be collected as garbage, and then it ends nothing.
+    const response = await fetch(attempt, { signal: request.signal })
     if (response.status === 304 || (response.ok && OURS.test(String(response.headers.get('content-type')))))
       return response
     const problem = await problemOf(response)

@@ -1,6 +1,10 @@
+import { setImmediate as turn } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import t from 'tap'
 import type { Wait } from '../../client/index.ts'
 import { claimsOf, newUser, sign, tokenFor } from '../support/app.ts'
+import { until } from '../support/key-server.ts'
 import { holdTimers } from '../support/timers.ts'
 import { clientFor, problem, type Served, serve } from './kit.ts'
 
@@ -177,6 +181,24 @@ t.test('a write that could undo what others did is not sent again (issue 22)', a
   service.faultNext('DELETE', 'cut before')
   await t.rejects(tasks.remove(id), { code: 'connection_lost' })
   t.same(await titles(tasks), [['Before', 1]])
+})
+
+t.test('a signal ends a call after the garbage was collected, too (issue 22)', async (t) => {
+  const service = await serve(t)
+  const { tasks } = clientFor(t, service)
+  setFlagsFromString('--expose-gc')
+  const collect: () => void = runInNewContext('gc')
+  const reason = new Error('The user has left')
+  const controller = new AbortController()
+  service.fault(() => 'hang')
+  const ended = t.rejects(tasks.page({}, undefined, { signal: controller.signal }), reason)
+  await until(() => service.lists() === 1)
+  for (let i = 0; i < 3; i++) {
+    collect()
+    await turn()
+  }
+  controller.abort(reason)
+  await ended
 })
 
 t.test('a signal ends a call while it waits for the token, for the answer, and to try again (issue 22)', async (t) => {
