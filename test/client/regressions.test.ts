@@ -197,14 +197,15 @@ t.test('an answer that is older than a deletion, or than a new item of that id, 
   const other = live(told.tasks)
   t.teardown(other.subscribe(() => {}))
   await shows(other, (shown) => titles(shown) === 'Once more')
-  await new Promise<void>((resolve) => {
+  const marked = new Promise<void>((resolve) => {
     const leave = here.client.changes().subscribe((change) => {
-      if (change.type !== 'created') return
+      if (change.type !== 'created' || (change.item as Task | null)?.title !== 'A mark') return
       leave()
       resolve()
     })
-    elsewhere.tasks.create({ title: 'A mark' })
   })
+  await elsewhere.tasks.create({ title: 'A mark' })
+  await marked
   answer()
   await removing
   t.equal(titles(list.getSnapshot()), 'A mark,Once more')
@@ -272,6 +273,16 @@ t.test('an update that was before a deletion does not bring the item back, a cre
   for (let i = 0; i < 1000; i++) known.remove(`${i}`)
   known.tell({ id: 'a', version: 3 }, false)
   t.equal(shown(), 'a3', 'the oldest of many deletions is forgotten')
+})
+
+t.test('a removal leaves an item that was created again since it was asked for (issue 22)', async (t) => {
+  const { known, shown, now } = rows()
+  known.tell({ id: 'a', version: 1 }, true)
+  const since = now()
+  known.remove('a', since)
+  known.tell({ id: 'a', version: 1 }, true)
+  known.remove('a', since)
+  t.equal(shown(), 'a1')
 })
 
 t.test('a reload forgets what is gone, and keeps what was told since it was sent (issue 22)', async (t) => {
