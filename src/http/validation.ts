@@ -120,6 +120,6 @@ function compile(schema: TSchema, prepare?: (value: never) => void): ValidateFun
   return validate as ValidateFunction
 }
 
-/** Compiles the schemas of the routes, once, at start. */
+/** Compiles the schemas of the routes, each once. */
 export const validatorCompiler: FastifySchemaCompiler<TSchema> = ({ schema, httpPart }) =>
   compile(schema, httpPart === 'querystring' ? createQueryCoercion(schema) : undefined)

@@ -1,16 +1,15 @@
 import { existsSync, readdirSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import t from 'tap'
 
-/** What takes long or starts programs. `npm test` leaves it out, and `.ci/run` runs it. */
-const SLOW = /\.slow\.test\.js$/
+/** The files of `npm test`. Those named `slow` take long or start programs, and `.ci/run` runs them. */
+const TESTS = /(?<!\.slow)\.test\.js$/
 
 /** The files of the tests below `folder`, but for folders that have a `suite.js` of their own. */
 const filesIn = (folder: URL): URL[] =>
   readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const url = new URL(entry.isDirectory() ? `${entry.name}/` : entry.name, folder)
-    if (entry.isDirectory()) return existsSync(fileURLToPath(new URL('suite.js', url))) ? [] : filesIn(url)
-    return entry.name.endsWith('.test.js') && !SLOW.test(entry.name) ? [url] : []
+    if (entry.isDirectory()) return existsSync(new URL('suite.js', url)) ? [] : filesIn(url)
+    return TESTS.test(entry.name) ? [url] : []
   })
 
 /** Queues the tests of a file, and after them those of the next one. */
