@@ -64,3 +64,22 @@ t.test('commands build what changed, once, and leave a build that is in use alon
   t.match(await run('src/command.js'), { code: 0, output: 'second\n' })
   t.not(statSync(join(cwd, 'dist')).ino, made)
 })
+
+t.test('a project is built by the TypeScript that it has installed, of version 7 or earlier (issue 16)', async (t) => {
+  for (const [version, installed] of [
+    ['6', 'typescript'],
+    ['7', '@typescript/native']
+  ] as const) {
+    const cwd = folder(t)
+    for (const name of ['node_modules', 'src']) mkdirSync(join(cwd, name))
+    symlinkSync(resolve('node_modules', installed), join(cwd, 'node_modules/typescript'))
+    writeFileSync(join(cwd, 'package.json'), '{ "type": "module" }')
+    const compilerOptions = { target: 'es2023', lib: ['es5'], rootDir: '.', types: [], listEmittedFiles: true }
+    writeFileSync(join(cwd, 'tsconfig.json'), JSON.stringify({ compilerOptions, include: ['src'] }))
+    writeFileSync(join(cwd, 'src/command.ts'), `${NODE}\nconsole.log('done')\nexport {}\n`)
+    const { code, output } = await start(t, resolve('build.js'), cwd, {}, ['src/command.js']).ended
+    t.match({ code, output }, { code: 0, output: /command\.js\ndone\n$/ }, version)
+    const manifest = readFileSync(join(cwd, 'node_modules/typescript/package.json'), 'utf8')
+    t.match(JSON.parse(manifest).version, RegExp(`^${version}\\.`))
+  }
+})

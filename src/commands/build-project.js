@@ -6,7 +6,7 @@ import { spawnSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { cpSync, existsSync, readdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
-import { join, resolve } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
 /** What a build has besides what is compiled. */
@@ -86,17 +86,30 @@ function compile(tsc) {
   return status === 0
 }
 
+/** Where the compiler may be. TypeScript 7 has the other name where tools need an earlier one as `typescript`. */
+const COMPILERS = ['@typescript/native', 'typescript']
+
+/**
+ * @param {string} name of a package that is installed for the project
+ * @returns {string[]} its folder, or nothing
+ */
+function foldersOf(name) {
+  try {
+    // TypeScript 7 exports this file, and not the compiler.
+    return [dirname(createRequire(resolve('package.json')).resolve(`${name}/package.json`))]
+  } catch {
+    return []
+  }
+}
+
 /**
  * Finds the compiler of the project in the working directory. There is none where it needs no build: without
  * `tsconfig.json` it is in plain JavaScript, and without TypeScript it was built elsewhere, as in production.
  */
 function compilerOf() {
   if (!existsSync('tsconfig.json')) return undefined
-  try {
-    return createRequire(resolve('package.json')).resolve('typescript/bin/tsc')
-  } catch {
-    return undefined
-  }
+  const [folder] = COMPILERS.flatMap(foldersOf)
+  return folder === undefined ? undefined : join(folder, 'lib/tsc.js')
 }
 
 /**
