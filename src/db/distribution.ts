@@ -54,11 +54,18 @@ export class Distribution {
     return this.namesFirst ? 'rowkeeper_name_owner($1)' : "set_config('rowkeeper.owner', $1, true)"
   }
 
-  /** Compiles both forms of a statement, and returns what chooses the one to send. */
+  /**
+   * Compiles a statement, and returns what chooses the form to send. The form for triggers is compiled when it is first
+   * sent, because most databases have none.
+   */
   compile<R>(build: (options: BuildOptions) => Built<R>): () => Statement<R> {
     const inStatement = compile(build({ namesOwner: this.rls, recordsChanges: true }))
-    const byDatabase = compile(build({ namesOwner: false, recordsChanges: false }))
-    return () => (this.#triggers ? byDatabase : inStatement)
+    let byDatabase: Statement<R> | undefined
+    return () => {
+      if (!this.#triggers) return inStatement
+      byDatabase ??= compile(build({ namesOwner: false, recordsChanges: false }))
+      return byDatabase
+    }
   }
 
   /**

@@ -69,8 +69,20 @@ allErrors.removeKeyword('pattern').addKeyword({
   error: { message: ({ schema }) => str`must match pattern "${schema}"` }
 })
 
-/** What validates values by a schema. @throws for a schema that is not valid */
-export const validatorOf = (schema: object): ValidateFunction => firstError.compile(schema)
+/** Compiles each schema once, whichever object says it: the routes of a resource share some. */
+function compilerOf(ajv: Ajv): (schema: object) => ValidateFunction {
+  const compiled = new Map<string, ValidateFunction>()
+  return (schema) => {
+    const text = JSON.stringify(schema)
+    const validate = compiled.get(text) ?? ajv.compile(schema)
+    compiled.set(text, validate)
+    return validate
+  }
+}
+
+/** What validates values by a schema. It ends at the first issue. @throws for a schema that is not valid */
+export const validatorOf = compilerOf(firstError)
+const allIssuesOf = compilerOf(allErrors)
 
 /** A larger request gets only its first issue. A valid batch of 100 operations has about 1,600 values. */
 const ALL_ISSUES_MAX_VALUES = 2000
@@ -103,14 +115,14 @@ function isSmall(value: unknown): boolean {
  * @param prepare changes the value before it is validated
  */
 function compile(schema: TSchema, prepare?: (value: never) => void): ValidateFunction {
-  const first = firstError.compile(schema)
+  const first = validatorOf(schema)
   let all: ValidateFunction | undefined
   const validate = (value: unknown) => {
     prepare?.(value as never)
     const valid = first(value)
     validate.errors = first.errors
     if (!valid && isSmall(value)) {
-      all ??= allErrors.compile(schema)
+      all ??= allIssuesOf(schema)
       all(value)
       validate.errors = all.errors
     }

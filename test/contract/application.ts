@@ -1,6 +1,6 @@
 import { createHmac, randomUUID } from 'node:crypto'
 import { Readable } from 'node:stream'
-import { Ajv } from 'ajv'
+import { Ajv, type ValidateFunction } from 'ajv'
 import addFormats from 'ajv-formats'
 import Fastify, { type FastifyInstance } from 'fastify'
 import appPlugin, { serverOptions } from '../../src/app.ts'
@@ -116,6 +116,20 @@ addFormats.default(ajv)
 // The service checks its own formats when it receives a value.
 ajv.addFormat('text', true)
 
+const validators = new WeakMap<object, ValidateFunction>()
+const compiled = new Map<string, ValidateFunction>()
+
+/** Each application has schemas of its own, most of which say the same. */
+function validatorOf(schema: object): ValidateFunction {
+  const known = validators.get(schema)
+  if (known !== undefined) return known
+  const text = JSON.stringify(schema)
+  const validate = compiled.get(text) ?? ajv.compile(schema)
+  compiled.set(text, validate)
+  validators.set(schema, validate)
+  return validate
+}
+
 function undocumented(response: unknown, status: number, payload: unknown): string | undefined {
   if (response === undefined) return undefined
   const documented = (response as Record<number, { content?: Record<string, { schema: object }> }>)[status]
@@ -127,7 +141,8 @@ function undocumented(response: unknown, status: number, payload: unknown): stri
   const text = String(payload)
   // The answer to a HEAD has no body, only its length.
   if (text === '' || status === 304) return undefined
-  return ajv.validate(schema, JSON.parse(text)) ? undefined : ajv.errorsText()
+  const validate = validatorOf(schema)
+  return validate(JSON.parse(text)) ? undefined : ajv.errorsText(validate.errors)
 }
 
 /** Signs a compact JWS by hand, independent of the library that verifies it. Strings are taken as they are. */

@@ -169,50 +169,68 @@ export function violation(
   return problem === undefined ? undefined : `${problem}\n${ADVICE}`
 }
 
-function problemOf(
-  { text: whole, parameters }: Statement,
-  verified: Set<unknown>,
-  tables: readonly OwnedTable[]
-): string | undefined {
+/**
+ * What a statement must fulfil: that a parameter is a caller, or that nobody calls, because migrations run without a
+ * request. A text is a fault of the statement, whoever calls.
+ */
+type Demand = { owner: number; how: string } | 'no callers' | string
+
+/** The demands on each statement, by the names of the tables and its text. The same texts are sent again and again. */
+const known = new Map<string, Map<string, Demand[]>>()
+
+function demandsOn(text: string, tables: readonly OwnedTable[]): Demand[] {
+  const names = tables.map(getTableName)
+  const key = names.join()
+  const byText = known.get(key) ?? new Map<string, Demand[]>()
+  known.set(key, byText)
+  const demands = byText.get(text) ?? [...findDemands(text, names)]
+  byText.set(text, demands)
+  return demands
+}
+
+function problemOf({ text, parameters }: Statement, verified: Set<unknown>, tables: readonly OwnedTable[]) {
+  for (const demand of demandsOn(text, tables)) {
+    if (demand === 'no callers') {
+      if (verified.size === 0) return undefined
+    } else if (typeof demand === 'string') return demand
+    else {
+      const owner = parameters[demand.owner - 1]
+      if (!verified.has(owner)) return `${demand.how} is bound to ${owner}, who has no request in flight: ${text}`
+    }
+  }
+  return undefined
+}
+
+function* findDemands(whole: string, tables: readonly string[]): Generator<Demand> {
   const sent = whole.replaceAll(NAMES_OWNER, (_match, _condition, value) =>
     value === undefined ? 'true' : `$${value}`
   )
   // A literal could contain text that looks like a filter.
   const text = sent.replaceAll(/'(?:[^']|'')*'/g, "''")
-  const bound = (number: number | undefined, how: string) => {
-    if (number === undefined) return `${how} is not bound to an owner: ${text}`
-    const owner = parameters[number - 1]
-    return verified.has(owner) ? undefined : `${how} is bound to ${owner}, who has no request in flight: ${text}`
-  }
+  const bound = (owner: number | undefined, how: string): Demand =>
+    owner === undefined ? `${how} is not bound to an owner: ${text}` : { owner, how }
   for (const [, condition, value] of whole.matchAll(NAMES_OWNER)) {
-    const problem = bound(Number(condition ?? value), 'row-level security')
-    if (problem !== undefined) return problem
+    yield bound(Number(condition ?? value), 'row-level security')
   }
-  // Migrations run without a request.
-  if (DEFINITION.test(text) && verified.size === 0) return undefined
+  if (DEFINITION.test(text)) yield 'no callers'
   if (/rowkeeper"?\s*\.\s*"?owner|set_config|rowkeeper_name_owner/i.test(sent)) {
     const statement = sent.trim().replaceAll(/\s+/g, ' ')
     const [, number] = SET_OWNER.exec(statement) ?? CALL_OWNER.exec(statement) ?? []
-    return bound(number === undefined ? undefined : Number(number), 'row-level security')
+    yield bound(number === undefined ? undefined : Number(number), 'row-level security')
+    return
   }
-  if (RETENTION.includes(sent.replace(SIZE, 'SIZE'))) return undefined
-  // Most statements name one table, and the expressions take longer than this.
-  const lower = text.toLowerCase()
-  for (const table of tables.map(getTableName).filter((name) => lower.includes(name.toLowerCase()))) {
-    if (new RegExp(`\\b${table}\\b`, 'i').test(text) && /--|\/\*|;/.test(text)) return `it hides something: ${sent}`
+  if (RETENTION.includes(sent.replace(SIZE, 'SIZE'))) return
+  for (const table of tables) {
+    if (new RegExp(`\\b${table}\\b`, 'i').test(text) && /--|\/\*|;/.test(text)) yield `it hides something: ${sent}`
     for (const { 0: found, 1: verb, index } of text.matchAll(new RegExp(`(\\w+ )?"?\\b${table}\\b"?(?!"?\\.)`, 'gi'))) {
       const after = text.slice(index + found.length)
-      let problem: string | undefined
-      if (verb === 'into ') problem = bound(insertedOwnerOf(after), 'its insert')
-      else if (verb === 'from ') {
-        problem = bound(ownerOf(after.trimStart(), table), 'its WHERE')
-      } else if (verb === 'update ') {
+      if (verb === 'into ') yield bound(insertedOwnerOf(after), 'its insert')
+      else if (verb === 'from ') yield bound(ownerOf(after.trimStart(), table), 'its WHERE')
+      else if (verb === 'update ') {
         const set = level(after).split(' where ')[0] ?? ''
-        if (/\buser_id\b/.test(after.slice(0, set.length))) problem = `an owner is changed: ${text}`
-        else problem = bound(ownerOf(after.slice(set.length + 1), table), 'its WHERE')
-      } else problem = `${table} is named where no owner can be bound: ${text}`
-      if (problem !== undefined) return problem
+        if (/\buser_id\b/.test(after.slice(0, set.length))) yield `an owner is changed: ${text}`
+        yield bound(ownerOf(after.slice(set.length + 1), table), 'its WHERE')
+      } else yield `${table} is named where no owner can be bound: ${text}`
     }
   }
-  return undefined
 }
