@@ -4,7 +4,7 @@ import type { AddressInfo } from 'node:net'
 import fc from 'fast-check'
 import type { FastifyInstance } from 'fastify'
 import type { Test } from 'tap'
-import { createClient } from '../../client/index.ts'
+import { createClient, live } from '../../client/index.ts'
 import type { Row } from '../../client/types.ts'
 import { build, newUser, tokenFor } from '../support/app.ts'
 import { listen } from '../support/http.ts'
@@ -153,6 +153,16 @@ export function clientFor(t: Test, { url }: { url: string }, user = newUser(), o
   const client = createClient<Paths>({ url, token: async () => tokenFor(user), ...options })
   t.teardown(() => client.close())
   return { client, tasks: client.resource('/api/tasks'), user }
+}
+
+export type Tab = ReturnType<typeof clientFor>
+export type Query = NonNullable<Parameters<Tab['tasks']['list']>[0]>
+
+/** A live query that is listened to until the end of the test. */
+export function watch(t: Test, tab: Tab, query: Query = {}) {
+  const list = live(tab.tasks, query)
+  t.teardown(list.subscribe(() => {}))
+  return list
 }
 
 /** Waits until a store shows what is asked for. */

@@ -288,7 +288,7 @@ export const MUTATIONS: readonly Mutation[] = [
     file: 'routes/api/autohooks.ts',
     find: '[authenticate, admit, app.limitUser, ...own]',
     put: '[optional, admit, app.limitUser, ...own]',
-    test: ISOLATION,
+    test: 'routes/tokens.test',
     title: 'every route under /api needs a token'
   },
   {

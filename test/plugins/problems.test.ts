@@ -4,10 +4,12 @@ import { text } from 'node:stream/consumers'
 import { sql } from 'drizzle-orm'
 import t, { type Test } from 'tap'
 import { tasks } from '../../src/db/schema.ts'
+import { FINISH_MS } from '../../src/http/connection.ts'
 import { errorSerializer } from '../../src/telemetry/error-serializer.ts'
 import { watchStatements } from '../contract/statements.ts'
 import { asUser, build, buildAlone, newUser } from '../support/app.ts'
 import { listen, openSocket, send } from '../support/http.ts'
+import { holdTimers } from '../support/timers.ts'
 
 const listening = async (t: Test, env: Record<string, string> = {}) => listen(await buildAlone(t, env))
 
@@ -175,6 +177,7 @@ t.test('a refusal is said on a connection that was answered before', async (t) =
 })
 
 t.test('garbage in the middle of an answer ends the connection without another', async (t) => {
+  const timers = holdTimers(t, FINISH_MS)
   const app = await buildAlone(t, {}, (app) => {
     app.get('/endless', (request, reply) => {
       reply.hijack()
@@ -187,6 +190,7 @@ t.test('garbage in the middle of an answer ends the connection without another',
   socket.write('GET /endless HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(socket, 'data')
   socket.write('NONSENSE\r\n\r\n')
+  await timers.fire(FINISH_MS)
   t.notMatch(await text(socket), 'HTTP/1.1')
 })
 

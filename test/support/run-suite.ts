@@ -12,12 +12,12 @@ const filesIn = (folder: URL): URL[] =>
     return TESTS.test(entry.name) ? [url] : []
   })
 
-/** Queues the tests of a file, and after them those of the next one. */
-function queue([file, ...others]: readonly URL[], folder: URL): void {
+/** Queues the tests of a file, and after them those of the next one. Their names are relative to `folder`. */
+export function runFiles([file, ...others]: readonly URL[], folder: URL): void {
   if (file === undefined) return
   t.test(file.href.slice(folder.href.length), async () => {
     await import(file.href)
-    queue(others, folder)
+    runFiles(others, folder)
   })
 }
 
@@ -29,5 +29,5 @@ function queue([file, ...others]: readonly URL[], folder: URL): void {
  */
 export function runSuite(url: string): void {
   const folder = new URL('.', url)
-  queue(filesIn(folder), folder)
+  runFiles(filesIn(folder), folder)
 }

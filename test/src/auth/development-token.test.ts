@@ -1,4 +1,5 @@
-import { readFileSync, statSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, statSync, symlinkSync } from 'node:fs'
+import { basename, dirname } from 'node:path'
 import t, { type Test } from 'tap'
 import { developmentSecret, SECRET_FILE } from '../../../src/auth/development-secret.ts'
 import { developmentToken } from '../../../src/auth/development-token.ts'
@@ -45,16 +46,10 @@ t.test('a development token is refused in production, with published keys, and f
 
 t.test('a secret that cannot be kept is an error', async (t) => {
   enterFolder(t)
-  const { developmentSecret: broken } = await t.mockImport<typeof import('../../../src/auth/development-secret.ts')>(
-    '../../../src/auth/development-secret.js',
-    {
-      'node:fs': {
-        ...(await import('node:fs')),
-        linkSync: () => {
-          throw Object.assign(new Error('no links here'), { code: 'EPERM' })
-        }
-      }
-    }
-  )
-  t.throws(() => broken(), { code: 'ENOENT' })
+  const folder = dirname(SECRET_FILE)
+  mkdirSync(folder)
+  // A link cannot take its place, and it cannot be read.
+  symlinkSync('nowhere', SECRET_FILE)
+  t.throws(() => developmentSecret(), { code: 'ENOENT' })
+  t.same(readdirSync(folder), [basename(SECRET_FILE)])
 })
