@@ -33,6 +33,12 @@ const run = promisify(execFile)
 /** The tables of the embedded database, which is made before the tests, follow from these. */
 const makesTables = (file: string) => file.endsWith('.sql') || /^src\/db\/(?:tables|constraints)\.ts$/.test(file)
 
+/** Makes the embedded database of a copy anew. */
+async function makeTables(folder: string, env: NodeJS.ProcessEnv): Promise<void> {
+  rmSync(join(folder, 'dist/test/.template'), { recursive: true })
+  await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
+}
+
 /** The titles of the tests that fail with the mutation; undefined when the source does not contain its text. */
 async function failing(mutation: Mutation, folder: string): Promise<string[] | undefined> {
   const { file, test } = mutation
@@ -48,7 +54,7 @@ async function failing(mutation: Mutation, folder: string): Promise<string[] | u
   const env = { ...process.env, NODE_ENV: 'test', TAP_TIMEOUT: process.env.TAP_TIMEOUT ?? '600' }
   try {
     // The mutated code must load, because every test would notice code that does not.
-    if (makesTables(file)) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
+    if (makesTables(file)) await makeTables(folder, env)
     else await run(process.execPath, ['--input-type=module', '-e', `await import(${JSON.stringify(built)})`], { env })
     const { stdout } = await run(process.execPath, [`dist/test/${test}.js`], {
       cwd: folder,
@@ -58,7 +64,7 @@ async function failing(mutation: Mutation, folder: string): Promise<string[] | u
     return [...stdout.matchAll(/^(?: {4})?not ok \d+ - (.*?)(?: # .*)?$/gm)].map(([, title = '']) => title)
   } finally {
     writeFileSync(built, sound)
-    if (makesTables(file)) await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
+    if (makesTables(file)) await makeTables(folder, env)
   }
 }
 

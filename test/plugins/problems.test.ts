@@ -189,7 +189,11 @@ t.test('garbage in the middle of an answer ends the connection without another',
   const socket = openSocket(await listen(app))
   socket.write('GET /endless HTTP/1.1\r\nHost: x\r\n\r\n')
   await once(socket, 'data')
-  socket.write('NONSENSE\r\n\r\n')
+  for (let packet = 0; packet < 2; packet++) {
+    const reported = once(app.server, 'clientError')
+    socket.write('NONSENSE\r\n\r\n')
+    await reported
+  }
   await timers.fire(FINISH_MS)
   t.notMatch(await text(socket), 'HTTP/1.1')
 })
