@@ -4,8 +4,8 @@ import { resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { promisify } from 'node:util'
 import t from 'tap'
-import ts from 'typescript'
 import { build, newUser, tokenFor } from './support/app.ts'
+import { compile } from './support/compile.ts'
 import { listen } from './support/http.ts'
 
 const FOLDER = resolve('dist/test/typed-client')
@@ -16,22 +16,6 @@ function documented() {
   const block = (language: string) =>
     new RegExp(`^\`\`\`${language}\\n([\\s\\S]*?)^\`\`\`$`, 'm').exec(section)?.[1] ?? ''
   return { command: block('sh'), program: block('ts') }
-}
-
-/** Compiles `files` in place, as strictly as the service is, and returns what is wrong with them. */
-function compile(...files: string[]): string {
-  const { config } = ts.readConfigFile('tsconfig.json', ts.sys.readFile)
-  const { options } = ts.convertCompilerOptionsFromJson(
-    { ...config.compilerOptions, rootDir: FOLDER, outDir: FOLDER, sourceMap: false, inlineSources: false },
-    process.cwd()
-  )
-  const program = ts.createProgram(files, options)
-  const faults = [...ts.getPreEmitDiagnostics(program), ...program.emit().diagnostics]
-  return ts.formatDiagnostics(faults, {
-    getCanonicalFileName: (name) => name,
-    getCurrentDirectory: () => process.cwd(),
-    getNewLine: () => '\n'
-  })
 }
 
 t.test('the client of docs/api.md compiles, and runs the contract against the service', async (t) => {
@@ -45,7 +29,9 @@ t.test('the client of docs/api.md compiles, and runs the contract against the se
   copyFileSync('test/typed-client/contract.ts', `${FOLDER}/contract.ts`)
   const sub = newUser()
   writeFileSync(`${FOLDER}/documented.ts`, `const token: string = '${tokenFor(sub)}'\n${live(program)}`)
-  const faults = compile(`${FOLDER}/contract.ts`, `${FOLDER}/documented.ts`)
+  // As strictly as the service is.
+  const options = { rootDir: '.', outDir: '.', sourceMap: false, inlineSources: false }
+  const faults = compile(FOLDER, ['contract.ts', 'documented.ts'], options, 'tsconfig.json')
   t.equal(faults, '')
   if (faults !== '') return
 

@@ -5,8 +5,8 @@ import { brotliCompressSync } from 'node:zlib'
 import { build } from 'esbuild'
 import openapiTS, { astToString } from 'openapi-typescript'
 import t from 'tap'
-import ts from 'typescript'
 import { buildAlone } from '../support/app.ts'
+import { compile, FOR_BROWSERS } from '../support/compile.ts'
 
 /** The most bytes of the client with its dependencies, minified and compressed by Brotli. */
 const MOST_BYTES = 10_000
@@ -93,27 +93,7 @@ t.test('the types of the client are whole, for a page without the types of Node 
   const document = await (await buildAlone(t)).inject('/openapi.json')
   writeFileSync(join(folder, 'api.d.ts'), astToString(await openapiTS(document.body)))
   writeFileSync(join(folder, 'app.ts'), APPLICATION)
-  const faults = compile(join(folder, 'app.ts'), { types: [] })
-  t.equal(faults, '')
-  t.equal(compile(resolve('client/index.ts'), { types: [] }), '', 'the sources need no types of Node either')
+  const options = { ...FOR_BROWSERS, types: [], allowImportingTsExtensions: true, noEmit: true }
+  t.equal(compile(folder, ['app.ts'], options), '')
+  t.equal(compile(folder, [resolve('client/index.ts')], options), '', 'the sources need no types of Node either')
 })
-
-function compile(file: string, more: ts.CompilerOptions): string {
-  const program = ts.createProgram([file], {
-    target: ts.ScriptTarget.ES2023,
-    lib: ['lib.es2023.d.ts', 'lib.dom.d.ts', 'lib.dom.iterable.d.ts', 'lib.dom.asynciterable.d.ts'],
-    module: ts.ModuleKind.ESNext,
-    moduleResolution: ts.ModuleResolutionKind.Bundler,
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    allowImportingTsExtensions: true,
-    noEmit: true,
-    ...more
-  })
-  return ts.formatDiagnostics(ts.getPreEmitDiagnostics(program), {
-    getCanonicalFileName: (name) => name,
-    getCurrentDirectory: () => process.cwd(),
-    getNewLine: () => '\n'
-  })
-}

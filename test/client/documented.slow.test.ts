@@ -3,8 +3,8 @@ import { join, resolve } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import openapiTS, { astToString } from 'openapi-typescript'
 import t from 'tap'
-import ts from 'typescript'
 import { buildAlone } from '../support/app.ts'
+import { compile, FOR_BROWSERS } from '../support/compile.ts'
 import { startIssuer } from '../support/issuer.ts'
 import { serve } from './kit.ts'
 
@@ -26,21 +26,7 @@ t.test('the programs of docs/client.md compile and run, with a real Better Auth 
   const end =
     'export const stopAll = () => [stop, stopShowing, stopSync].forEach((one) => one())\nexport { first, client }\n'
   writeFileSync(join(folder, 'page.ts'), `${programs().join('\n')}\n${end}`)
-  const made = ts.createProgram([join(folder, 'page.ts')], {
-    target: ts.ScriptTarget.ES2023,
-    module: ts.ModuleKind.ESNext,
-    moduleResolution: ts.ModuleResolutionKind.Bundler,
-    strict: true,
-    exactOptionalPropertyTypes: true,
-    noUncheckedIndexedAccess: true,
-    skipLibCheck: true,
-    types: ['node']
-  })
-  const faults = ts
-    .getPreEmitDiagnostics(made)
-    .map(({ messageText }) => ts.flattenDiagnosticMessageText(messageText, ' '))
-  t.same(faults, [])
-  made.emit()
+  t.equal(compile(folder, ['page.ts'], { ...FOR_BROWSERS, skipLibCheck: true, types: ['node'] }), '')
 
   // Only now: compiling blocks this process for longer than a server keeps a connection open.
   const issuer = await startIssuer(t)
