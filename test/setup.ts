@@ -1,4 +1,5 @@
 import { existsSync, renameSync, rmSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { sql } from 'drizzle-orm'
 import pino from 'pino'
 import { openClient } from '../src/db/client.ts'
@@ -18,12 +19,13 @@ async function make(folder: string): Promise<void> {
   await close()
 }
 
-// This runs before the suite (.taprc). It makes the folder that each test process copies, because making one takes
+// This runs before the suite (`npm test`). It makes the folder that each test process copies, because making one takes
 // seconds. A new build has none.
-if (!existsSync(TEMPLATE)) {
-  const made = `${TEMPLATE}.${process.pid}`
-  await make(made)
+const parent = dirname(TEMPLATE)
+if (!existsSync(parent)) {
+  const made = `${parent}.${process.pid}`
+  await make(join(made, basename(TEMPLATE)))
   // Another process may have been as quick.
-  if (existsSync(TEMPLATE)) rmSync(made, { recursive: true })
-  else renameSync(made, TEMPLATE)
+  if (existsSync(parent)) rmSync(made, { recursive: true })
+  else renameSync(made, parent)
 }
