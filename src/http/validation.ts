@@ -69,8 +69,8 @@ allErrors.removeKeyword('pattern').addKeyword({
   error: { message: ({ schema }) => str`must match pattern "${schema}"` }
 })
 
-/** Compiles each schema once, whichever object says it: the routes of a resource share some. */
-function compilerOf(ajv: Ajv): (schema: object) => ValidateFunction {
+/** Returns what compiles schemas, equal ones once: the routes of a resource share some. */
+export function compilerOf(ajv: Ajv): (schema: object) => ValidateFunction {
   const compiled = new Map<string, ValidateFunction>()
   return (schema) => {
     const text = JSON.stringify(schema)

@@ -9,6 +9,7 @@ import { type Config, loadConfig } from '../../src/config/config.ts'
 import { type Client, openClient } from '../../src/db/client.ts'
 import type { OwnedTable } from '../../src/db/owned.ts'
 import { ownedTablesOf } from '../../src/db/owned-tables.ts'
+import { compilerOf } from '../../src/http/validation.ts'
 import type { Declaration } from '../../src/resource/declaration.ts'
 import { databaseUrl } from './database.ts'
 import { type NodeContext, testOf } from './node-test.ts'
@@ -116,16 +117,12 @@ addFormats.default(ajv)
 // The service checks its own formats when it receives a value.
 ajv.addFormat('text', true)
 
+const compile = compilerOf(ajv)
+/** Writing a schema as text for each answer would take long. */
 const validators = new WeakMap<object, ValidateFunction>()
-const compiled = new Map<string, ValidateFunction>()
 
-/** Each application has schemas of its own, most of which say the same. */
 function validatorOf(schema: object): ValidateFunction {
-  const known = validators.get(schema)
-  if (known !== undefined) return known
-  const text = JSON.stringify(schema)
-  const validate = compiled.get(text) ?? ajv.compile(schema)
-  compiled.set(text, validate)
+  const validate = validators.get(schema) ?? compile(schema)
   validators.set(schema, validate)
   return validate
 }

@@ -5,9 +5,10 @@
 import { execFile, execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
-import { join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { promisify } from 'node:util'
 import ts from 'typescript'
+import { TEMPLATE } from '../support/template.ts'
 import { type Mutation, mutate } from './mutation.ts'
 import { MUTATIONS } from './mutation-list.ts'
 
@@ -35,7 +36,7 @@ const makesTables = (file: string) => file.endsWith('.sql') || /^src\/db\/(?:tab
 
 /** Makes the embedded database of a copy anew. */
 async function makeTables(folder: string, env: NodeJS.ProcessEnv): Promise<void> {
-  rmSync(join(folder, 'dist/test/.template'), { recursive: true })
+  rmSync(join(folder, relative('.', dirname(TEMPLATE))), { recursive: true })
   await run(process.execPath, ['dist/test/setup.js'], { cwd: folder, env })
 }
 
