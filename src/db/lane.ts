@@ -3,6 +3,7 @@ import type { Deadline } from '../http/deadline.ts'
 import { QUEUE_CHECK_MS } from './connection.ts'
 import { DEADLINE_OVER, failure, QUEUE_TIMEOUT } from './errors.ts'
 import { FairQueue } from './queue.ts'
+import type { Kind } from './retries.ts'
 import type { Slot } from './slot.ts'
 
 /** What a connection is wanted for. */
@@ -10,8 +11,7 @@ export interface Demand {
   owner: Owner
   /** For an error: the statement, or what the transaction begins with. */
   text: string
-  /** Whether nothing else may be in flight on the connection: so it is for all but reads. */
-  exclusive: boolean
+  kind: Kind
   within: Deadline | undefined
 }
 
@@ -33,7 +33,7 @@ class Waiting {
 
 interface Limits {
   /**
-   * How many reads share a connection. Those that leave together share a packet and wake PostgreSQL once
+   * How many reads, or writes, share a connection. Those that leave together share a packet and wake PostgreSQL once
    * (docs/performance.md).
    */
   pipeline: number
@@ -58,6 +58,13 @@ const SLOW_MS = 20
 const ALONE_MS = 1000
 
 /**
+ * What may share the connection of a demand. A write shares its own while its owner has nothing else in flight that
+ * could lock the row: it never waits for a lock, but for one that the owner took on another instance.
+ */
+const sharedBy = (kind: Kind, inFlight: number): Slot['shared'] =>
+  kind === 'read' || (kind === 'write' && inFlight === 0) ? kind : undefined
+
+/**
  * Slots, and the queue of what waits for one. Owners have their turns in it, so nobody waits for another's burst.
  * PostgreSQL is sent no more than it works on at once: what waits here can still be dropped when nobody waits for it
  * any more.
@@ -67,6 +74,8 @@ export class Lane {
   readonly #limits: Limits
   readonly #queue = new FairQueue<Waiting>()
   readonly #inFlight = new Map<Owner, number>()
+  /** The owners with a write in flight that may share its connection. */
+  readonly #writing = new Set<Owner>()
   #checks: NodeJS.Timeout | undefined
   #latest: Owner | undefined
   /** When another owner than the one before asked, by `performance.now()`. */
@@ -82,15 +91,16 @@ export class Lane {
   }
 
   /** Returns a slot, if one is free at once. Whoever gets a slot gives it back by `release`. */
-  tryAcquire({ owner, exclusive }: Demand): Slot | undefined {
+  tryAcquire(demand: Demand): Slot | undefined {
+    const { owner } = demand
     const now = performance.now()
     if (this.#latest !== owner) {
       if (this.#latest !== undefined) this.#changed = now
       this.#latest = owner
     }
     // What waits is not overtaken.
-    if (!this.#queue.isEmpty || !this.#mayHave(owner, now)) return undefined
-    return this.#occupy(owner, exclusive, now)
+    if (!this.#queue.isEmpty || !this.#mayHave(demand, now)) return undefined
+    return this.#occupy(demand, now)
   }
 
   /** Resolves with a slot, in its owner's turn. Rejects when that takes too long, or when the request's time is up. */
@@ -104,7 +114,7 @@ export class Lane {
   }
 
   release(slot: Slot, owner: Owner): void {
-    slot.exclusive = false
+    if (slot.shared === 'write') this.#writing.delete(owner)
     if (--slot.inFlight > 0) slot.since = performance.now()
     const left = (this.#inFlight.get(owner) as number) - 1
     if (left > 0) this.#inFlight.set(owner, left)
@@ -112,27 +122,32 @@ export class Lane {
     if (!this.#queue.isEmpty) this.#dispatch()
   }
 
-  #mayHave(owner: Owner, now: number): boolean {
+  #mayHave({ owner, kind }: Demand, now: number): boolean {
+    // Its locks would hold up the write, and those of others behind it.
+    if (kind === 'transaction' && this.#writing.has(owner)) return false
     const { perOwner, perOwnerAlone } = this.#limits
     return (this.#inFlight.get(owner) ?? 0) < (now - this.#changed > ALONE_MS ? perOwnerAlone : perOwner)
   }
 
-  #occupy(owner: Owner, exclusive: boolean, now: number): Slot | undefined {
-    const slot = this.#choose(exclusive, now)
+  #occupy({ owner, kind }: Demand, now: number): Slot | undefined {
+    const inFlight = this.#inFlight.get(owner) ?? 0
+    const shared = sharedBy(kind, inFlight)
+    const slot = this.#choose(shared, now)
     if (slot === undefined) return undefined
     if (slot.inFlight++ === 0) slot.since = now
-    slot.exclusive = exclusive
-    this.#inFlight.set(owner, (this.#inFlight.get(owner) ?? 0) + 1)
+    slot.shared = shared
+    if (shared === 'write') this.#writing.add(owner)
+    this.#inFlight.set(owner, inFlight + 1)
     return slot
   }
 
-  /** An idle slot; for a read, otherwise, the one with the fewest reads. */
-  #choose(exclusive: boolean, now: number): Slot | undefined {
+  /** An idle slot; to share, otherwise, the one with the fewest of its kind. */
+  #choose(shared: Slot['shared'], now: number): Slot | undefined {
     let best: Slot | undefined
     for (const slot of this.#slots) {
       const { inFlight } = slot
       if (inFlight === 0) return slot
-      if (exclusive || slot.exclusive || inFlight >= this.#limits.pipeline) continue
+      if (shared === undefined || slot.shared !== shared || inFlight >= this.#limits.pipeline) continue
       if (now - slot.since > SLOW_MS) continue
       if (best === undefined || inFlight < best.inFlight) best = slot
     }
@@ -146,12 +161,12 @@ export class Lane {
   #dispatch(): void {
     const now = performance.now()
     for (;;) {
-      const next = this.#queue.peek((owner) => this.#mayHave(owner, now))
+      const next = this.#queue.peek(({ demand }) => this.#mayHave(demand, now))
       if (next === undefined) return
-      const { owner, exclusive, text, within } = next.demand
+      const { text, within } = next.demand
       if (within?.over) next.reject(failure(DEADLINE_OVER, text))
       else {
-        const slot = this.#occupy(owner, exclusive, now)
+        const slot = this.#occupy(next.demand, now)
         if (slot === undefined) return
         next.resolve(slot)
       }

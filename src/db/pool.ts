@@ -5,7 +5,7 @@ import type { Distribution } from './distribution.ts'
 import { DEADLINE_OVER, failure, isUnknownStatement } from './errors.ts'
 import { type Demand, Lane } from './lane.ts'
 import type { Prepare } from './prepare.ts'
-import { type Kind, Retries } from './retries.ts'
+import { Retries } from './retries.ts'
 import type { Slot } from './slot.ts'
 import { BUILDER } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
@@ -44,9 +44,9 @@ export interface Slots {
  * Gives each statement to a connection. Each connection is a client of postgres.js of its own: in a client of several,
  * postgres.js searches lists that grow with every statement for as long as some connection is never idle.
  *
- * Writes and transactions have a connection to themselves, so that one whose time is up can be stopped without stopping
- * others. Scans, whose cost grows with the rows that their owner has, have few connections, apart from the others, and
- * each owner one at a time.
+ * Transactions have a connection to themselves. Scans, whose cost grows with the rows that their owner has, have few
+ * connections, apart from the others, and each owner one at a time. Reads share connections when none is idle, and so
+ * do writes.
  */
 export class Pool {
   readonly #slots: readonly Slot[]
@@ -76,7 +76,7 @@ export class Pool {
     const current = this.#distribution.compile((options) => build(BUILDER, options))
     const { text, read, scan } = current()
     const lane = scan ? this.#scans : this.#ordinary
-    const exclusive = scan || !read
+    const kind = scan ? 'scan' : read ? 'read' : 'write'
     return (owner, values = {}, within) => {
       if (within !== undefined && !(within instanceof Deadline)) return within.run(current(), owner, values)
       // What the database has may change while a statement waits for a connection.
@@ -84,12 +84,12 @@ export class Pool {
         const { text, bytes, parameters, rows } = current()
         return rows(await this.#sendOn(connection, owner, text, parameters(owner, values), bytes))
       }
-      return this.#run(lane, { owner, text, exclusive, within }, read ? 'read' : 'write', send)
+      return this.#run(lane, { owner, text, kind, within }, send)
     }
   }
 
   readonly transaction: Transact = (owner, work, { within, lockKey } = {}) =>
-    this.#run(this.#ordinary, { owner, text: 'begin', exclusive: true, within }, 'transaction', (connection) =>
+    this.#run(this.#ordinary, { owner, text: 'begin', kind: 'transaction', within }, (connection) =>
       transact(connection, owner, work, { within, lockKey }, this.#distribution.nameOwner)
     )
 
@@ -102,18 +102,18 @@ export class Pool {
   }
 
   /**
-   * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. What has a connection to itself
-   * is stopped when the time of its request is up.
+   * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. All but a read is stopped when
+   * the time of its request is up, with what shares its connection: that was sent at most `SLOW_MS` later.
    */
-  async #run<R>(lane: Lane, demand: Demand, kind: Kind, work: (connection: Connection) => Promise<R>): Promise<R> {
-    const { owner, text, within } = demand
+  async #run<R>(lane: Lane, demand: Demand, work: (connection: Connection) => Promise<R>): Promise<R> {
+    const { owner, text, kind, within } = demand
     let retries: Retries | undefined
     for (;;) {
       if (within?.over) throw failure(DEADLINE_OVER, text)
       const slot = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
       try {
         const { connection } = slot
-        if (within !== undefined && demand.exclusive) within.cancel = () => void connection.stop()
+        if (within !== undefined && kind !== 'read') within.cancel = () => void connection.stop()
         return await work(connection)
       } catch (error) {
         if (isUnknownStatement(error)) this.#onUnknownStatement()

@@ -28,11 +28,11 @@ export class FairQueue<T extends { owner: Owner }> {
     this.#turns.push(first)
   }
 
-  /** The first item of the owner whose turn it is, of those who `may` have theirs now. */
-  peek(may: (owner: Owner) => boolean): T | undefined {
+  /** The first item of the owner whose turn it is, of those whose first item `may` be taken now. */
+  peek(may: (item: T) => boolean): T | undefined {
     for (const items of this.#turns) {
       const first = items[0] as T
-      if (may(first.owner)) return first
+      if (may(first)) return first
     }
     return undefined
   }

@@ -1,8 +1,8 @@
 import { isBroken, isStale, isStalePlan } from './errors.ts'
 import type { Slot } from './slot.ts'
 
-/** What is done: one statement that only reads, another statement, or a transaction. */
-export type Kind = 'read' | 'write' | 'transaction'
+/** What is done: a statement that reads, one whose cost grows with the rows of its owner, another, or a transaction. */
+export type Kind = 'read' | 'scan' | 'write' | 'transaction'
 
 /** Whether what failed is done once more. */
 export class Retries {
@@ -15,7 +15,7 @@ export class Retries {
     this.#kind = kind
     // A transaction may have several statements that went stale.
     this.#stale = Math.max(4, connections)
-    this.#broken = kind === 'read' ? 1 : 0
+    this.#broken = kind === 'read' || kind === 'scan' ? 1 : 0
   }
 
   /**

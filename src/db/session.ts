@@ -31,10 +31,11 @@ export interface SessionOptions {
 export const CONNECT_TIMEOUT_MS = 4000
 
 /**
- * The pauses before each cancel request. PostgreSQL ignores one that comes before it reads the statement. Together they
- * are shorter than the pause before the next connection (`slot.ts`): the embedded engine has one session.
+ * The pauses before each cancel request. Each cancels one statement, and four may share the connection (`pool.ts`);
+ * PostgreSQL ignores one that comes before it reads the statement. Together they are shorter than the pause before the
+ * next connection (`slot.ts`): the embedded engine has one session.
  */
-const CANCEL_PAUSES_MS = [0, 50, 100]
+const CANCEL_PAUSES_MS = [0, 40, 40, 40, 40]
 
 /** How long the other side may take to close its side of the socket. */
 const CLOSE_MS = 100

@@ -28,9 +28,9 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
   #notBefore = 0
   #expiresAt = 0
   #hasEnded = false
-  /** What is in flight: any number of reads, or one write, scan or transaction, which is exclusive. */
+  /** How many statements and transactions are in flight, and which kind may join them. */
   inFlight = 0
-  exclusive = false
+  shared: 'read' | 'write' | undefined
   /** When PostgreSQL began with what it works on, by `performance.now()`: it does one statement after the other. */
   since = 0
 

@@ -859,6 +859,22 @@ export const MUTATIONS: readonly Mutation[] = [
     title: 'a statement that every connection refuses is a 500'
   },
   {
+    what: 'beyond isolation: a transaction that holds up writes of others behind one of its owner',
+    file: 'src/db/lane.ts',
+    find: "kind === 'transaction' && this.#writing.has(owner)",
+    put: 'false',
+    test: 'src/db/pool.test',
+    title: 'so do writes, each of an owner who has nothing else in flight'
+  },
+  {
+    what: 'beyond isolation: a write that waits for another of its owner, before those of others',
+    file: 'src/db/lane.ts',
+    find: "(kind === 'write' && inFlight === 0)",
+    put: "kind === 'write'",
+    test: 'src/db/pool.test',
+    title: 'so do writes, each of an owner who has nothing else in flight'
+  },
+  {
     what: 'beyond isolation: whatever is not supported is taken for a stale plan',
     file: 'src/db/errors.ts',
     find: 'return signature === STALE_RESULT',

@@ -92,6 +92,50 @@ t.test(
   }
 )
 
+t.test(
+  'of writes that share a connection, the one whose time is up is not done later, and the others are (issue 19)',
+  { skip: SKIP },
+  async (t) => {
+    const { admin, store } = await open(t, 'false')
+    const owners = ['alice', 'bob', 'carol', 'dave'].map((name) => newUser(name) as Owner)
+    const ids: string[] = []
+    for (const owner of owners) ids.push((await store.create(owner, { title: 'old' })).id)
+    const titles = async () => {
+      const rows = await admin<{ title: string }[]>`select title from tasks where id = any(${ids}) order by id`
+      return rows.map(({ title }) => title)
+    }
+    for (const { what, late, held, after } of [
+      { what: 'the first, which waits', late: 0, held: 1, after: ['old', 'new', 'new', 'new'] },
+      { what: 'the last, behind others that wait', late: 3, held: 4, after: ['old', 'old', 'old', 'old'] }
+    ]) {
+      const deadlines = owners.map(() => new Deadline(performance.now() + 4700))
+      let answers: string[] = []
+      await admin.begin(async (one) => {
+        await one`update tasks set title = 'old' where id = any(${ids})`
+      })
+      await admin.begin(async (one) => {
+        await one`select from tasks where id = any(${ids.slice(0, held)}) for update`
+        const writes = owners.map((owner, i) =>
+          store.update(owner, ids[i] as string, { title: 'new' }, undefined, deadlines[i]).then(
+            () => 'done',
+            (error) => String(classify(error))
+          )
+        )
+        await blocked(admin)
+        deadlines[late]?.expire()
+        answers = await Promise.all(writes)
+        await blocked(admin, false)
+      })
+      t.same(
+        answers,
+        after.map((title) => (title === 'new' ? 'done' : 'unavailable')),
+        what
+      )
+      t.same(await titles(), after, what)
+    }
+  }
+)
+
 t.test('a transaction whose time is up sends nothing more, and is undone', async (t) => {
   const { database } = await testConfig({ DATABASE_POOL_MAX: '1' })
   const { prepare, transaction, close } = await openDatabase(database, silent)
@@ -219,7 +263,7 @@ for (const ending of ['never answers', 'ends the connection', 'cannot be reached
     t.ok(['DEADLINE_OVER', 'CONNECTION_CLOSED', 'CONNECTION_DESTROYED'].includes(String(await late)))
     await closed
     const cancelled = requests.filter((bytes) => bytes.equals(CANCEL)).length
-    t.equal(cancelled, { 'never answers': 3, 'ends the connection': 1 }[ending] ?? 0)
+    t.equal(cancelled, { 'never answers': 5, 'ends the connection': 1 }[ending] ?? 0)
   })
 }
 

@@ -65,22 +65,22 @@ const holdTime = (t: Test) => ({ advance: stopClock(t), checks: holdTimers(t, QU
 
 const user = (i: number) => `user-${i}` as Owner
 
-t.test('a write has a connection to itself; reads take an idle one, or share one while that is quick', async (t) => {
+t.test('reads take an idle connection, or share one with reads while that is quick', async (t) => {
   const time = holdTime(t)
-  const { pool, read, write, sent, answer } = holding(3, 0)
-  write(user(0))
+  const { pool, read, scan, sent, answer } = holding(3, 0)
+  scan(user(0))
   for (let i = 1; i < 10; i++) read(user(i))
   t.same(
     sent(),
     [0, 1, 2, 3, 4, 5, 6, 7, 8].map((i) => `user-${i} ${i === 0 ? 0 : 2 - (i % 2)}`)
   )
   t.same(pool.load(), { pending: 10, queued: 1, busy: 3, idle: 0 })
-  write(user(10))
+  scan(user(10))
   await answer('user-1')
   t.same(sent(), ['user-9 1'])
   read(user(11))
   for (const name of ['user-3', 'user-5', 'user-7']) await answer(name)
-  t.same(sent(), [], 'a write that waits is not overtaken')
+  t.same(sent(), [], 'what waits for a connection to itself is not overtaken')
   await answer('user-9')
   t.same(sent(), ['user-10 1'])
 
@@ -99,6 +99,45 @@ t.test('a write has a connection to itself; reads take an idle one, or share one
   t.same(sent(), ['user-13 0'])
   for (const i of [8, 10, 11, 12, 13]) await answer(user(i))
   t.same(pool.load(), { pending: 0, queued: 0, busy: 0, idle: 3 })
+})
+
+t.test('so do writes, each of an owner who has nothing else in flight (issue 19)', async (t) => {
+  const time = holdTime(t)
+  const { pool, read, scan, write, sent, answer } = holding(8, 0)
+  for (let i = 0; i < 6; i++) scan(`other-${i}` as Owner)
+  sent()
+  read(user(0))
+  for (let i = 1; i < 6; i++) write(user(i))
+  t.same(
+    sent(),
+    [0, 1, 2, 3, 4].map((i) => `user-${i} ${i === 0 ? 6 : 7}`)
+  )
+  t.same(pool.load(), { pending: 12, queued: 1, busy: 8, idle: 0 })
+  await answer('user-1')
+  t.same(sent(), ['user-5 7'])
+  await answer('user-0')
+  write(user(2))
+  t.same(sent(), ['user-2 6'])
+  write(user(6))
+  t.same(sent(), [], 'nobody shares with a write that may wait for its owner')
+  await answer('user-3')
+  t.same(sent(), ['user-6 7'])
+
+  pool.transaction(user(4), async () => {}).catch(() => {})
+  await answer('user-2')
+  await answer('user-2')
+  t.same(pool.load(), { pending: 10, queued: 1, busy: 7, idle: 1 }, 'a transaction waits for the write of its owner')
+  write(user(7))
+  await turn()
+  t.same(sent(), ['user-7 6'], 'others go on')
+  await answer('user-4')
+  await answer('user-7')
+  t.same(pool.load(), { pending: 8, queued: 0, busy: 7, idle: 1 })
+  write(user(8))
+  t.same(sent(), ['user-8 6'])
+  time.advance(21)
+  write(user(9))
+  t.same(sent(), [], 'nothing is sent behind what is slow')
 })
 
 t.test('owners have their turns, and beside others none has more than a share', async (t) => {
@@ -148,7 +187,7 @@ t.test('what waits is dropped when its time or that of its request is up', async
   const { pool, read, write, scan, sent, answer } = holding(1, 1)
   const failing = (one: Promise<unknown>) => one.then(String, ({ code, query }) => [code, typeof query])
   const deadlines = Array.from({ length: 4 }, () => new Deadline(performance.now() + 4700))
-  write(alice, {}, deadlines[0])
+  read(alice, {}, deadlines[0])
   scan(alice)
   const over = [write(bob, {}, deadlines[1]), read(carol, {}, deadlines[2]), scan(bob, {}, deadlines[3])].map(failing)
   const late = [read(bob), scan(carol)].map(failing)
