@@ -32,17 +32,17 @@ interface Real {
 type Command = fc.AsyncCommand<Model, Real>
 type Body = Record<string, unknown>
 
-/** A command whose error says which one failed. */
-const command = (text: string, run: Command['run'], check: Command['check'] = () => true): Command => ({
+/** A command whose error says which one failed, by its text: that is made only then. */
+const command = (text: () => string, run: Command['run'], check: Command['check'] = () => true): Command => ({
   check,
   async run(model, real) {
     try {
       await run(model, real)
     } catch (error) {
-      throw new Error(`${text.slice(0, 600)}: ${(error as Error).message}`, { cause: error })
+      throw new Error(`${text().slice(0, 600)}: ${(error as Error).message}`, { cause: error })
     }
   },
-  toString: () => text
+  toString: text
 })
 
 /** The members of a body as they are answered. */
@@ -82,7 +82,7 @@ function isChanged(subject: Subject, item: Item, before: Item, body: Body): void
 const creates = (subject: Subject, user: fc.Arbitrary<number>) =>
   fc.tuple(user, subject.creates, fc.option(fc.uuid())).map(([n, body, key]) =>
     command(
-      `user ${n} creates ${fc.stringify(body)}${key === null ? '' : ' twice with a key'}`,
+      () => `user ${n} creates ${fc.stringify(body)}${key === null ? '' : ' twice with a key'}`,
       async ({ items }, real) => {
         const headers: Record<string, string> = key === null ? {} : { 'idempotency-key': key }
         const created = await real.inject(by(real.user(n), 'POST', real.url, body, headers))
@@ -109,7 +109,7 @@ const reaches = (subject: Subject, user: fc.Arbitrary<number>, pick: fc.Arbitrar
     )
     .map(([n, i, method, body, off]) =>
       command(
-        `user ${n}: ${method} item ${i} ${fc.stringify(body)} ${off === null ? '' : `if version ${off}`}`,
+        () => `user ${n}: ${method} item ${i} ${fc.stringify(body)} ${off === null ? '' : `if version ${off}`}`,
         async ({ items }, real) => {
           const item = items[i % items.length] as Known
           const { json: before } = item
@@ -186,75 +186,81 @@ const batches = (subject: Subject, user: fc.Arbitrary<number>, pick: fc.Arbitrar
     })
     .filter(({ creates, updates, deletes }) => creates.length + updates.length + deletes.length > 0)
     .map((batch) =>
-      command(textOf(batch), async ({ items }, real) => {
-        const { n } = batch
-        // Most of the operations are on items of the user.
-        const own = items.filter(({ user, json }) => user === n && json !== undefined)
-        const at = (i: number) => (i % 8 === 0 || own.length === 0 ? items[i % items.length] : own[i % own.length])
-        const of = (i: number, off: number | null): Omit<Operation, 'pointer'>[] => {
-          const item = at(i)
-          if (item === undefined) return []
-          return [{ item, version: off === null ? undefined : Math.max((item.json?.version ?? 1) + off, 1) }]
+      command(
+        () => textOf(batch),
+        async ({ items }, real) => {
+          const { n } = batch
+          // Most of the operations are on items of the user.
+          const own = items.filter(({ user, json }) => user === n && json !== undefined)
+          const at = (i: number) => (i % 8 === 0 || own.length === 0 ? items[i % items.length] : own[i % own.length])
+          const of = (i: number, off: number | null): Omit<Operation, 'pointer'>[] => {
+            const item = at(i)
+            if (item === undefined) return []
+            return [{ item, version: off === null ? undefined : Math.max((item.json?.version ?? 1) + off, 1) }]
+          }
+          const updates: Operation[] = batch.updates
+            .flatMap(([i, off, change]) => of(i, off).map((one) => ({ ...one, change })))
+            .map((one, i) => ({ ...one, pointer: `/update/${i}` }))
+          const deletes: Operation[] = batch.deletes
+            .flatMap(([i, off]) => of(i, off))
+            .map((one, i) => ({ ...one, pointer: `/delete/${i}` }))
+          const sent = ({ item: { id }, version, change }: Operation) => ({
+            id,
+            ...(version !== undefined && { version }),
+            ...(change !== undefined && { change })
+          })
+          const payload = {
+            ...(batch.creates.length > 0 && { create: batch.creates }),
+            ...(updates.length > 0 && { update: updates.map(sent) }),
+            ...(deletes.length > 0 && { delete: deletes.map(sent) })
+          }
+          if (Object.keys(payload).length === 0) return
+          const { statusCode, ...rest } = await real.inject(by(real.user(n), 'POST', `${real.url}/batch`, payload))
+          const json = rest.json()
+          const undone = undoneOf(subject, n, [...updates, ...deletes])
+          if (undone !== undefined) {
+            const { pointer, code } = undone
+            same([statusCode >= 400, json.errors?.[0]?.pointer], [true, pointer], 'what could not be done')
+            same(json.code, code, 'why')
+            return
+          }
+          same(statusCode, 200, `the status of ${rest.body.slice(0, 200)}`)
+          for (const [i, body] of batch.creates.entries()) {
+            isNew(subject, json.created[i], body)
+            items.push({ user: n, json: json.created[i], id: json.created[i].id })
+          }
+          for (const [i, { item, change = {} }] of updates.entries()) {
+            isChanged(subject, json.updated[i], item.json as Item, change)
+            item.json = json.updated[i]
+          }
+          const ids = deletes.map(({ item }) => item.id)
+          same(json.deleted, ids, 'the deleted ids')
+          for (const { item } of deletes) item.json = undefined
         }
-        const updates: Operation[] = batch.updates
-          .flatMap(([i, off, change]) => of(i, off).map((one) => ({ ...one, change })))
-          .map((one, i) => ({ ...one, pointer: `/update/${i}` }))
-        const deletes: Operation[] = batch.deletes
-          .flatMap(([i, off]) => of(i, off))
-          .map((one, i) => ({ ...one, pointer: `/delete/${i}` }))
-        const sent = ({ item: { id }, version, change }: Operation) => ({
-          id,
-          ...(version !== undefined && { version }),
-          ...(change !== undefined && { change })
-        })
-        const payload = {
-          ...(batch.creates.length > 0 && { create: batch.creates }),
-          ...(updates.length > 0 && { update: updates.map(sent) }),
-          ...(deletes.length > 0 && { delete: deletes.map(sent) })
-        }
-        if (Object.keys(payload).length === 0) return
-        const { statusCode, ...rest } = await real.inject(by(real.user(n), 'POST', `${real.url}/batch`, payload))
-        const json = rest.json()
-        const undone = undoneOf(subject, n, [...updates, ...deletes])
-        if (undone !== undefined) {
-          const { pointer, code } = undone
-          same([statusCode >= 400, json.errors?.[0]?.pointer], [true, pointer], 'what could not be done')
-          same(json.code, code, 'why')
-          return
-        }
-        same(statusCode, 200, `the status of ${rest.body.slice(0, 200)}`)
-        for (const [i, body] of batch.creates.entries()) {
-          isNew(subject, json.created[i], body)
-          items.push({ user: n, json: json.created[i], id: json.created[i].id })
-        }
-        for (const [i, { item, change = {} }] of updates.entries()) {
-          isChanged(subject, json.updated[i], item.json as Item, change)
-          item.json = json.updated[i]
-        }
-        const ids = deletes.map(({ item }) => item.id)
-        same(json.deleted, ids, 'the deleted ids')
-        for (const { item } of deletes) item.json = undefined
-      })
+      )
     )
 
 const lists = ({ declaration, referable }: Subject, user: fc.Arbitrary<number>) =>
   fc.tuple(user, queriesOf(declaration, referable)).map(([n, query]) =>
-    command(`user ${n} lists ${queryString(query)}`, async ({ items }, real) => {
-      const listed: unknown[] = []
-      let next: string | undefined = `${real.url}?${queryString(query)}&count=exact`
-      let total: unknown
-      while (next !== undefined) {
-        const answer: LightMyRequestResponse = await real.inject(by(real.user(n), 'GET', next))
-        same(answer.statusCode, 200, 'the status')
-        listed.push(...answer.json())
-        total = answer.headers['x-total-count']
-        next = nextOf(answer.headers)
+    command(
+      () => `user ${n} lists ${queryString(query)}`,
+      async ({ items }, real) => {
+        const listed: unknown[] = []
+        let next: string | undefined = `${real.url}?${queryString(query)}&count=exact`
+        let total: unknown
+        while (next !== undefined) {
+          const answer: LightMyRequestResponse = await real.inject(by(real.user(n), 'GET', next))
+          same(answer.statusCode, 200, 'the status')
+          listed.push(...answer.json())
+          total = answer.headers['x-total-count']
+          next = nextOf(answer.headers)
+        }
+        const own = items.flatMap(({ user, json }) => (user === n && json !== undefined ? [json] : []))
+        const expected = own.filter((item) => matches(declaration, query, item))
+        same(listed, expected.sort(orderOf(declaration, String(query.sort))), `the list of user ${n}`)
+        same(Number(total), expected.length, 'the count')
       }
-      const own = items.flatMap(({ user, json }) => (user === n && json !== undefined ? [json] : []))
-      const expected = own.filter((item) => matches(declaration, query, item))
-      same(listed, expected.sort(orderOf(declaration, String(query.sort))), `the list of user ${n}`)
-      same(Number(total), expected.length, 'the count')
-    })
+    )
   )
 
 /**

@@ -35,8 +35,11 @@ export interface Subject {
   valuesOf(member: Member): unknown[]
   /** The body of a create, changed such that it keeps the constraints of the table. */
   kept(body: Body): Body
-  /** One more row of a resource that it refers to, with no more than that needs. It may be the resource itself. */
-  parent(declaration: Declaration): Body
+  /**
+   * A row of a resource that it refers to, with no more than that needs. It may be the resource itself. Without a seed
+   * it is one more.
+   */
+  parent(declaration: Declaration, seed?: number): Body
   /** For each member that names a check: members by which an item does not hold it. */
   broken: Readonly<Record<string, Body>>
   env: Record<string, string>
@@ -84,6 +87,13 @@ export function subjectOf(
   const kept = (body: Body, isCreate: boolean) => keepChecks(distinct(declaration, body, markOf(seed++), isCreate))
   const next = (bodies: fc.Arbitrary<Body>) =>
     kept(fc.sample(bodies, { numRuns: 1, seed })[0] as Body, bodies === creates)
+  // Values that fit a schema take long to find.
+  const bodiesByParent = new Map<Declaration, fc.Arbitrary<Body>>()
+  const parent = (of: Declaration, ofSeed = seed++) => {
+    const bodies = bodiesByParent.get(of) ?? bodiesOf(of, { referable }).creates
+    bodiesByParent.set(of, bodies)
+    return rowOf(of, bodies, ofSeed)
+  }
   return {
     resource,
     declaration,
@@ -99,7 +109,7 @@ export function subjectOf(
       return [...values, ...(member.nullable ? [null] : [])]
     },
     kept: (body) => kept(body, true),
-    parent: (declaration) => rowOf(declaration, referable, seed++),
+    parent,
     broken,
     env: { RATE_LIMIT_MAX: 'off', ...env }
   }
@@ -145,8 +155,8 @@ function posterOf({ method, headers }: InjectOptions): string | undefined {
 }
 
 /** A row of a parent, with no more than it needs. */
-function rowOf(declaration: Declaration, referable: Referable, seed: number): Body {
-  const [draft = {}] = fc.sample(bodiesOf(declaration, { referable }).creates, { numRuns: 1, seed })
+function rowOf(declaration: Declaration, bodies: fc.Arbitrary<Body>, seed: number): Body {
+  const [draft = {}] = fc.sample(bodies, { numRuns: 1, seed })
   // Nothing but what tells it from others, because its checks are not known here.
   for (const { member } of tellersOf(declaration)) if (typeof draft[member.name] === 'string') draft[member.name] = ''
   const body = distinct(declaration, draft, markOf(seed), true)
@@ -158,14 +168,16 @@ function rowOf(declaration: Declaration, referable: Referable, seed: number): Bo
 }
 
 /** Lets the first POST of each user wait until the user has the rows that bodies refer to. */
-function createParentsFirst(app: FastifyInstance, { parents, referable }: Subject): void {
+function createParentsFirst(app: FastifyInstance, { parents, parent, referable }: Subject): void {
   const inject = app.inject.bind(app) as (options: InjectOptions) => ReturnType<FastifyInstance['inject']>
+  const batches = parents.map(({ declaration }) => {
+    const ids = referable.get(declaration.table) ?? []
+    const create = ids.map((id, i) => ({ ...parent(declaration, SEED + i), id }))
+    return { url: `${urlOf(app, declaration)}/batch`, create }
+  })
   const create = async (user: string) => {
-    for (const parent of parents) {
-      const url = `${urlOf(app, parent.declaration)}/batch`
-      const ids = referable.get(parent.declaration.table) ?? []
-      const rows = ids.map((id, i) => ({ ...rowOf(parent.declaration, referable, SEED + i), id }))
-      const answer = await inject(by(user, 'POST', url, { create: rows }))
+    for (const { url, create } of batches) {
+      const answer = await inject(by(user, 'POST', url, { create }))
       if (answer.statusCode !== 200) throw new Error(answer.body)
     }
   }
