@@ -54,28 +54,27 @@ interface Limits {
  */
 const SLOW_MS = 20
 
+/** A write whose request has less time left shares no connection: the others would be stopped with it. */
+const HURRIED_MS = 1000
+
 /** After so long without another an owner is alone. */
 const ALONE_MS = 1000
-
-/**
- * What may share the connection of a demand. A write shares its own while its owner has nothing else in flight that
- * could lock the row: it never waits for a lock, but for one that the owner took on another instance.
- */
-const sharedBy = (kind: Kind, inFlight: number): Slot['shared'] =>
-  kind === 'read' || (kind === 'write' && inFlight === 0) ? kind : undefined
 
 /**
  * Slots, and the queue of what waits for one. Owners have their turns in it, so nobody waits for another's burst.
  * PostgreSQL is sent no more than it works on at once: what waits here can still be dropped when nobody waits for it
  * any more.
+ *
+ * A write shares its connection if its owner has nothing else in flight. So it rarely waits for a lock, and an owner's
+ * writes are done in their order. What waits behind it is at most three writes of others.
  */
 export class Lane {
   readonly #slots: readonly Slot[]
   readonly #limits: Limits
   readonly #queue = new FairQueue<Waiting>()
   readonly #inFlight = new Map<Owner, number>()
-  /** The owners with a write in flight that may share its connection. */
-  readonly #writing = new Set<Owner>()
+  /** The owners with a write in flight that may share its connection, and whether it was sent behind others. */
+  readonly #writing = new Map<Owner, boolean>()
   #checks: NodeJS.Timeout | undefined
   #latest: Owner | undefined
   /** When another owner than the one before asked, by `performance.now()`. */
@@ -123,25 +122,29 @@ export class Lane {
   }
 
   #mayHave({ owner, kind }: Demand, now: number): boolean {
-    // Its locks would hold up the write, and those of others behind it.
-    if (kind === 'transaction' && this.#writing.has(owner)) return false
+    const isBehind = this.#writing.get(owner)
+    // The locks of a transaction would hold up the owner's write, and the writes of others behind that.
+    if (isBehind !== undefined && kind === 'transaction') return false
+    // On another connection a later write could overtake the one that waits behind others.
+    if (isBehind && kind === 'write') return false
     const { perOwner, perOwnerAlone } = this.#limits
     return (this.#inFlight.get(owner) ?? 0) < (now - this.#changed > ALONE_MS ? perOwnerAlone : perOwner)
   }
 
-  #occupy({ owner, kind }: Demand, now: number): Slot | undefined {
+  #occupy({ owner, kind, within }: Demand, now: number): Slot | undefined {
     const inFlight = this.#inFlight.get(owner) ?? 0
-    const shared = sharedBy(kind, inFlight)
+    const isHurried = within !== undefined && within.at - now < HURRIED_MS
+    const shared = kind === 'read' || (kind === 'write' && inFlight === 0 && !isHurried) ? kind : undefined
     const slot = this.#choose(shared, now)
     if (slot === undefined) return undefined
+    if (shared === 'write') this.#writing.set(owner, slot.inFlight > 0)
     if (slot.inFlight++ === 0) slot.since = now
     slot.shared = shared
-    if (shared === 'write') this.#writing.add(owner)
     this.#inFlight.set(owner, inFlight + 1)
     return slot
   }
 
-  /** An idle slot; to share, otherwise, the one with the fewest of its kind. */
+  /** An idle slot. If there is none, the one with the fewest statements that this one may join. */
   #choose(shared: Slot['shared'], now: number): Slot | undefined {
     let best: Slot | undefined
     for (const slot of this.#slots) {

@@ -76,7 +76,7 @@ export class Pool {
     const current = this.#distribution.compile((options) => build(BUILDER, options))
     const { text, read, scan } = current()
     const lane = scan ? this.#scans : this.#ordinary
-    const kind = scan ? 'scan' : read ? 'read' : 'write'
+    const kind = !read ? 'write' : scan ? 'scan' : 'read'
     return (owner, values = {}, within) => {
       if (within !== undefined && !(within instanceof Deadline)) return within.run(current(), owner, values)
       // What the database has may change while a statement waits for a connection.
@@ -102,8 +102,8 @@ export class Pool {
   }
 
   /**
-   * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. All but a read is stopped when
-   * the time of its request is up, with what shares its connection: that was sent at most `SLOW_MS` later.
+   * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. When the time of its request is
+   * up, the connection of all but a read is stopped. Other writes on it may fail with that.
    */
   async #run<R>(lane: Lane, demand: Demand, work: (connection: Connection) => Promise<R>): Promise<R> {
     const { owner, text, kind, within } = demand
@@ -111,15 +111,17 @@ export class Pool {
     for (;;) {
       if (within?.over) throw failure(DEADLINE_OVER, text)
       const slot = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
+      let isDone = false
       try {
         const { connection } = slot
-        if (within !== undefined && kind !== 'read') within.cancel = () => void connection.stop()
+        if (within !== undefined && kind !== 'read') within.cancel = () => void connection.stop(() => isDone)
         return await work(connection)
       } catch (error) {
         if (isUnknownStatement(error)) this.#onUnknownStatement()
         retries ??= new Retries(kind, this.#slots.length)
         if (!retries.allow(error, slot)) throw error
       } finally {
+        isDone = true
         lane.release(slot, owner)
         if (within !== undefined) within.cancel = undefined
       }

@@ -1,7 +1,7 @@
-import { isBroken, isStale, isStalePlan } from './errors.ts'
+import { codeOf, DEADLINE_OVER, isBroken, isStale, isStalePlan } from './errors.ts'
 import type { Slot } from './slot.ts'
 
-/** What is done: a statement that reads, one whose cost grows with the rows of its owner, another, or a transaction. */
+/** What is done: a read, a read whose cost grows with the rows of its owner, a write, or a transaction. */
 export type Kind = 'read' | 'scan' | 'write' | 'transaction'
 
 /** Whether what failed is done once more. */
@@ -10,6 +10,7 @@ export class Retries {
   readonly #refusedBy = new Set<Slot>()
   #stale: number
   #broken: number
+  #unsent = 1
 
   constructor(kind: Kind, connections: number) {
     this.#kind = kind
@@ -21,9 +22,11 @@ export class Retries {
   /**
    * What failed because of what its connection was used for before is done once more, as many times as there are
    * connections, and four times at least: it failed before it did anything. A read whose connection broke is done once
-   * more too; of a write nobody knows whether it was done.
+   * more too; of a write nobody knows whether it was done. What waited for a new connection that was stopped for
+   * another request was not sent.
    */
   allow(error: unknown, slot: Slot): boolean {
+    if (codeOf(error) === DEADLINE_OVER.code) return this.#unsent-- > 0
     if (isBroken(error)) return this.#broken-- > 0
     return isStale(error) && !this.#isWrong(error, slot) && this.#stale-- > 0
   }

@@ -31,11 +31,11 @@ export interface SessionOptions {
 export const CONNECT_TIMEOUT_MS = 4000
 
 /**
- * The pauses before each cancel request. Each cancels one statement, and four may share the connection (`pool.ts`);
- * PostgreSQL ignores one that comes before it reads the statement. Together they are shorter than the pause before the
- * next connection (`slot.ts`): the embedded engine has one session.
+ * The pauses before each cancel request. Each cancels one statement. Four may share the connection (`pool.ts`), and the
+ * one that is meant may be the last. PostgreSQL ignores a request that comes before it reads the statement. Together
+ * the pauses are shorter than the one before the next connection (`slot.ts`): the embedded engine has one session.
  */
-const CANCEL_PAUSES_MS = [0, 40, 40, 40, 40]
+const CANCEL_PAUSES_MS = [0, 30, 30, 30, 30]
 
 /** How long the other side may take to close its side of the socket. */
 const CLOSE_MS = 100
@@ -107,12 +107,12 @@ export class Session {
     this.#inner?.execute(query)
   }
 
-  /** Asks PostgreSQL to cancel what it works on, by connections of their own. */
-  async cancel(): Promise<void> {
+  /** Asks PostgreSQL to cancel what it works on, by connections of their own, until what is meant `isDone`. */
+  async cancel(isDone: () => boolean): Promise<void> {
     this.#isCancelling = true
     for (const ms of CANCEL_PAUSES_MS) {
       await sleep(ms)
-      if (this.#hasEnded) return
+      if (this.#hasEnded || isDone()) return
       await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
     }
   }

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import type { Connection, ConnectionOptions } from './connection.ts'
+import { type Connection, type ConnectionOptions, FINISH_SECONDS } from './connection.ts'
 
 type Events = Required<Pick<ConnectionOptions, 'onClose' | 'onNotification'>>
 
@@ -47,10 +47,10 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
     return this.#connection ?? this.#replace()
   }
 
-  /** Closes the slot. What was sent has 0.5 s to be answered. */
+  /** Closes the slot. What was sent has half a second to be answered. */
   async end(): Promise<void> {
     this.#hasEnded = true
-    await Promise.all([...this.#retired, this.#connection].map((one) => one?.end(0.5)))
+    await Promise.all([...this.#retired, this.#connection].map((one) => one?.end(FINISH_SECONDS)))
   }
 
   #retire(connection: Connection): void {

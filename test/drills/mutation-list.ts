@@ -861,7 +861,7 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'beyond isolation: a transaction that holds up writes of others behind one of its owner',
     file: 'src/db/lane.ts',
-    find: "kind === 'transaction' && this.#writing.has(owner)",
+    find: "isBehind !== undefined && kind === 'transaction'",
     put: 'false',
     test: 'src/db/pool.test',
     title: 'so do writes, each of an owner who has nothing else in flight'
@@ -869,8 +869,16 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'beyond isolation: a write that waits for another of its owner, before those of others',
     file: 'src/db/lane.ts',
-    find: "(kind === 'write' && inFlight === 0)",
-    put: "kind === 'write'",
+    find: "(kind === 'write' && inFlight === 0 &&",
+    put: "(kind === 'write' &&",
+    test: 'src/db/pool.test',
+    title: 'so do writes, each of an owner who has nothing else in flight'
+  },
+  {
+    what: 'beyond isolation: a write that overtakes an earlier one of its owner, which is behind others',
+    file: 'src/db/lane.ts',
+    find: "isBehind && kind === 'write'",
+    put: 'false',
     test: 'src/db/pool.test',
     title: 'so do writes, each of an owner who has nothing else in flight'
   },
