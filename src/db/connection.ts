@@ -36,9 +36,6 @@ export interface ConnectionOptions extends SessionOptions {
 export const QUEUE_CHECK_MS = 100
 const QUEUE_CHECKS = 10
 
-/** How long what was sent may take when the connection closes. */
-export const FINISH_SECONDS = 0.5
-
 /**
  * A connection to PostgreSQL. It connects once and closes once, and whatever it was given and did not answer fails with
  * it. (postgres.js would connect again, and take what is left of the old connection for its own: a statement that came
@@ -105,11 +102,7 @@ export class Connection implements QueryObserver {
     return result
   }
 
-  /**
-   * Has PostgreSQL cancel what it works on, and closes. A statement that waits for the connection is not sent.
-   *
-   * @param isDone whether what is to be stopped has ended; then the others have half a second to end too
-   */
+  /** Has PostgreSQL cancel what it works on until what is meant `isDone`, and closes. What waits is not sent. */
   async stop(isDone = () => false): Promise<void> {
     if (this.#state === 'connecting') this.#failQueued(DEADLINE_OVER)
     if (this.#state !== 'open') return
@@ -118,7 +111,6 @@ export class Connection implements QueryObserver {
     // Behind TLS postgres.js never settles a cancel request whose socket fails before the handshake.
     this.#cancelTimer = setTimeout(end, CONNECT_TIMEOUT_MS)
     await this.#session.cancel(isDone)
-    if (isDone()) await this.#session.end(FINISH_SECONDS)
     end()
   }
 

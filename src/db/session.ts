@@ -37,6 +37,9 @@ export const CONNECT_TIMEOUT_MS = 4000
  */
 const CANCEL_PAUSES_MS = [0, 30, 30, 30, 30]
 
+/** How long what was sent may take when its session is ended. */
+export const FINISH_SECONDS = 0.5
+
 /** How long the other side may take to close its side of the socket. */
 const CLOSE_MS = 100
 
@@ -107,12 +110,16 @@ export class Session {
     this.#inner?.execute(query)
   }
 
-  /** Asks PostgreSQL to cancel what it works on, by connections of their own, until what is meant `isDone`. */
+  /**
+   * Asks PostgreSQL to cancel what it works on, by connections of their own, until what is meant `isDone`. Then the
+   * others have the time to end.
+   */
   async cancel(isDone: () => boolean): Promise<void> {
     this.#isCancelling = true
     for (const ms of CANCEL_PAUSES_MS) {
       await sleep(ms)
-      if (this.#hasEnded || isDone()) return
+      if (this.#hasEnded) return
+      if (isDone()) return this.end(FINISH_SECONDS)
       await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
     }
   }

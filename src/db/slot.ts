@@ -1,5 +1,6 @@
 import { EventEmitter } from 'node:events'
-import { type Connection, type ConnectionOptions, FINISH_SECONDS } from './connection.ts'
+import type { Connection, ConnectionOptions } from './connection.ts'
+import { FINISH_SECONDS } from './session.ts'
 
 type Events = Required<Pick<ConnectionOptions, 'onClose' | 'onNotification'>>
 
