@@ -29,13 +29,20 @@ interface Repository {
   resources: string[]
 }
 
-/** The earlier repository, without what is only tested or read. Its modules are today's, so nothing is downloaded. */
+/**
+ * The earlier repository, without what is only tested or read. Its modules are today's, so nothing is downloaded, and
+ * so is its compiler, which takes a quarter of the time.
+ */
 function checkOut(): string {
   const [archive, root] = [join(folder(), 'earlier.tar'), folder()]
   const parts = [':!test', ':!docs', ':!examples']
   run(repository, 'git', 'archive', '--output', archive, EARLIER, '.', ...parts)
   run(root, 'tar', 'xf', archive)
   symlinkSync(join(repository, 'node_modules'), join(root, 'node_modules'))
+  const compiler = JSON.stringify(join(root, 'node_modules/@typescript/native/lib/tsc.js'))
+  const script = join(root, 'build.js')
+  const earlier = "createRequire(resolve('package.json')).resolve('typescript/bin/tsc')"
+  writeFileSync(script, readFileSync(script, 'utf8').replace(earlier, compiler))
   return root
 }
 
