@@ -55,7 +55,7 @@ interface Limits {
 const SLOW_MS = 20
 
 /** A write whose request has less time left shares no connection: the others would be stopped with it. */
-const HURRIED_MS = 1000
+const SHARING_MIN_MS = 1000
 
 /** After so long without another an owner is alone. */
 const ALONE_MS = 1000
@@ -65,8 +65,8 @@ const ALONE_MS = 1000
  * PostgreSQL is sent no more than it works on at once: what waits here can still be dropped when nobody waits for it
  * any more.
  *
- * A write shares its connection if its owner has nothing else in flight. So it rarely waits for a lock, and an owner's
- * writes are done in their order. What waits behind it is at most three writes of others.
+ * A write shares its connection if its owner has nothing else in flight. So it rarely waits for a lock, and at most
+ * three writes of others wait with it. While it waits behind others, its owner's later writes wait too.
  */
 export class Lane {
   readonly #slots: readonly Slot[]
@@ -133,8 +133,8 @@ export class Lane {
 
   #occupy({ owner, kind, within }: Demand, now: number): Slot | undefined {
     const inFlight = this.#inFlight.get(owner) ?? 0
-    const isHurried = within !== undefined && within.at - now < HURRIED_MS
-    const shared = kind === 'read' || (kind === 'write' && inFlight === 0 && !isHurried) ? kind : undefined
+    const hasTime = within === undefined || within.at - now >= SHARING_MIN_MS
+    const shared = kind === 'read' || (kind === 'write' && inFlight === 0 && hasTime) ? kind : undefined
     const slot = this.#choose(shared, now)
     if (slot === undefined) return undefined
     if (shared === 'write') this.#writing.set(owner, slot.inFlight > 0)

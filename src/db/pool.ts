@@ -6,6 +6,7 @@ import { DEADLINE_OVER, failure, isUnknownStatement } from './errors.ts'
 import { type Demand, Lane } from './lane.ts'
 import type { Prepare } from './prepare.ts'
 import { Retries } from './retries.ts'
+import { SHARED_MAX } from './session.ts'
 import type { Slot } from './slot.ts'
 import { BUILDER } from './statement.ts'
 import { type Transact, transact } from './transaction.ts'
@@ -64,7 +65,12 @@ export class Pool {
     this.#slots = [...ordinary, ...scans]
     const perOwner = Math.max(1, Math.floor(ordinary.length / 4))
     const checks = scans.length > 0 ? CHECKS : SCAN_CHECKS
-    this.#ordinary = new Lane(ordinary, { pipeline: 4, perOwner, perOwnerAlone: Number.POSITIVE_INFINITY, checks })
+    this.#ordinary = new Lane(ordinary, {
+      pipeline: SHARED_MAX,
+      perOwner,
+      perOwnerAlone: Number.POSITIVE_INFINITY,
+      checks
+    })
     const one = { pipeline: 1, perOwner: 1, perOwnerAlone: 1, checks: SCAN_CHECKS }
     this.#scans = scans.length > 0 ? new Lane(scans, one) : this.#ordinary
     this.#sendOn = sendOn

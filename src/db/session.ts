@@ -30,12 +30,15 @@ export interface SessionOptions {
 /** How long a session may take until PostgreSQL takes statements. */
 export const CONNECT_TIMEOUT_MS = 4000
 
+/** How many statements of several owners may be in flight in one session. */
+export const SHARED_MAX = 4
+
 /**
- * The pauses before each cancel request. Each cancels one statement. Four may share the connection (`pool.ts`), and the
- * one that is meant may be the last. PostgreSQL ignores a request that comes before it reads the statement. Together
- * the pauses are shorter than the one before the next connection (`slot.ts`): the embedded engine has one session.
+ * The pauses before each cancel request. Each request cancels one statement, and the one that is meant may be the last.
+ * There is one more, because PostgreSQL ignores a request that comes before it reads the statement. Together the pauses
+ * are shorter than the one before the next connection (`slot.ts`): the embedded engine has one session.
  */
-const CANCEL_PAUSES_MS = [0, 30, 30, 30, 30]
+const CANCEL_PAUSES_MS = [0, ...Array<number>(SHARED_MAX).fill(30)]
 
 /** How long what was sent may take when its session is ended. */
 export const FINISH_SECONDS = 0.5
@@ -111,8 +114,8 @@ export class Session {
   }
 
   /**
-   * Asks PostgreSQL to cancel what it works on, by connections of their own, until what is meant `isDone`. Then the
-   * others have the time to end.
+   * Asks PostgreSQL to cancel what it works on, by connections of their own, until what is meant `isDone`. Then it ends
+   * the session, and the others have `FINISH_SECONDS`.
    */
   async cancel(isDone: () => boolean): Promise<void> {
     this.#isCancelling = true

@@ -29,8 +29,9 @@ export class Slot extends EventEmitter<{ close: []; notification: [payload: stri
   #notBefore = 0
   #expiresAt = 0
   #hasEnded = false
-  /** How many statements and transactions are in flight, and which kind may join them. */
+  /** How many statements and transactions are in flight. */
   inFlight = 0
+  /** Which kind may join what is in flight; undefined for none. */
   shared: 'read' | 'write' | undefined
   /** When PostgreSQL began with what it works on, by `performance.now()`: it does one statement after the other. */
   since = 0

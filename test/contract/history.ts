@@ -32,7 +32,7 @@ interface Real {
 type Command = fc.AsyncCommand<Model, Real>
 type Body = Record<string, unknown>
 
-/** A command whose error says which one failed, by its text: that is made only then. */
+/** A command whose error says which one failed. Its text is made only then, because it takes long. */
 const command = (text: () => string, run: Command['run'], check: Command['check'] = () => true): Command => ({
   check,
   async run(model, real) {

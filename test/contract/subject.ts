@@ -87,7 +87,7 @@ export function subjectOf(
   const kept = (body: Body, isCreate: boolean) => keepChecks(distinct(declaration, body, markOf(seed++), isCreate))
   const next = (bodies: fc.Arbitrary<Body>) =>
     kept(fc.sample(bodies, { numRuns: 1, seed })[0] as Body, bodies === creates)
-  // Values that fit a schema take long to find.
+  // It takes long to find values that fit a schema.
   const bodiesByParent = new Map<Declaration, fc.Arbitrary<Body>>()
   const parent = (of: Declaration, ofSeed = seed++) => {
     const bodies = bodiesByParent.get(of) ?? bodiesOf(of, { referable }).creates

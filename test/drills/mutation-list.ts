@@ -7,6 +7,7 @@ const NOBODY = 'nobody reaches the tasks of somebody else, RLS false'
 const MODEL = 'whatever several users do, each has what a model of theirs has'
 const OWNED = 'src/db/owned.test'
 const CONNECTION = 'src/db/connection.test'
+const SHARE = 'writes share a connection, each of an owner who has nothing else in flight'
 const WIDENS = 'no condition of a store widens the filter'
 const ROW_SECURITY = 'src/db/row-security.test'
 const NAMES = 'with row-level security a statement names its owner, and the name ends with it'
@@ -864,7 +865,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "isBehind !== undefined && kind === 'transaction'",
     put: 'false',
     test: 'src/db/pool.test',
-    title: 'so do writes, each of an owner who has nothing else in flight'
+    title: SHARE
   },
   {
     what: 'beyond isolation: a write that waits for another of its owner, before those of others',
@@ -872,7 +873,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "(kind === 'write' && inFlight === 0 &&",
     put: "(kind === 'write' &&",
     test: 'src/db/pool.test',
-    title: 'so do writes, each of an owner who has nothing else in flight'
+    title: SHARE
   },
   {
     what: 'beyond isolation: a write that overtakes an earlier one of its owner, which is behind others',
@@ -880,7 +881,7 @@ export const MUTATIONS: readonly Mutation[] = [
     find: "isBehind && kind === 'write'",
     put: 'false',
     test: 'src/db/pool.test',
-    title: 'so do writes, each of an owner who has nothing else in flight'
+    title: SHARE
   },
   {
     what: 'beyond isolation: whatever is not supported is taken for a stale plan',

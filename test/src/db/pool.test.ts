@@ -101,7 +101,7 @@ t.test('reads take an idle connection, or share one with reads while that is qui
   t.same(pool.load(), { pending: 0, queued: 0, busy: 0, idle: 3 })
 })
 
-t.test('so do writes, each of an owner who has nothing else in flight (issue 19)', async (t) => {
+t.test('writes share a connection, each of an owner who has nothing else in flight (issue 19)', async (t) => {
   const time = holdTime(t)
   const { pool, read, scan, write, sent, answer } = holding(8, 0)
   for (let i = 0; i < 6; i++) scan(`other-${i}` as Owner)
