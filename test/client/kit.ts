@@ -78,7 +78,8 @@ export async function serve(
   let faultOf: (request: IncomingMessage) => Fault | undefined = () => undefined
   const seen: { method: string; url: string; headers: IncomingMessage['headers'] }[] = []
   const open = new Set<ServerResponse>()
-  const server = createServer(async (request, response) => {
+  // The answers say how long the service keeps a connection. Node's server would end it earlier, and with it a request.
+  const server = createServer({ keepAliveTimeout: 0 }, async (request, response) => {
     const { method = '', url = '', headers } = request
     if (beside(request, response)) return
     seen.push({ method, url, headers })
