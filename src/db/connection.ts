@@ -13,7 +13,7 @@ import {
   type Reason
 } from './errors.ts'
 import { Query, type QueryObserver } from './query.ts'
-import { CONNECT_TIMEOUT_MS, LOST, Session, type SessionOptions } from './session.ts'
+import { CONNECT_TIMEOUT_MS, FINISH_SECONDS, LOST, Session, type SessionOptions } from './session.ts'
 import { Watchdog } from './watchdog.ts'
 
 /**
@@ -134,15 +134,16 @@ export class Connection implements QueryObserver {
   onFailure(query: Query, error: unknown): unknown {
     if (!query.executed) return error
     this.onAnswer()
-    if (this.#isOver(query, error)) this.#destroy()
+    // The close of the socket comes after its error: what is sent in between is never answered.
+    if (isBroken(error)) this.#destroy()
+    // PostgreSQL does what it was sent already, so that is answered.
+    else if (this.#isOver(query, error)) void this.end(FINISH_SECONDS)
     if (query.text !== 'commit' || isBroken(error)) return error
     return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: ${codeOf(error)}` }, query.text)
   }
 
   /** Whether nothing may be sent behind a statement that failed so. */
   #isOver(query: Query, error: unknown): boolean {
-    // The close of the socket comes after its error: what is sent in between is never answered.
-    if (isBroken(error)) return true
     // The next statement would be in the transaction of another.
     if (query.text === 'commit' || query.text === 'rollback') return true
     // It was prepared, so the schema changed since: it is refused for as long as it is not prepared anew.

@@ -35,8 +35,7 @@ export const SHARED_MAX = 4
 
 /**
  * The pauses before each cancel request. Each request cancels one statement, and the one that is meant may be the last.
- * There is one more, because PostgreSQL ignores a request that comes before it reads the statement. Together the pauses
- * are shorter than the one before the next connection (`slot.ts`): the embedded engine has one session.
+ * There is one more, because PostgreSQL ignores a request that comes before it reads the statement.
  */
 const CANCEL_PAUSES_MS = [0, ...Array<number>(SHARED_MAX).fill(30)]
 
@@ -115,39 +114,58 @@ export class Session {
 
   /**
    * Asks PostgreSQL to cancel what it works on, by connections of their own, until what is meant `isDone`. Then it ends
-   * the session, and the others have `FINISH_SECONDS`.
+   * the session. The others have `FINISH_SECONDS`, and what is not done by then is cancelled too: PostgreSQL has read
+   * all of it and would do it later, when whoever sent it was told that it failed.
    */
   async cancel(isDone: () => boolean): Promise<void> {
     this.#isCancelling = true
-    for (const ms of CANCEL_PAUSES_MS) {
-      await sleep(ms)
-      if (this.#hasEnded) return
-      if (isDone()) return this.end(FINISH_SECONDS)
-      await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
-    }
+    if (!(await this.#cancelUntil(isDone))) return
+    let hasFinished = false
+    const finished = this.end().then(() => {
+      hasFinished = true
+    })
+    await Promise.race([finished, sleep(1000 * FINISH_SECONDS)])
+    await this.#cancelUntil(() => hasFinished)
   }
 
-  /** Closes the socket, by RST. Otherwise the kernel would deliver what was sent whenever the network is back. */
+  /**
+   * Closes the socket, by RST. Otherwise the kernel would deliver what was sent whenever the network is back, and
+   * PostgreSQL would do what it has read and not begun.
+   */
   reset(): void {
-    if ('host' in this.#address) this.#socket?.resetAndDestroy()
+    // All is answered when postgres.js has ended the socket, and Node would then never close what it cannot reset.
+    if ('host' in this.#address && !this.#socket?.writableEnded) this.#socket?.resetAndDestroy()
     else this.#socket?.destroy()
   }
 
   /**
    * Ends the session when what was sent is answered.
    *
-   * @param timeout seconds after which what is not answered fails with `CONNECTION_DESTROYED`
+   * @param timeout seconds after which what is not answered fails
    */
   async end(timeout?: number): Promise<void> {
     clearTimeout(this.#timer)
-    if (timeout === 0) {
-      this.#hasEnded = true
-      if (this.#socket?.connecting) this.#socket.destroy()
-    }
     if (timeout === undefined) return this.#sql.end()
+    if (timeout > 0) {
+      await Promise.race([this.#sql.end(), sleep(1000 * timeout, undefined, { ref: false })])
+      return this.reset()
+    }
+    this.#hasEnded = true
+    if (this.#socket?.connecting) this.#socket.destroy()
     // postgres.js forgets the timeout when the session is ending already, and may wait for the other side to close.
-    await Promise.race([this.#sql.end({ timeout }), sleep(1000 * timeout + CLOSE_MS, undefined, { ref: false })])
+    await Promise.race([this.#sql.end({ timeout }), sleep(CLOSE_MS, undefined, { ref: false })])
     this.#socket?.destroy()
+  }
+
+  /** Sends cancel requests until `isDone`. Resolves with whether it is, and the session has not ended. */
+  async #cancelUntil(isDone: () => boolean): Promise<boolean> {
+    for (const ms of CANCEL_PAUSES_MS) {
+      await sleep(ms)
+      if (this.#hasEnded) return false
+      if (isDone()) return true
+      await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
+    }
+    return false
   }
 
   /** Makes the socket of the session, or of a cancel request. */

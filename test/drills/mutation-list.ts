@@ -215,8 +215,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a connection that is not given up with the error of its socket',
     file: 'src/db/connection.ts',
-    find: 'if (isBroken(error)) return true',
-    put: '',
+    find: 'if (isBroken(error)) this.#destroy()\n',
+    put: 'if (isBroken(error)) void 0\n',
     test: CONNECTION,
     title: 'what comes with the error of the socket fails'
   },
@@ -235,6 +235,24 @@ export const MUTATIONS: readonly Mutation[] = [
     put: '',
     test: 'src/db/slot.test',
     title: 'a server that hangs up is not called again and again'
+  },
+  {
+    what: 'writes of others that PostgreSQL does after they were refused',
+    file: 'src/db/session.ts',
+    find: 'await this.#cancelUntil(() => hasFinished)',
+    put: '',
+    test: 'src/db/late.test',
+    title: 'of writes that share a connection',
+    server: true
+  },
+  {
+    what: 'a session that ends without a reset',
+    file: 'src/db/session.ts',
+    find: 'return this.reset()',
+    put: 'this.#socket?.destroy()\n      return',
+    test: 'src/db/late.test',
+    title: 'a write behind another that waits is not done later when the pool closes',
+    server: true
   },
   {
     what: 'what waits for a new connection in another order',

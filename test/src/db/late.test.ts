@@ -108,7 +108,10 @@ t.test(
       { what: 'the first, which waits', late: 0, held: 1, after: ['old', 'new', 'new', 'new'] },
       { what: 'the last, behind others that wait', late: 3, held: 4, after: ['old', 'old', 'old', 'old'] },
       // What it waited behind is cancelled.
-      { what: 'one behind another that waits', late: 1, held: 1, after: ['old', 'new', 'new', 'new'] }
+      { what: 'one behind another that waits', late: 1, held: 1, after: ['old', 'new', 'new', 'new'] },
+      // What still waits half a second later is cancelled too, before those behind it fail.
+      { what: 'the first of two that wait', late: 0, held: 2, after: ['old', 'old', 'new', 'new'] },
+      { what: 'the first of four that wait', late: 0, held: 4, after: ['old', 'old', 'old', 'old'] }
     ]) {
       const deadlines = owners.map(() => new Deadline(performance.now() + 4700))
       let answers: string[] = []
@@ -133,6 +136,29 @@ t.test(
       )
       t.same(await titles(), after, what)
     }
+  }
+)
+
+t.test(
+  'a write behind another that waits is not done later when the pool closes (issue 19)',
+  { skip: SKIP },
+  async (t) => {
+    const { admin, store, close } = await open(t, 'false')
+    const owners = ['alice', 'bob'].map((name) => newUser(name) as Owner)
+    const ids = [] as string[]
+    for (const owner of owners) ids.push((await store.create(owner, { title: 'old' })).id)
+    let pid: number | undefined
+    await admin.begin(async (one) => {
+      await one`select from tasks where id = any(${ids.slice(0, 1)}) for update`
+      const writes = owners.map((owner, i) =>
+        store.update(owner, ids[i] as string, { title: 'new' }).catch((error) => classify(error))
+      )
+      pid = await blocked(admin)
+      await close()
+      t.same(await Promise.all(writes), ['unavailable', 'unavailable'])
+    })
+    while ((await admin`select from pg_stat_activity where pid = ${pid ?? 0}`).length > 0);
+    t.match(await admin`select title from tasks where id = any(${ids.slice(1)})`, [{ title: 'old' }])
   }
 )
 
