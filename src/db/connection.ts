@@ -4,6 +4,7 @@ import {
   DEADLINE_OVER,
   failure,
   isBroken,
+  isCancelled,
   isInFailedTransaction,
   isInvalid,
   isReadOnly,
@@ -102,16 +103,15 @@ export class Connection implements QueryObserver {
     return result
   }
 
-  /** Has PostgreSQL cancel what it works on until what is meant `isDone`, and closes. What waits is not sent. */
-  async stop(isDone = () => false): Promise<void> {
+  /** Has PostgreSQL cancel what it was sent, and closes. What waits is not sent. Both fail with `DEADLINE_OVER`. */
+  async stop(): Promise<void> {
     if (this.#state === 'connecting') this.#failQueued(DEADLINE_OVER)
     if (this.#state !== 'open') return
     this.#close(DEADLINE_OVER)
-    const end = () => this.#reset(DEADLINE_OVER)
     // Behind TLS postgres.js never settles a cancel request whose socket fails before the handshake.
-    this.#cancelTimer = setTimeout(end, CONNECT_TIMEOUT_MS)
-    await this.#session.cancel(isDone)
-    end()
+    this.#cancelTimer = setTimeout(() => this.#reset(DEADLINE_OVER), CONNECT_TIMEOUT_MS)
+    await this.#session.cancel()
+    this.#reset(DEADLINE_OVER)
   }
 
   /**
@@ -138,6 +138,7 @@ export class Connection implements QueryObserver {
     if (isBroken(error)) this.#destroy()
     // PostgreSQL does what it was sent already, so that is answered.
     else if (this.#isOver(query, error)) void this.end(FINISH_SECONDS)
+    if (this.#cancelTimer !== undefined && isCancelled(error)) return failure(DEADLINE_OVER, query.text)
     if (query.text !== 'commit' || isBroken(error)) return error
     return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: ${codeOf(error)}` }, query.text)
   }

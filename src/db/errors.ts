@@ -97,6 +97,9 @@ export const isInvalid = (error: unknown) => /^428/.test(String(codeOf(error)))
  */
 export const isReadOnly = (error: unknown) => codeOf(error) === '25006'
 
+/** Whether PostgreSQL cancelled a statement: it was asked to, or the statement took longer than it may. */
+export const isCancelled = (error: unknown) => codeOf(error) === '57014'
+
 // A connection that was established broke.
 const BROKEN = new Set([
   'CONNECTION_CLOSED',

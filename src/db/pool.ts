@@ -109,7 +109,7 @@ export class Pool {
 
   /**
    * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. When the time of its request is
-   * up, the connection of all but a read is stopped. Other writes on it may fail with that.
+   * up, the connection of all but a read is stopped. Other writes on it are then done once more, on another.
    */
   async #run<R>(lane: Lane, demand: Demand, work: (connection: Connection) => Promise<R>): Promise<R> {
     const { owner, text, kind, within } = demand
@@ -117,17 +117,15 @@ export class Pool {
     for (;;) {
       if (within?.over) throw failure(DEADLINE_OVER, text)
       const slot = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
-      let isDone = false
       try {
         const { connection } = slot
-        if (within !== undefined && kind !== 'read') within.cancel = () => void connection.stop(() => isDone)
+        if (within !== undefined && kind !== 'read') within.cancel = () => void connection.stop()
         return await work(connection)
       } catch (error) {
         if (isUnknownStatement(error)) this.#onUnknownStatement()
         retries ??= new Retries(kind, this.#slots.length)
         if (!retries.allow(error, slot)) throw error
       } finally {
-        isDone = true
         lane.release(slot, owner)
         if (within !== undefined) within.cancel = undefined
       }

@@ -10,7 +10,7 @@ export class Retries {
   readonly #refusedBy = new Set<Slot>()
   #stale: number
   #broken: number
-  #unsent = 1
+  #stopped = 1
 
   constructor(kind: Kind, connections: number) {
     this.#kind = kind
@@ -22,11 +22,11 @@ export class Retries {
   /**
    * What failed because of what its connection was used for before is done once more, as many times as there are
    * connections, and four times at least: it failed before it did anything. A read whose connection broke is done once
-   * more too; of a write nobody knows whether it was done. What waited for a new connection that was stopped for
-   * another request was not sent.
+   * more too; of a write nobody knows whether it was done. What was on a connection that was stopped for another
+   * request was not sent, or was cancelled.
    */
   allow(error: unknown, slot: Slot): boolean {
-    if (codeOf(error) === DEADLINE_OVER.code) return this.#unsent-- > 0
+    if (codeOf(error) === DEADLINE_OVER.code) return this.#stopped-- > 0
     if (isBroken(error)) return this.#broken-- > 0
     return isStale(error) && !this.#isWrong(error, slot) && this.#stale-- > 0
   }

@@ -34,12 +34,13 @@ export const CONNECT_TIMEOUT_MS = 4000
 export const SHARED_MAX = 4
 
 /**
- * The pauses before each cancel request. Each request cancels one statement, and the one that is meant may be the last.
- * There is one more, because PostgreSQL ignores a request that comes before it reads the statement.
+ * The pauses before each cancel request. Each request cancels one statement. There is one more, because PostgreSQL
+ * ignores a request that comes before it reads the statement. Together the pauses are shorter than the one before the
+ * next connection (`slot.ts`): the embedded engine has one session.
  */
 const CANCEL_PAUSES_MS = [0, ...Array<number>(SHARED_MAX).fill(30)]
 
-/** How long what was sent may take when its session is ended. */
+/** How long what was sent may take when its session is ended without a cancel. */
 export const FINISH_SECONDS = 0.5
 
 /** How long the other side may take to close its side of the socket. */
@@ -113,19 +114,20 @@ export class Session {
   }
 
   /**
-   * Asks PostgreSQL to cancel what it works on, by connections of their own, until what is meant `isDone`. Then it ends
-   * the session. The others have `FINISH_SECONDS`, and what is not done by then is cancelled too: PostgreSQL has read
-   * all of it and would do it later, when whoever sent it was told that it failed.
+   * Ends the session, and asks PostgreSQL to cancel all that it was sent, by connections of their own. It has read
+   * that, and would do it whenever what it works on is done.
    */
-  async cancel(isDone: () => boolean): Promise<void> {
+  async cancel(): Promise<void> {
     this.#isCancelling = true
-    if (!(await this.#cancelUntil(isDone))) return
-    let hasFinished = false
-    const finished = this.end().then(() => {
-      hasFinished = true
+    let isAnswered = false
+    const answered = this.end().then(() => {
+      isAnswered = true
     })
-    await Promise.race([finished, sleep(1000 * FINISH_SECONDS)])
-    await this.#cancelUntil(() => hasFinished)
+    for (const ms of CANCEL_PAUSES_MS) {
+      await Promise.race([answered, sleep(ms)])
+      if (this.#hasEnded || isAnswered) return
+      await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
+    }
   }
 
   /**
@@ -155,17 +157,6 @@ export class Session {
     // postgres.js forgets the timeout when the session is ending already, and may wait for the other side to close.
     await Promise.race([this.#sql.end({ timeout }), sleep(CLOSE_MS, undefined, { ref: false })])
     this.#socket?.destroy()
-  }
-
-  /** Sends cancel requests until `isDone`. Resolves with whether it is, and the session has not ended. */
-  async #cancelUntil(isDone: () => boolean): Promise<boolean> {
-    for (const ms of CANCEL_PAUSES_MS) {
-      await sleep(ms)
-      if (this.#hasEnded) return false
-      if (isDone()) return true
-      await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
-    }
-    return false
   }
 
   /** Makes the socket of the session, or of a cancel request. */

@@ -239,8 +239,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'writes of others that PostgreSQL does after they were refused',
     file: 'src/db/session.ts',
-    find: 'await this.#cancelUntil(() => hasFinished)',
-    put: '',
+    find: 'Array<number>(SHARED_MAX)',
+    put: 'Array<number>(1)',
     test: 'src/db/late.test',
     title: 'of writes that share a connection',
     server: true
