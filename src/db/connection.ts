@@ -14,15 +14,9 @@ import {
   type Reason
 } from './errors.ts'
 import { Query, type QueryObserver } from './query.ts'
-import { CONNECT_TIMEOUT_MS, FINISH_SECONDS, LOST, Session, type SessionOptions } from './session.ts'
+import { allOf, type Send } from './send.ts'
+import { FINISH_SECONDS, LOST, Session, type SessionOptions } from './session.ts'
 import { Watchdog } from './watchdog.ts'
-
-/**
- * Sends a prepared statement and resolves with its rows: the values of each, in order.
- *
- * @param bytes whether the values are wanted as the bytes of their text
- */
-export type Send = (text: string, parameters?: unknown[], bytes?: boolean) => Promise<unknown[][]>
 
 export interface ConnectionOptions extends SessionOptions {
   /** A connection that owes an answer for so long is closed. In milliseconds; without it none is. */
@@ -56,12 +50,16 @@ export class Connection implements QueryObserver {
   #state: 'connecting' | 'open' | 'closed' = 'connecting'
   /** The first statement of the transaction that has the connection to itself. */
   #reserved: Query | undefined
-  #cancelTimer: NodeJS.Timeout | undefined
+  #isStopped = false
+  #isUnreplicated = false
 
   constructor({ silenceMs, onClose, onNotification, ...options }: ConnectionOptions) {
     this.#onClose = onClose
     this.#watchdog = new Watchdog(silenceMs ?? Number.POSITIVE_INFINITY, () => this.#reset(LOST))
-    this.#session = new Session(options, () => this.#destroy(), onNotification)
+    const onUnreplicated = () => {
+      this.#isUnreplicated = true
+    }
+    this.#session = new Session(options, { onClose: () => this.#destroy(), onNotification, onUnreplicated })
     this.#session.begin().then(
       () => this.#open(),
       (error) => this.#destroy(error)
@@ -105,11 +103,10 @@ export class Connection implements QueryObserver {
 
   /** Has PostgreSQL cancel what it was sent, and closes. What waits is not sent. Both fail with `DEADLINE_OVER`. */
   async stop(): Promise<void> {
-    if (this.#state === 'connecting') this.#failQueued(DEADLINE_OVER)
-    if (this.#state !== 'open') return
+    if (this.#state === 'connecting') return this.#failQueued(DEADLINE_OVER)
+    if (this.#isStopped) return
+    this.#isStopped = true
     this.#close(DEADLINE_OVER)
-    // Behind TLS postgres.js never settles a cancel request whose socket fails before the handshake.
-    this.#cancelTimer = setTimeout(() => this.#reset(DEADLINE_OVER), CONNECT_TIMEOUT_MS)
     await this.#session.cancel()
     this.#reset(DEADLINE_OVER)
   }
@@ -126,19 +123,22 @@ export class Connection implements QueryObserver {
   }
 
   /** Part of `QueryObserver`. */
-  onAnswer(): void {
+  onAnswer({ text }: Query): Error | undefined {
     this.#watchdog.answered()
+    if (!this.#isUnreplicated) return undefined
+    this.#isUnreplicated = false
+    return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: no standby has it` }, text)
   }
 
   /** Part of `QueryObserver`. */
   onFailure(query: Query, error: unknown): unknown {
     if (!query.executed) return error
-    this.onAnswer()
+    this.#watchdog.answered()
     // The close of the socket comes after its error: what is sent in between is never answered.
     if (isBroken(error)) this.#destroy()
     // PostgreSQL does what it was sent already, so that is answered.
     else if (this.#isOver(query, error)) void this.end(FINISH_SECONDS)
-    if (this.#cancelTimer !== undefined && isCancelled(error)) return failure(DEADLINE_OVER, query.text)
+    if (this.#isStopped && isCancelled(error)) return failure(DEADLINE_OVER, query.text)
     if (query.text !== 'commit' || isBroken(error)) return error
     return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: ${codeOf(error)}` }, query.text)
   }
@@ -225,7 +225,6 @@ export class Connection implements QueryObserver {
   /** Closes at once. What was sent and is not answered fails. */
   #destroy(reason: Reason = LOST): void {
     this.#close(reason)
-    clearTimeout(this.#cancelTimer)
     void this.#session.end(0)
   }
 
@@ -236,15 +235,4 @@ export class Connection implements QueryObserver {
     this.#failQueued(reason)
     this.#onClose?.()
   }
-}
-
-/** Does `work` with `send`, and throws the first failure of what it sent. The work may not have waited for that. */
-async function allOf<R>(work: (send: Send) => Promise<R>, send: Send, failures: unknown[]): Promise<R> {
-  const result = await work((...statement) => {
-    const answer = send(...statement)
-    answer.catch((error) => failures.push(error))
-    return answer
-  })
-  if (failures.length > 0) throw failures[0]
-  return result
 }

@@ -121,6 +121,11 @@ export class Lane {
     if (!this.#queue.isEmpty) this.#dispatch()
   }
 
+  /** Whether an owner has more than one statement in flight, or others that wait. */
+  hasOthers(owner: Owner): boolean {
+    return (this.#inFlight.get(owner) as number) > 1 || this.#queue.has(owner)
+  }
+
   #mayHave({ owner, kind }: Demand, now: number): boolean {
     const isBehind = this.#writing.get(owner)
     // The locks of a transaction would hold up the owner's write, and the writes of others behind that.

@@ -109,7 +109,7 @@ export class Pool {
 
   /**
    * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. When the time of its request is
-   * up, the connection of all but a read is stopped. Other writes on it are then done once more, on another.
+   * up, the connection of all but a read is stopped. Other writes on it are done once more if they can be.
    */
   async #run<R>(lane: Lane, demand: Demand, work: (connection: Connection) => Promise<R>): Promise<R> {
     const { owner, text, kind, within } = demand
@@ -123,8 +123,8 @@ export class Pool {
         return await work(connection)
       } catch (error) {
         if (isUnknownStatement(error)) this.#onUnknownStatement()
-        retries ??= new Retries(kind, this.#slots.length)
-        if (!retries.allow(error, slot)) throw error
+        retries ??= new Retries(kind, this.#slots.length, this.#distribution.distributed)
+        if (!retries.allow(error, slot, !lane.hasOthers(owner))) throw error
       } finally {
         lane.release(slot, owner)
         if (within !== undefined) within.cancel = undefined

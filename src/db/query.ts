@@ -41,7 +41,8 @@ export const TYPES = {
 
 /** Hears how a query ended, before the sender of the query does. */
 export interface QueryObserver {
-  onAnswer(): void
+  /** Returns an error for the sender when the answer is not to be trusted. */
+  onAnswer(query: Query): Error | undefined
   /** Returns the error for the sender. */
   onFailure(query: Query, error: unknown): unknown
 }
@@ -109,8 +110,9 @@ export class Query {
   }
 
   resolve(rows: unknown[][]): void {
-    this.#observer.onAnswer()
-    this.#resolve(withoutHoles(rows))
+    const error = this.#observer.onAnswer(this)
+    if (error === undefined) this.#resolve(withoutHoles(rows))
+    else this.#reject(error)
   }
 
   reject(error: unknown): void {

@@ -17,6 +17,10 @@ export class FairQueue<T extends { owner: Owner }> {
     return this.#turns.reduce((sum, items) => sum + items.length, 0)
   }
 
+  has(owner: Owner): boolean {
+    return this.#byOwner.has(owner)
+  }
+
   push(item: T): void {
     const items = this.#byOwner.get(item.owner)
     if (items !== undefined) {

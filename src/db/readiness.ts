@@ -1,6 +1,6 @@
-import type { Send } from './connection.ts'
 import { DISTRIBUTED, type Distribution, TRIGGERS, type Triggered } from './distribution.ts'
 import { APPLIED_VERSIONS, mismatch, REMEDIES, type Versions } from './migrate.ts'
+import type { Send } from './send.ts'
 import { SETTING_NAMES, unfit } from './settings.ts'
 
 /** A column, by the names of its table and of itself in SQL. */

@@ -1,8 +1,8 @@
 import { getTableName, is, type SQL, sql } from 'drizzle-orm'
 import { getTableConfig, PgDialect, PgTable } from 'drizzle-orm/pg-core'
 import type { FastifyBaseLogger } from 'fastify'
-import type { Send } from './connection.ts'
 import { codeOf } from './errors.ts'
+import type { Send } from './send.ts'
 import { storedBytes } from './stored-bytes.ts'
 import * as systemTables from './system-tables.ts'
 

@@ -10,12 +10,14 @@ export class Retries {
   readonly #refusedBy = new Set<Slot>()
   #stale: number
   #broken: number
-  #stopped = 1
+  #stopped: number
 
-  constructor(kind: Kind, connections: number) {
+  constructor(kind: Kind, connections: number, isDistributed: boolean) {
     this.#kind = kind
     // A transaction may have several statements that went stale.
     this.#stale = Math.max(4, connections)
+    // A cancelled statement of Citus may have been committed on a worker.
+    this.#stopped = isDistributed ? 0 : 1
     this.#broken = kind === 'read' || kind === 'scan' ? 1 : 0
   }
 
@@ -23,10 +25,12 @@ export class Retries {
    * What failed because of what its connection was used for before is done once more, as many times as there are
    * connections, and four times at least: it failed before it did anything. A read whose connection broke is done once
    * more too; of a write nobody knows whether it was done. What was on a connection that was stopped for another
-   * request was not sent, or was cancelled.
+   * request was not sent, or was cancelled. It would come behind what its owner has sent since, so there must be none.
+   *
+   * @param isOnly whether its owner has nothing else in flight, and nothing that waits
    */
-  allow(error: unknown, slot: Slot): boolean {
-    if (codeOf(error) === DEADLINE_OVER.code) return this.#stopped-- > 0
+  allow(error: unknown, slot: Slot, isOnly: boolean): boolean {
+    if (codeOf(error) === DEADLINE_OVER.code) return isOnly && this.#stopped-- > 0
     if (isBroken(error)) return this.#broken-- > 0
     return isStale(error) && !this.#isWrong(error, slot) && this.#stale-- > 0
   }

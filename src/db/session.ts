@@ -27,6 +27,14 @@ export interface SessionOptions {
   delayMs?: number
 }
 
+export interface SessionEvents {
+  /** The session has ended. It is not called when the session never began. */
+  onClose(): void
+  onNotification?: ((payload: string) => void) | undefined
+  /** What PostgreSQL answers next is committed, but a cancel request ended its wait for a synchronous standby. */
+  onUnreplicated(): void
+}
+
 /** How long a session may take until PostgreSQL takes statements. */
 export const CONNECT_TIMEOUT_MS = 4000
 
@@ -34,13 +42,16 @@ export const CONNECT_TIMEOUT_MS = 4000
 export const SHARED_MAX = 4
 
 /**
- * The pauses before each cancel request. Each request cancels one statement. There is one more, because PostgreSQL
- * ignores a request that comes before it reads the statement. Together the pauses are shorter than the one before the
- * next connection (`slot.ts`): the embedded engine has one session.
+ * How often PostgreSQL is asked to cancel what it works on, and how long. Each request cancels one statement at most:
+ * PostgreSQL ignores one that comes before it has read the statement, or while it commits.
  */
-const CANCEL_PAUSES_MS = [0, ...Array<number>(SHARED_MAX).fill(30)]
+const CANCEL_PAUSE_MS = 30
+const CANCEL_MS = 1000
 
-/** How long what was sent may take when its session is ended without a cancel. */
+/** The same by a path. It is shorter than the pause before the next connection: the embedded engine has one session. */
+const CANCEL_LOCALLY_MS = 120
+
+/** How long what was sent may take before it is cancelled, when its session is ended. */
 export const FINISH_SECONDS = 0.5
 
 /** How long the other side may take to close its side of the socket. */
@@ -64,14 +75,9 @@ export class Session {
   #hasEnded = false
   #timer: NodeJS.Timeout | undefined
 
-  /**
-   * @param onClose is called when the session has ended, unless it never began
-   * @param onNotification is called with the payload of each notification
-   */
   constructor(
     { url, driver, address, delayMs = 0 }: SessionOptions,
-    onClose: () => void,
-    onNotification?: (payload: string) => void
+    { onClose, onNotification, onUnreplicated }: SessionEvents
   ) {
     this.#address = address
     this.#delayMs = delayMs
@@ -82,6 +88,7 @@ export class Session {
       max_lifetime: null,
       socket: () => this.#makeSocket(),
       onclose: onClose,
+      onnotice: ({ routine }: postgres.Notice) => routine === 'SyncRepWaitForLSN' && onUnreplicated(),
       ...(onNotification && { onnotify: (_channel: string, payload: string) => onNotification(payload) })
     }
     const options: DriverOptions = { ...driver, ...own }
@@ -123,10 +130,13 @@ export class Session {
     const answered = this.end().then(() => {
       isAnswered = true
     })
-    for (const ms of CANCEL_PAUSES_MS) {
-      await Promise.race([answered, sleep(ms)])
-      if (this.#hasEnded || isAnswered) return
-      await this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
+    const until = performance.now() + ('host' in this.#address ? CANCEL_MS : CANCEL_LOCALLY_MS)
+    await Promise.race([answered, sleep(0)])
+    while (!isAnswered && !this.#hasEnded && performance.now() < until) {
+      const request = this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
+      // Behind TLS postgres.js never settles a request whose socket fails before the handshake.
+      await Promise.race([answered, request, sleep(CANCEL_MS)])
+      await Promise.race([answered, sleep(CANCEL_PAUSE_MS)])
     }
   }
 
@@ -143,13 +153,14 @@ export class Session {
   /**
    * Ends the session when what was sent is answered.
    *
-   * @param timeout seconds after which what is not answered fails
+   * @param timeout seconds after which what is not answered is cancelled, or fails at once if it is 0
    */
   async end(timeout?: number): Promise<void> {
     clearTimeout(this.#timer)
     if (timeout === undefined) return this.#sql.end()
     if (timeout > 0) {
       await Promise.race([this.#sql.end(), sleep(1000 * timeout, undefined, { ref: false })])
+      await this.cancel()
       return this.reset()
     }
     this.#hasEnded = true

@@ -20,6 +20,7 @@ const SWEPT = 'changes and feeds are swept'
 const HEARS = 'while several users write at once, each hears of their own items'
 const STREAMS = 'plugins/streams.test'
 const COMMON = 'routes/common-events.test'
+const LATE = 'src/db/late.test'
 const SET_AT = 'what the server sets, or clients set at creation only, is refused elsewhere'
 const ENGINE = 'src/resource/contract.slow.test'
 const MIXED = 'routes/mixed-batch.test'
@@ -239,20 +240,37 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'writes of others that PostgreSQL does after they were refused',
     file: 'src/db/session.ts',
-    find: 'Array<number>(SHARED_MAX)',
-    put: 'Array<number>(1)',
-    test: 'src/db/late.test',
+    find: 'const CANCEL_MS = 1000',
+    put: 'const CANCEL_MS = 1',
+    test: LATE,
     title: 'of writes that share a connection',
     server: true
   },
   {
-    what: 'a session that ends without a reset',
+    what: 'a pool that closes and cancels nothing',
     file: 'src/db/session.ts',
-    find: 'return this.reset()',
-    put: 'this.#socket?.destroy()\n      return',
-    test: 'src/db/late.test',
-    title: 'a write behind another that waits is not done later when the pool closes',
+    find: 'await this.cancel()\n',
+    put: '',
+    test: LATE,
+    title: 'what the pool was sent and told nobody of is cancelled when it closes',
     server: true
+  },
+  {
+    what: 'a write of others that is done behind what its owner has sent since',
+    file: 'src/db/pool.ts',
+    find: '!lane.hasOthers(owner)',
+    put: 'true',
+    test: LATE,
+    title: 'a write of others is not done once more behind what its owner has sent since',
+    server: true
+  },
+  {
+    what: 'a commit that no standby has, acknowledged',
+    file: 'src/db/session.ts',
+    find: "routine === 'SyncRepWaitForLSN' && ",
+    put: 'routine === undefined && ',
+    test: LATE,
+    title: 'a commit whose wait for a synchronous standby was cancelled'
   },
   {
     what: 'what waits for a new connection in another order',

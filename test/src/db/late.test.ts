@@ -8,6 +8,8 @@ import { Connection } from '../../../src/db/connection.ts'
 import { classify, codeOf } from '../../../src/db/errors.ts'
 import { openDatabase } from '../../../src/db/open.ts'
 import { ownedBy } from '../../../src/db/owned.ts'
+import { Retries } from '../../../src/db/retries.ts'
+import { Slot } from '../../../src/db/slot.ts'
 import { Deadline } from '../../../src/http/deadline.ts'
 import { watchStatements } from '../../contract/statements.ts'
 import { databaseUrl, newUser, testConfig } from '../../support/app.ts'
@@ -136,25 +138,91 @@ t.test(
 )
 
 t.test(
-  'a write behind another that waits is not done later when the pool closes (issue 19)',
+  'a write of others is not done once more behind what its owner has sent since (issue 19)',
+  { skip: SKIP },
+  async (t) => {
+    const { admin, store } = await open(t, 'false')
+    const [alice, bob] = ['alice', 'bob'].map((name) => newUser(name) as Owner) as [Owner, Owner]
+    const [first, second] = [await store.create(alice, { title: 'old' }), await store.create(bob, { title: 'old' })]
+    const deadline = new Deadline(performance.now() + 4700)
+    let answers: unknown[] = []
+    await admin.begin(async (one) => {
+      await one`select from tasks where id = any(${[first.id, second.id]}) for update`
+      const writes = [
+        store.update(alice, first.id, { title: 'late' }, undefined, deadline),
+        store.update(bob, second.id, { title: 'earlier' }),
+        store.update(bob, second.id, { title: 'later' })
+      ]
+      await blocked(admin)
+      deadline.expire()
+      t.same(await Promise.all(writes.slice(0, 2).map((write) => write.catch(codeOf))), Array(2).fill('DEADLINE_OVER'))
+      answers = writes.slice(2)
+    })
+    t.match(await Promise.all(answers), [{ json: /"title":"later"/, version: 2 }])
+  }
+)
+
+t.test('what Citus cancelled is not done once more, as a worker may have committed it (issue 19)', async (t) => {
+  const slot = new Slot(() => {
+    throw new Error('It connects')
+  })
+  const stopped = Object.assign(new Error('stopped'), { code: 'DEADLINE_OVER' })
+  for (const isDistributed of [true, false]) {
+    const retries = new Retries('write', 10, isDistributed)
+    t.equal(retries.allow(stopped, slot, true), !isDistributed)
+    t.equal(retries.allow(stopped, slot, true), false, 'nothing is done a third time')
+  }
+})
+
+t.test(
+  'what the pool was sent and told nobody of is cancelled when it closes (issue 19)',
   { skip: SKIP },
   async (t) => {
     const { admin, store, close } = await open(t, 'false')
     const owners = ['alice', 'bob'].map((name) => newUser(name) as Owner)
-    const ids = [] as string[]
+    const ids: string[] = []
     for (const owner of owners) ids.push((await store.create(owner, { title: 'old' })).id)
-    let pid: number | undefined
+    let told: string[] = []
     await admin.begin(async (one) => {
       await one`select from tasks where id = any(${ids.slice(0, 1)}) for update`
       const writes = owners.map((owner, i) =>
-        store.update(owner, ids[i] as string, { title: 'new' }).catch((error) => classify(error))
+        store.update(owner, ids[i] as string, { title: 'new' }).then(
+          () => 'new',
+          () => 'old'
+        )
       )
-      pid = await blocked(admin)
+      await blocked(admin)
       await close()
-      t.same(await Promise.all(writes), ['unavailable', 'unavailable'])
+      told = await Promise.all(writes)
+      await blocked(admin, false)
     })
-    while ((await admin`select from pg_stat_activity where pid = ${pid ?? 0}`).length > 0);
-    t.match(await admin`select title from tasks where id = any(${ids.slice(1)})`, [{ title: 'old' }])
+    t.same(told, ['old', 'new'])
+    const rows = await admin<{ title: string }[]>`select title from tasks where id = any(${ids}) order by id`
+    t.same(
+      rows.map(({ title }) => title),
+      told
+    )
+  }
+)
+
+t.test(
+  'a statement is cancelled on a connection that takes no more because it is too old (issue 19)',
+  { skip: SKIP },
+  async (t) => {
+    const url = await databaseUrl('owner')
+    const { hostname: host, port } = new URL(url)
+    const driver = { fetch_types: false, connection: { application_name: 'rowkeeper' } }
+    const connection = new Connection({ url, driver, address: { host, port: Number(port) } })
+    const admin = postgres(url, { max: 2, onnotice: () => {} })
+    t.teardown(() => admin.end())
+    await admin.begin(async (one) => {
+      await one`select pg_advisory_xact_lock(19)`
+      const late = connection.send('select pg_advisory_xact_lock(19)').catch(codeOf)
+      await blocked(admin)
+      void connection.end()
+      void connection.stop()
+      t.equal(await late, 'DEADLINE_OVER')
+    })
   }
 )
 
@@ -302,7 +370,9 @@ for (const ending of ['never answers', 'ends the connection', 'cannot be reached
     t.ok(['DEADLINE_OVER', 'CONNECTION_CLOSED', 'CONNECTION_DESTROYED'].includes(String(await late)))
     await closed
     const cancelled = requests.filter((bytes) => bytes.equals(CANCEL)).length
-    t.equal(cancelled, { 'never answers': 5, 'ends the connection': 1 }[ending] ?? 0)
+    // Of one that is silent each request may have come too early.
+    if (ending === 'never answers') t.ok(cancelled > 5, `${cancelled} cancel requests`)
+    else t.equal(cancelled, ending === 'ends the connection' ? 1 : 0)
   })
 }
 
@@ -321,6 +391,46 @@ t.test('a commit that fails is unavailable, and its connection is replaced (issu
   t.equal(classify(await refused), 'unavailable')
   t.match(await store.create(alice, { title: 'next' }), { version: 1 })
   await send('drop function refuse() cascade')
+})
+
+/** A message of PostgreSQL's protocol. */
+const message = (type: string, body: string) => {
+  const length = Buffer.alloc(4)
+  length.writeUInt32BE(4 + body.length)
+  return Buffer.concat([Buffer.from(type), length, Buffer.from(body, 'latin1')])
+}
+
+t.test('a commit whose wait for a synchronous standby was cancelled is not acknowledged (issue 19)', async (t) => {
+  const server = createServer().listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const { port } = server.address() as AddressInfo
+  const arrived = once(server, 'connection')
+  const connection = new Connection({
+    driver: { user: 'postgres', database: 'postgres', fetch_types: false },
+    address: { host: '127.0.0.1', port }
+  })
+  t.teardown(async () => {
+    await connection.end(0)
+    server.close()
+  })
+  const [socket] = await arrived
+  await letIn(socket)
+  const notice = message('N', 'SWARNING\0C01000\0Mcanceling wait for synchronous replication\0RSyncRepWaitForLSN\0\0')
+  const parsed = [message('1', ''), message('t', '\0\0'), message('n', '')]
+  const done = [message('2', ''), message('C', 'UPDATE 1\0')]
+  for (const [before, told] of [
+    [[], []],
+    [[notice], 'COMMIT_FAILED'],
+    [[], []]
+  ] as const) {
+    const sent = once(socket, 'data')
+    const answer = connection.send('update tasks set title = title').catch((error) => error)
+    // The second time it is prepared already.
+    const isNew = String((await sent)[0])[0] === 'P'
+    socket.write(Buffer.concat([...(isNew ? parsed : []), ...done, ...before, ready]))
+    if (told === 'COMMIT_FAILED') t.match([codeOf(await answer), classify(await answer)], [told, 'unavailable'])
+    else t.same(await answer, told)
+  }
 })
 
 t.test('a connection is given up once, however often it is stopped', async (t) => {
