@@ -46,8 +46,8 @@ export interface Database {
    */
   readinessProblem(tables: Iterable<string>, columns?: readonly ColumnName[]): Promise<string | undefined>
   /**
-   * Waits up to 0.5 s for statements in flight (of requests that were answered long ago), then closes every connection
-   * and the embedded engine.
+   * Waits up to 0.5 s for statements in flight (of requests that were answered long ago), cancels the others, and
+   * closes every connection and the embedded engine.
    */
   close(): Promise<void>
 }
@@ -176,7 +176,8 @@ function database(
     readinessProblem: (tables, columns) => readiness.problem(tables, columns),
     async close() {
       for (const listener of listeners) listener.close()
-      await Promise.all([...new Set([...pooled, service, ...listening])].map((slot) => slot.end()))
+      const slots = new Set([...pooled, service, ...listening])
+      await Promise.all([pool.settled(), ...[...slots].map((slot) => slot.end())])
     }
   }
 }

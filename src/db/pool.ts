@@ -56,6 +56,7 @@ export class Pool {
   readonly #sendOn: SendOn
   readonly #onUnknownStatement: () => void
   readonly #distribution: Distribution
+  readonly #stopping = new Set<Promise<void>>()
 
   /**
    * @param distribution chooses the form of each statement
@@ -107,6 +108,16 @@ export class Pool {
     return { pending: inFlight + queued, queued, busy: this.#slots.length - idle, idle }
   }
 
+  /** Resolves when PostgreSQL has cancelled what was given up, or a second later. */
+  async settled(): Promise<void> {
+    await Promise.all(this.#stopping)
+  }
+
+  #stop(connection: Connection): void {
+    const stopping = connection.stop().finally(() => this.#stopping.delete(stopping))
+    this.#stopping.add(stopping)
+  }
+
   /**
    * Does `work` on a connection of a lane, and once more as far as `Retries` allows it. When the time of its request is
    * up, the connection of all but a read is stopped. Other writes on it are done once more if they can be.
@@ -119,7 +130,7 @@ export class Pool {
       const slot = lane.tryAcquire(demand) ?? (await lane.acquire(demand))
       try {
         const { connection } = slot
-        if (within !== undefined && kind !== 'read') within.cancel = () => void connection.stop()
+        if (within !== undefined && kind !== 'read') within.cancel = () => this.#stop(connection)
         return await work(connection)
       } catch (error) {
         if (isUnknownStatement(error)) this.#onUnknownStatement()

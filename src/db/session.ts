@@ -48,8 +48,11 @@ export const SHARED_MAX = 4
 const CANCEL_PAUSE_MS = 30
 const CANCEL_MS = 1000
 
-/** The same by a path. It is shorter than the pause before the next connection: the embedded engine has one session. */
-const CANCEL_LOCALLY_MS = 120
+/**
+ * The same by a path, and when the service ends. It is shorter than the pause before the next connection: the embedded
+ * engine has one session.
+ */
+const CANCEL_BRIEFLY_MS = 120
 
 /** How long what was sent may take before it is cancelled, when its session is ended. */
 export const FINISH_SECONDS = 0.5
@@ -123,19 +126,22 @@ export class Session {
   /**
    * Ends the session, and asks PostgreSQL to cancel all that it was sent, by connections of their own. It has read
    * that, and would do it whenever what it works on is done.
+   *
+   * @param ms how long it asks
    */
-  async cancel(): Promise<void> {
+  async cancel(ms = 'host' in this.#address ? CANCEL_MS : CANCEL_BRIEFLY_MS): Promise<void> {
+    if (this.#hasEnded) return
     this.#isCancelling = true
     let isAnswered = false
     const answered = this.end().then(() => {
       isAnswered = true
     })
-    const until = performance.now() + ('host' in this.#address ? CANCEL_MS : CANCEL_LOCALLY_MS)
+    const until = performance.now() + ms
     await Promise.race([answered, sleep(0)])
     while (!isAnswered && !this.#hasEnded && performance.now() < until) {
       const request = this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
       // Behind TLS postgres.js never settles a request whose socket fails before the handshake.
-      await Promise.race([answered, request, sleep(CANCEL_MS)])
+      await Promise.race([answered, request, sleep(Math.max(0, until - performance.now()))])
       await Promise.race([answered, sleep(CANCEL_PAUSE_MS)])
     }
   }
@@ -160,7 +166,7 @@ export class Session {
     if (timeout === undefined) return this.#sql.end()
     if (timeout > 0) {
       await Promise.race([this.#sql.end(), sleep(1000 * timeout, undefined, { ref: false })])
-      await this.cancel()
+      await this.cancel(CANCEL_BRIEFLY_MS)
       return this.reset()
     }
     this.#hasEnded = true
@@ -172,10 +178,10 @@ export class Session {
 
   /** Makes the socket of the session, or of a cancel request. */
   async #makeSocket(): Promise<Socket> {
-    // postgres.js listens for its errors in the next microtask only, and they may come at once.
-    if (this.#isCancelling) await undefined
     // The socket closed before the session began. postgres.js would try again for ever.
-    else if (this.#socket !== undefined) throw failure(LOST, '')
+    if (this.#hasEnded || (this.#socket !== undefined && !this.#isCancelling)) throw failure(LOST, '')
+    // postgres.js listens for the errors of a cancel request in the next microtask only, and they may come at once.
+    if (this.#isCancelling) await undefined
     const socket = connect(this.#address)
     this.#socket ??= socket
     // postgres.js reads the address from the socket, for TLS and for its errors.

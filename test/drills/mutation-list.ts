@@ -232,8 +232,8 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a connection that connects again',
     file: 'src/db/session.ts',
-    find: "else if (this.#socket !== undefined) throw failure(LOST, '')",
-    put: '',
+    find: 'this.#hasEnded || (this.#socket !== undefined && !this.#isCancelling)',
+    put: 'false',
     test: 'src/db/slot.test',
     title: 'a server that hangs up is not called again and again'
   },
@@ -249,10 +249,19 @@ export const MUTATIONS: readonly Mutation[] = [
   {
     what: 'a pool that closes and cancels nothing',
     file: 'src/db/session.ts',
-    find: 'await this.cancel()\n',
+    find: 'await this.cancel(CANCEL_BRIEFLY_MS)\n',
     put: '',
     test: LATE,
     title: 'what the pool was sent and told nobody of is cancelled when it closes',
+    server: true
+  },
+  {
+    what: 'a pool that closes before what was given up is cancelled',
+    file: 'src/db/open.ts',
+    find: 'pool.settled(), ',
+    put: '',
+    test: LATE,
+    title: 'a pool is closed when what was given up is cancelled',
     server: true
   },
   {

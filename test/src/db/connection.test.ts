@@ -466,10 +466,12 @@ const end: Row[] = [
     promise: 'one that is closed while it connects connects no more',
     fault: 'none',
     async test(t, to, connect) {
-      const connection = connect({ delayMs: 1 })
-      const asked = codes([connection.send('select 1')])
-      await connection.end()
-      t.same(await asked, ['CONNECTION_CLOSED'])
+      for (const timeout of [undefined, 0.5]) {
+        const connection = connect({ delayMs: 1 })
+        const asked = codes([connection.send('select 1')])
+        await connection.end(timeout)
+        t.same(await asked, ['CONNECTION_CLOSED'])
+      }
       t.equal(to.connections(), 0)
     }
   }

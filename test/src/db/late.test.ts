@@ -205,6 +205,24 @@ t.test(
   }
 )
 
+t.test('a pool is closed when what was given up is cancelled (issue 19)', { skip: SKIP }, async (t) => {
+  const { admin, store, close } = await open(t, 'false')
+  const alice = newUser('alice') as Owner
+  const { id } = await store.create(alice, { title: 'old' })
+  const deadline = new Deadline(performance.now() + 4700)
+  await admin.begin(async (one) => {
+    await one`select from tasks where id = ${id} for update`
+    let told: unknown
+    store.update(alice, id, { title: 'late' }, undefined, deadline).catch((error) => {
+      told = codeOf(error)
+    })
+    await blocked(admin)
+    deadline.expire()
+    await close()
+    t.equal(told, 'DEADLINE_OVER')
+  })
+})
+
 t.test(
   'a statement is cancelled on a connection that takes no more because it is too old (issue 19)',
   { skip: SKIP },
