@@ -1,5 +1,8 @@
 import { once } from 'node:events'
+import { mkdtempSync } from 'node:fs'
 import { type AddressInfo, createServer, type Socket } from 'node:net'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import pino from 'pino'
 import postgres from 'postgres'
 import t, { type Test } from 'tap'
@@ -451,32 +454,35 @@ t.test('a commit whose wait for a synchronous standby was cancelled is not ackno
   }
 })
 
-t.test('a connection is given up once, however often it is stopped', async (t) => {
-  const server = createServer().listen(0, '127.0.0.1')
-  await once(server, 'listening')
-  const { port } = server.address() as AddressInfo
-  let lost = 0
-  const arrived = once(server, 'connection')
-  const connection = new Connection({
-    driver: { user: 'postgres', database: 'postgres', fetch_types: false },
-    address: { host: '127.0.0.1', port },
-    onClose: () => lost++
+for (const by of ['a port', 'a path']) {
+  t.test(`a connection by ${by} is given up once, however often it is stopped`, async (t) => {
+    const path = join(mkdtempSync(join(tmpdir(), 'rowkeeper-late-')), 'pg')
+    const server = by === 'a path' ? createServer().listen(path) : createServer().listen(0, '127.0.0.1')
+    await once(server, 'listening')
+    const address = by === 'a path' ? { path } : { host: '127.0.0.1', port: (server.address() as AddressInfo).port }
+    let lost = 0
+    const arrived = once(server, 'connection')
+    const connection = new Connection({
+      driver: { user: 'postgres', database: 'postgres', fetch_types: false },
+      address,
+      onClose: () => lost++
+    })
+    t.teardown(async () => {
+      await connection.end(0)
+      server.close()
+    })
+    const answer = connection.send('select 1').catch(codeOf)
+    const [socket] = await arrived
+    await letIn(socket)
+    await once(socket, 'data')
+    server.on('connection', (cancelling) => cancelling.destroy())
+    void connection.stop()
+    void connection.stop()
+    t.ok(['DEADLINE_OVER', 'CONNECTION_CLOSED', 'CONNECTION_DESTROYED'].includes(String(await answer)))
+    void connection.stop()
+    t.equal(lost, 1)
   })
-  t.teardown(async () => {
-    await connection.end(0)
-    server.close()
-  })
-  const answer = connection.send('select 1').catch(codeOf)
-  const [socket] = await arrived
-  await letIn(socket)
-  await once(socket, 'data')
-  server.on('connection', (cancelling) => cancelling.destroy())
-  void connection.stop()
-  void connection.stop()
-  t.ok(['DEADLINE_OVER', 'CONNECTION_CLOSED', 'CONNECTION_DESTROYED'].includes(String(await answer)))
-  void connection.stop()
-  t.equal(lost, 1)
-})
+}
 
 t.test(
   'a commit that fails closes its connection, and nobody knows whether it was done (issue 15)',
