@@ -17,6 +17,7 @@ export class FairQueue<T extends { owner: Owner }> {
     return this.#turns.reduce((sum, items) => sum + items.length, 0)
   }
 
+  /** Whether something of an owner waits. */
   has(owner: Owner): boolean {
     return this.#byOwner.has(owner)
   }

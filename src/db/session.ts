@@ -42,15 +42,17 @@ export const CONNECT_TIMEOUT_MS = 4000
 export const SHARED_MAX = 4
 
 /**
- * How often PostgreSQL is asked to cancel what it works on, and how long. Each request cancels one statement at most:
- * PostgreSQL ignores one that comes before it has read the statement, or while it commits.
+ * The pause after each cancel request. A request cancels one statement at most. PostgreSQL ignores one that comes
+ * before it has read the statement, or while it commits.
  */
 const CANCEL_PAUSE_MS = 30
+
+/** How long cancel requests are sent. docs/running.md promises a second. */
 const CANCEL_MS = 1000
 
 /**
- * The same by a path, and when the service ends. It is shorter than the pause before the next connection: the embedded
- * engine has one session.
+ * How long they are sent by a path, and when the service ends. The embedded engine has one session, so this is shorter
+ * than the pause before the next connection (`slot.ts`).
  */
 const CANCEL_BRIEFLY_MS = 120
 
@@ -137,6 +139,7 @@ export class Session {
       isAnswered = true
     })
     const until = performance.now() + ms
+    // postgres.js writes what it was given at the end of this turn of the event loop.
     await Promise.race([answered, sleep(0)])
     while (!isAnswered && !this.#hasEnded && performance.now() < until) {
       const request = this.#first.canceller({ state: this.#first.state, active: true }).catch(() => {})
@@ -151,7 +154,7 @@ export class Session {
    * PostgreSQL would do what it has read and not begun.
    */
   reset(): void {
-    // All is answered when postgres.js has ended the socket, and Node would then never close what it cannot reset.
+    // postgres.js ends the socket when all is answered. Node cannot reset a socket that ends, and never closes it then.
     if ('host' in this.#address && !this.#socket?.writableEnded) this.#socket?.resetAndDestroy()
     else this.#socket?.destroy()
   }

@@ -36,12 +36,13 @@ async function run(name: string): Promise<void> {
   console.log(`${printed}${name}: ${status === 0 ? 'passed' : 'FAILED'} in ${seconds} s\n`)
 }
 
-async function runNext(left: string[]): Promise<void> {
-  for (let name = left.shift(); name !== undefined; name = left.shift()) await run(name)
+async function runAll(names: Iterable<string>): Promise<void> {
+  for (const name of names) await run(name)
 }
 
-await runNext([...ALONE])
-const left = [...WAITING]
-await Promise.all(Array.from({ length: isQuick ? 2 : 1 }, () => runNext(left)))
+await runAll(ALONE)
+// Those that share the iterator share the work.
+const left = WAITING.values()
+await Promise.all(Array.from({ length: isQuick ? 2 : 1 }, () => runAll(left)))
 console.log(failed.length === 0 ? 'Every drill passed' : `Failed: ${failed.join(', ')}`)
 process.exit(failed.length === 0 ? 0 : 1)

@@ -49,6 +49,12 @@ async function blocked(admin: postgres.ISql, isBlocked = true): Promise<number |
   }
 }
 
+/** The titles of tasks, in the order in which they were created. */
+async function titles(admin: postgres.ISql, ids: string[]): Promise<string[]> {
+  const rows = await admin<{ title: string }[]>`select title from tasks where id = any(${ids}) order by id`
+  return rows.map(({ title }) => title)
+}
+
 t.test(
   'a write whose time is up while PostgreSQL works on it is not done later (issue 15)',
   { skip: SKIP },
@@ -130,9 +136,8 @@ t.test(
       })
       const wanted = owners.map((_owner, i) => (i === late && i < held ? 'old: unavailable' : 'new'))
       t.same(await Promise.all(writes), wanted, what)
-      const rows = await admin<{ title: string }[]>`select title from tasks where id = any(${ids}) order by id`
       t.same(
-        rows.map(({ title }) => title),
+        await titles(admin, ids),
         wanted.map((title) => title.slice(0, 3)),
         what
       )
@@ -200,11 +205,7 @@ t.test(
       await blocked(admin, false)
     })
     t.same(told, ['old', 'new'])
-    const rows = await admin<{ title: string }[]>`select title from tasks where id = any(${ids}) order by id`
-    t.same(
-      rows.map(({ title }) => title),
-      told
-    )
+    t.same(await titles(admin, ids), told)
   }
 )
 
