@@ -27,6 +27,10 @@ export interface ConnectionOptions extends SessionOptions {
   onNotification?: (payload: string) => void
 }
 
+/** The error of a statement that may or may not be committed. `why` names the cause. */
+const commitFailed = (why: string | undefined, { text }: Query): Error =>
+  failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: ${why}` }, text)
+
 /** How often the queue is checked, and how many checks a statement waits in it. */
 export const QUEUE_CHECK_MS = 100
 const QUEUE_CHECKS = 10
@@ -123,11 +127,11 @@ export class Connection implements QueryObserver {
   }
 
   /** Part of `QueryObserver`. */
-  onAnswer({ text }: Query): Error | undefined {
+  onAnswer(query: Query): Error | undefined {
     this.#watchdog.answered()
     if (!this.#isUnreplicated) return undefined
     this.#isUnreplicated = false
-    return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: no standby has it` }, text)
+    return commitFailed('no standby has it', query)
   }
 
   /** Part of `QueryObserver`. */
@@ -140,7 +144,7 @@ export class Connection implements QueryObserver {
     else if (this.#isOver(query, error)) void this.end(FINISH_SECONDS)
     if (this.#isStopped && isCancelled(error)) return failure(DEADLINE_OVER, query.text)
     if (query.text !== 'commit' || isBroken(error)) return error
-    return failure({ ...COMMIT_FAILED, message: `${COMMIT_FAILED.message}: ${codeOf(error)}` }, query.text)
+    return commitFailed(codeOf(error), query)
   }
 
   /** Whether nothing may be sent behind a statement that failed so. */

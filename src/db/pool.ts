@@ -56,7 +56,7 @@ export class Pool {
   readonly #sendOn: SendOn
   readonly #onUnknownStatement: () => void
   readonly #distribution: Distribution
-  /** Each is a connection that is being stopped. */
+  /** One promise for each connection that is being stopped. */
   readonly #stopping = new Set<Promise<void>>()
 
   /**

@@ -27,9 +27,11 @@ export interface SessionOptions {
   delayMs?: number
 }
 
+/** What a session calls. */
 export interface SessionEvents {
   /** The session has ended. It is not called when the session never began. */
   onClose(): void
+  /** A notification came, with this payload. */
   onNotification?: ((payload: string) => void) | undefined
   /** What PostgreSQL answers next is committed, but a cancel request ended its wait for a synchronous standby. */
   onUnreplicated(): void
@@ -129,7 +131,7 @@ export class Session {
    * Ends the session, and asks PostgreSQL to cancel all that it was sent, by connections of their own. It has read
    * that, and would do it whenever what it works on is done.
    *
-   * @param ms how long it asks
+   * @param ms milliseconds in which it asks
    */
   async cancel(ms = 'host' in this.#address ? CANCEL_MS : CANCEL_BRIEFLY_MS): Promise<void> {
     if (this.#hasEnded) return
