@@ -285,6 +285,13 @@ t.test('a removal leaves an item that was created again since it was asked for (
   t.equal(shown(), 'a1')
 })
 
+t.test('an update that was before the removal of an item that is not loaded does not show it (issue 22)', async (t) => {
+  const { known, shown, now } = rows()
+  known.remove('a', now())
+  known.tell({ id: 'a', version: 2 }, false)
+  t.equal(shown(), '')
+})
+
 t.test('a reload forgets what is gone, and keeps what was told since it was sent (issue 22)', async (t) => {
   const { known, shown, now } = rows()
   const items = ['a', 'b'].map((id) => ({ id, version: 1 }))
